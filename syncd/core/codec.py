@@ -1,0 +1,279 @@
+"""Frames to bytes and back: msgpack arrays `[type, field, ...]`, every field checked on the way in.
+
+The only module that imports msgpack. Holds no rules beyond the types of fields; PROTOCOL.md section 3 lists them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+import msgpack
+
+from syncd.core.errors import CloseCode, RemoteProtocolError
+from syncd.core.ids import is_id
+from syncd.core.limits import Limits
+from syncd.core.messages import (
+    Ack,
+    Bye,
+    ClientMessage,
+    Closed,
+    Declare,
+    Hello,
+    Json,
+    Layer,
+    Leave,
+    Open,
+    Opened,
+    Ping,
+    Pong,
+    PresenceChanged,
+    PresenceEntry,
+    Push,
+    Refresh,
+    Refreshed,
+    Reject,
+    ServerMessage,
+    SetPresence,
+    Storage,
+    Unknown,
+    Update,
+    Welcome,
+)
+
+#: Frames of these types may be ignored by who does not know them; all others end the link.
+OPTIONAL_TYPES: Final = range(128, 1 << 16)
+
+_CLIENT_TYPES: Final[dict[int, type[Any]]] = {
+    1: Hello,
+    2: Open,
+    3: Push,
+    4: SetPresence,
+    5: Refresh,
+    6: Leave,
+    7: Ping,
+    8: Declare,
+}
+_SERVER_TYPES: Final[dict[int, type[Any]]] = {
+    65: Welcome,
+    66: Opened,
+    67: Ack,
+    68: Reject,
+    69: Update,
+    70: PresenceChanged,
+    71: Closed,
+    72: Bye,
+    73: Pong,
+    74: Refreshed,
+    75: Storage,
+}
+_NUMBERS: Final = {kind: number for table in (_CLIENT_TYPES, _SERVER_TYPES) for number, kind in table.items()}
+#: Names of the fields of each frame, in the order of the wire.
+_FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in _NUMBERS}
+
+
+def encode(message: ClientMessage | ServerMessage) -> bytes:
+    """Return the frame of `message`."""
+    kind = type(message)
+    if kind is Unknown:  # PROTOCOL 3: the optional range is for other versions to fill
+        raise TypeError("an unknown frame cannot be sent")
+    body: list[Any] = [_NUMBERS[kind]]
+    for name in _FIELDS[kind]:
+        body.append(_ENCODE[name](getattr(message, name)) if name in _ENCODE else getattr(message, name))
+    return pack(body)
+
+
+def pack(value: Json) -> bytes:
+    """Return `value` as msgpack: for frames, and for what the log keeps."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def unpack(data: bytes) -> Json:
+    """Return the value of trusted msgpack `data`, such as an entry of our own log.
+
+    Raises:
+        ValueError: it is not msgpack.
+    """
+    try:
+        return msgpack.unpackb(data, raw=False, strict_map_key=False)
+    except (msgpack.exceptions.UnpackException, msgpack.exceptions.StackError, RecursionError) as error:
+        raise ValueError(f"not msgpack: {type(error).__name__}") from error
+
+
+def decode_client(data: bytes, limits: Limits) -> ClientMessage:
+    """Return the frame a client sent.
+
+    Raises:
+        RemoteProtocolError: BAD_MESSAGE, TOO_BIG or UNSUPPORTED; close the link with its code.
+    """
+    if len(data) > limits.frame_bytes_max:
+        raise RemoteProtocolError(CloseCode.TOO_BIG, f"frame of {len(data)} bytes")
+    return _decode(data, _CLIENT_TYPES)  # type: ignore[no-any-return]
+
+
+def decode_server(data: bytes) -> ServerMessage:
+    """Return the frame a server sent.
+
+    Raises:
+        RemoteProtocolError: BAD_MESSAGE or UNSUPPORTED; close the link with its code.
+    """
+    return _decode(data, _SERVER_TYPES)  # type: ignore[no-any-return]
+
+
+def _decode(data: bytes, table: Mapping[int, type[Any]]) -> Any:
+    try:
+        body = msgpack.unpackb(data, raw=False, strict_map_key=True, use_list=True)
+    except (ValueError, RecursionError, msgpack.exceptions.UnpackException, msgpack.exceptions.StackError) as error:
+        raise _bad(f"not a msgpack frame ({type(error).__name__})") from error
+    if type(body) is not list or not body or type(body[0]) is not int:
+        raise _bad("a frame is an array that starts with its type")
+    kind = table.get(body[0])
+    if kind is None:
+        if body[0] in OPTIONAL_TYPES:
+            return Unknown(body[0], tuple(body[1:]))
+        raise RemoteProtocolError(CloseCode.UNSUPPORTED, f"frame type {body[0]} is not known here")
+    names = _FIELDS[kind]
+    # PROTOCOL 3: fields behind those known are ignored, so that later versions may add some.
+    if len(body) - 1 < len(names):
+        raise _bad(f"{kind.__name__.lower()} has {len(body) - 1} fields, {len(names)} are needed")
+    values = []
+    for name, value in zip(names, body[1:], strict=False):
+        check = _DECODE[kind, name] if (kind, name) in _DECODE else _DECODE_ANY[name]
+        try:
+            values.append(check(value))
+        except (TypeError, ValueError, KeyError) as error:
+            raise _bad(f"{kind.__name__.lower()}.{name}: {error}") from None
+    return kind(*values)
+
+
+def _bad(reason: str) -> RemoteProtocolError:
+    return RemoteProtocolError(CloseCode.BAD_MESSAGE, reason)
+
+
+# Checks of single fields. Each returns the value, or raises TypeError or ValueError with what is wrong.
+
+
+def _typed(kind: type[Any], name: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"must be {name}")
+        return value
+
+    return check
+
+
+def _uint(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 53:
+        raise TypeError("must be an integer from 0 to 2^53 - 1")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) is int and abs(value) < 1 << 53:
+        return float(value)
+    if type(value) is float and value - value == 0:  # neither infinite nor NaN
+        return value
+    raise TypeError("must be a finite number")
+
+
+def _id(value: Any) -> str:
+    if not is_id(value):
+        raise ValueError("must be 1 to 64 of A-Z a-z 0-9 _ -")
+    return value  # type: ignore[no-any-return]
+
+
+def _short(value: Any) -> str:
+    if type(value) is not str or len(value) > 128:
+        raise ValueError("must be a string of at most 128 characters")
+    return value
+
+
+def _layer(value: Any) -> Layer:
+    return _LAYERS[value]
+
+
+def _by_layer(value: Any) -> dict[Layer, bytes]:
+    if type(value) is not dict or any(type(part) is not bytes for part in value.values()):
+        raise TypeError("must map layers to bytes")
+    return {_LAYERS[name]: part for name, part in value.items()}
+
+
+def _uints(value: Any) -> tuple[int, ...]:
+    if type(value) is not list:
+        raise TypeError("must be an array of integers")
+    return tuple(_uint(item) for item in value)
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    if type(value) is not list or any(type(item) is not str for item in value):
+        raise TypeError("must be an array of strings")
+    return tuple(value)
+
+
+def _string_map(value: Any) -> dict[str, str]:
+    if type(value) is not dict or any(type(part) is not str for pair in value.items() for part in pair):
+        raise TypeError("must map strings to strings")
+    return value
+
+
+def _entries(value: Any) -> tuple[PresenceEntry, ...]:
+    if type(value) is not list:
+        raise TypeError("must be an array of entries")
+    entries = []
+    for row in value:
+        if type(row) is not list or len(row) < 6 or any(type(part) is not str for part in row[:5]):
+            raise TypeError("an entry is [peer, subject, name, kind, device, state]")
+        entries.append(PresenceEntry(row[0], row[1], row[2], row[3], row[4], row[5]))
+    return tuple(entries)
+
+
+_LAYERS: Final = {str(layer): layer for layer in Layer}
+_text = _typed(str, "a string")
+_bytes = _typed(bytes, "bytes")
+_flag = _typed(bool, "a boolean")
+
+_ENCODE: Final[dict[str, Callable[[Any], Any]]] = {
+    "layer": str,
+    "vectors": lambda value: {str(layer): part for layer, part in value.items()},
+    "updates": lambda value: {str(layer): part for layer, part in value.items()},
+    "entries": lambda value: [[e.peer, e.subject, e.name, e.kind, e.device, e.state] for e in value],
+    "presence": lambda value: [[e.peer, e.subject, e.name, e.kind, e.device, e.state] for e in value],
+}
+_DECODE_ANY: Final[dict[str, Callable[[Any], Any]]] = {
+    "agent": _short,
+    "caught_up": _uint,
+    "client_ids": _uints,
+    "code": _uint,
+    "device": _id,
+    "entries": _entries,
+    "expires_at": _number,
+    "frame_bytes_max": _uint,
+    "full": _flag,
+    "heartbeat_s": _number,
+    "incarnation": _short,
+    "layer": _layer,
+    "nonce": _uint,
+    "now": _number,
+    "number": _uint,
+    "peer": _id,
+    "presence": _entries,
+    "presence_bytes_max": _uint,
+    "reason": _text,
+    "retry_after_s": _number,
+    "rights": _strings,
+    "roots": _string_map,
+    "seen": _uint,
+    "seq": _uint,
+    "server": _short,
+    "session": _id,
+    "state": lambda value: value,
+    "storage_full": _flag,
+    "subject": _short,
+    "token": _text,
+    "update": _bytes,
+    "updates": _by_layer,
+    "vectors": _by_layer,
+    "version": _uint,
+    "versions": _uints,
+}
+_DECODE: Final[dict[tuple[type[Any], str], Callable[[Any], Any]]] = {(Reject, "code"): _short}

@@ -1,0 +1,38 @@
+"""The grammar of ids, and how new ones are made from time and entropy that the caller brings.
+
+Knows nothing of clocks or random sources.
+"""
+
+import re
+
+#: DESIGN: ids of sessions, and of messages, runs, commands and devices alike. Never a path, never escaped.
+ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+
+#: Who a token names: `user:mona`, `agent:planner`, `server:`. The kind, a colon, a name without control characters.
+SUBJECT_PATTERN = re.compile(r"[a-z]{1,16}:[^\x00-\x1f\x7f]{0,110}\Z")
+
+
+def is_id(value: object) -> bool:
+    """Whether `value` is a well-formed id: one to 64 characters of `[A-Za-z0-9_-]`."""
+    return isinstance(value, str) and ID_PATTERN.match(value) is not None
+
+
+def is_subject(value: object) -> bool:
+    """Whether `value` is a well-formed subject such as `user:mona`."""
+    return isinstance(value, str) and SUBJECT_PATTERN.match(value) is not None
+
+
+def uuid7(now_ms: int, entropy: bytes) -> str:
+    """Return a UUIDv7 (RFC 9562) of `now_ms` milliseconds and ten bytes of `entropy`."""
+    rand = int.from_bytes(entropy[:10], "big")
+    value = (now_ms & (1 << 48) - 1) << 80 | 0x7 << 76 | (rand >> 62 & 0xFFF) << 64 | 0b10 << 62 | rand & (1 << 62) - 1
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def new_client_id(entropy: bytes) -> int:
+    """Return a CRDT client id: 53 bits of `entropy` (seven bytes), never below 2^32.
+
+    Random over the whole range that a JavaScript number holds exactly, since two lives under one id diverge for ever.
+    """
+    return (1 << 52) | int.from_bytes(entropy[:7], "big") & (1 << 52) - 1

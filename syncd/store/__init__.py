@@ -1,0 +1,1 @@
+"""Durable logs: the server's `SessionLog` with its engines, and the Python client's local store."""

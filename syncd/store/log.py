@@ -1,0 +1,164 @@
+"""SessionLog: the seam between the server and whatever keeps its sessions on disk.
+
+Entries are opaque bytes with a kind. Knows nothing of Yjs, of peers or of the wire.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+
+class EntryKind(IntEnum):
+    """What an entry holds. Numbers are on disk: never reuse one."""
+
+    SNAPSHOT = 0
+    TRANSCRIPT = 1
+    STATE = 2
+    BINDING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to append."""
+
+    kind: EntryKind
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """One entry as read back. Versions of a session are consecutive; the first may be a snapshot's."""
+
+    version: int
+    kind: EntryKind
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """All of one session's entries of a batch: committed together or not at all.
+
+    `expected` is the version of the last entry the writer knows (0 for none); the entries get the versions behind it.
+    """
+
+    session: str
+    expected: int
+    entries: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """One session's row. Times are Unix milliseconds. `damaged` says why it is quarantined, empty if it is not."""
+
+    session: str
+    incarnation: str
+    created_at_ms: int
+    updated_at_ms: int
+    version: int
+    entries: int
+    log_bytes: int
+    damaged: str = ""
+    deleted_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """One message that matched. `excerpt` marks matches by U+2068 and U+2069, never by markup."""
+
+    session: str
+    message: str
+    excerpt: str
+
+
+class SessionLog(Protocol):
+    """A durable log of many sessions.
+
+    1. When `append` returns, the entries of every session it did not name as conflicting survive `kill -9` and, on an
+       engine that flushes, power loss.
+    2. One call is one transaction: if it raises, nothing of it was committed.
+    3. `compact` removes only versions up to `through`, and puts the snapshot in their place in the same transaction.
+    4. A damaged session raises on `read` and is marked; all others go on.
+    """
+
+    async def open(self) -> None:
+        """Open or create the store and take it for this process.
+
+        Raises:
+            StoreLocked: another server holds it.
+            StoreTooNew: a newer version wrote it.
+            StoreDamaged: it is not a store, or its structure does not read.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Flush and let go. Idempotent."""
+        ...
+
+    async def create(self, session: str, incarnation: str, now_ms: int) -> SessionInfo:
+        """Create a session; return the existing one's row if it is there already.
+
+        A deleted session's id may be created again: it then has the new `incarnation`.
+        """
+        ...
+
+    async def info(self, session: str) -> SessionInfo | None:
+        """Return a session's row, a deleted one's included, or None if it never was."""
+        ...
+
+    async def list(self, *, after: str = "", limit: int = 100) -> Sequence[SessionInfo]:
+        """Return up to `limit` rows of sessions that are not deleted, ids above `after`, in order of id."""
+        ...
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[str]:
+        """Commit a batch in one transaction; return the sessions whose expected version was not the current one.
+
+        A deleted or unknown session counts as conflicting.
+
+        Raises:
+            StorageFull: no space, or the file stayed locked; nothing was committed.
+            StoreFatal: the flush failed; stop the process.
+        """
+        ...
+
+    async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:
+        """Return a session's entries above version `after`, in order.
+
+        Raises:
+            StoreDamaged: an entry does not check; the session is quarantined, `info` says so.
+        """
+        ...
+
+    async def compact(self, session: str, *, through: int, snapshot: bytes) -> None:
+        """Replace all entries up to version `through` by one snapshot that holds what they held."""
+        ...
+
+    async def delete(self, session: str, now_ms: int) -> bool:
+        """Erase a session's content for good, search index included, and leave a tombstone of its id.
+
+        Returns whether there was one.
+        """
+        ...
+
+    async def index_messages(self, session: str, version: int, texts: Mapping[str, str]) -> None:
+        """Put message texts (id to text) into the search index, which is then up to `version`."""
+        ...
+
+    async def indexed_version(self, session: str) -> int:
+        """Return the version the search index of a session is up to, 0 for none."""
+        ...
+
+    async def search(self, query: str, *, sessions: Sequence[str] | None, limit: int) -> Sequence[SearchHit]:
+        """Return messages that hold all words of `query`, best first, in `sessions` (None for all).
+
+        `query` is plain words, never an expression: quotes and operators mean themselves.
+        """
+        ...
+
+    async def probe(self) -> None:
+        """Commit something tiny, to learn whether there is space again.
+
+        Raises:
+            StorageFull: there is not.
+        """
+        ...

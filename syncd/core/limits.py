@@ -23,6 +23,8 @@ class Limits:
     heartbeat_s: float = 20.0
     # One REST request's body, imports aside.
     body_bytes_max: int = 1 << 20
+    # A request's body must be complete by then: dripped bodies are no better than dripped headers.
+    body_timeout_s: float = 120.0
     # One import. An export of a full session fits.
     import_bytes_max: int = 128 << 20
 

@@ -5,34 +5,11 @@ Entries are opaque bytes with a kind. Knows nothing of Yjs, of peers or of the w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Protocol
 
+from syncd.core.entries import Entry, EntryKind, StoredEntry
 
-class EntryKind(IntEnum):
-    """What an entry holds. Numbers are on disk: never reuse one."""
-
-    SNAPSHOT = 0
-    TRANSCRIPT = 1
-    STATE = 2
-    BINDING = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing to append."""
-
-    kind: EntryKind
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEntry:
-    """One entry as read back. Versions of a session are consecutive; the first may be a snapshot's."""
-
-    version: int
-    kind: EntryKind
-    data: bytes
+__all__ = ["Append", "Entry", "EntryKind", "SearchHit", "SessionInfo", "SessionLog", "StoredEntry"]
 
 
 @dataclass(frozen=True, slots=True)

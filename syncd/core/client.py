@@ -1,0 +1,615 @@
+"""ClientMachine: one session on one client, from the local copy to the wire.
+
+Own edits and the server's frames in; what to store, what to send and what happened out. Knows nothing of sockets,
+tasks, clocks or databases.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from syncd.core.document import Document
+from syncd.core.errors import CloseCode, LocalProtocolError, RejectCode, Rejected
+from syncd.core.grant import Right
+from syncd.core.index import Plan, state_shape, transcript_shape
+from syncd.core.limits import Limits
+from syncd.core.messages import (
+    LAYERS,
+    Ack,
+    ClientMessage,
+    Closed,
+    Declare,
+    Json,
+    Layer,
+    Open,
+    Opened,
+    PresenceChanged,
+    PresenceEntry,
+    Push,
+    Reject,
+    ServerMessage,
+    SetPresence,
+    Storage,
+    Update,
+)
+from syncd.core.presence import apply_presence
+from syncd.core.replica import MERGE_MAX, Replica, merge
+from syncd.core.update import EMPTY_UPDATE, Kind
+from syncd.core.varint import decode_state_vector
+
+#: Bytes of one push, of pushes not yet acked, and the room a frame needs beside its update.
+_PUSH_BYTES = 256 << 10
+_FLIGHT_BYTES = 1 << 20
+_FLIGHT_PUSHES = 16
+_FRAME_OVERHEAD = 256
+
+
+class LinkState(Enum):
+    """Where this session stands with the server."""
+
+    CLOSED = "closed"
+    OPENING = "opening"
+    OPEN = "open"
+
+
+# What to store. The shell commits a `ClientReady`'s writes in one transaction.
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOwn:
+    """An own edit: store it marked as not synced. Its row number goes to `advance`."""
+
+    layer: Layer
+    update: bytes
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRemote:
+    """An update from the server."""
+
+    layer: Layer
+    update: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSynced:
+    """These rows are on the server's disk."""
+
+    rows: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreProgress:
+    """What the server said this copy is a copy of."""
+
+    incarnation: str
+    version: int
+    seq: int
+    roots: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRefused:
+    """The server refused these own rows for good: move them aside, readable."""
+
+    rows: Sequence[int]
+    code: str
+    reason: str
+
+
+Write = StoreOwn | StoreRemote | StoreSynced | StoreProgress | StoreRefused
+
+
+# What happened.
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Own edits with these tickets are in the local store."""
+
+    tickets: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """Own edits with these tickets are on the server's disk."""
+
+    tickets: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """These top-level entries (root, key) of a layer changed; `own` if this copy itself wrote it just now."""
+
+    layer: Layer
+    entries: Sequence[tuple[str, str]]
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """The session is live; `count` messages and commands came since this copy was last."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceMoved:
+    """These entries changed."""
+
+    entries: Sequence[PresenceEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An own edit was refused for good; it is kept among the refused ones."""
+
+    tickets: Sequence[int]
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Make a new machine from the store once this turn is stored: this one still holds what was refused."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """The server closed the session on this link, or this side found it out of step."""
+
+    code: CloseCode | int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StorageMoved:
+    """The server's storage became full, or has space again."""
+
+    full: bool
+
+
+Event = Saved | Synced | Changed | CaughtUp | PresenceMoved | Refused | Reload | Shut | StorageMoved
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRow:
+    """One stored update. `own` means: not synced yet."""
+
+    row: int
+    layer: Layer
+    update: bytes
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClientReady:
+    """What to store before `advance`. May be empty."""
+
+    writes: Sequence[Write]
+    events: Sequence[Event]
+
+
+@dataclass(slots=True)
+class _Own:
+    row: int
+    layer: Layer
+    update: bytes
+    ends: Mapping[int, int]
+    ticket: int
+    alone: bool = False
+
+
+@dataclass(slots=True)
+class _Flight:
+    number: int
+    rows: list[int]
+    size: int
+    sent_at: float | None = None
+
+
+@dataclass(slots=True)
+class _Turn:
+    writes: list[Write] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+class ClientMachine:
+    """One session on one client.
+
+    1. Store, then send: an own edit is pushed only after the `advance` of the turn that stored it.
+    2. Own edits that were not acked are pushed in the order they were made, as they were stored, never as a diff of
+       the document: a diff carries everybody's deletions, which the author rule would refuse.
+    3. Nothing is called synced that the server did not ack, or hold at a reconnect under this device's own client ids.
+    4. A refused edit is set aside, never dropped; the others go on.
+    5. Any irregularity shuts the session; opening it again is the only repair.
+
+    After `ready()` store its writes in one transaction, call `advance()` with the rows of the `StoreOwn` writes, then
+    send what `outgoing()` returns.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        limits: Limits,
+        *,
+        client_ids: Mapping[Layer, int],
+        incarnation: str = "",
+        version: int = 0,
+        seq: int = 0,
+        roots: Mapping[str, str] | None = None,
+        ack_timeout_s: float = 60.0,
+    ) -> None:
+        """Make an empty copy. `client_ids` are fresh: never used by another life, not even of the same store."""
+        self.session = session
+        self.incarnation = incarnation
+        self.version = version
+        self.seq = seq
+        self.state = LinkState.CLOSED
+        self.storage_full = False
+        self.rights: frozenset[str] | None = None
+        self.presence: dict[str, PresenceEntry] = {}
+        self._limits = limits
+        self._ack_timeout_s = ack_timeout_s
+        self._documents = {
+            Layer.TRANSCRIPT: Document(transcript_shape(limits), limits, client_id=client_ids[Layer.TRANSCRIPT]),
+            Layer.STATE: Document(
+                state_shape(limits), limits, roots=_kinds(roots or {}), client_id=client_ids[Layer.STATE]
+            ),
+        }
+        self._roots = dict(roots or {})
+        self._own: dict[int, _Own] = {}
+        self._unsaved: dict[int, StoreOwn] = {}
+        self._ends: dict[int, Mapping[int, int]] = {}
+        self._waiting: list[LocalRow] = []
+        # Rows to push, in order; those that were synced otherwise meanwhile are skipped.
+        self._queues: dict[Layer, deque[int]] = {layer: deque() for layer in LAYERS}
+        self._flights: deque[_Flight] = deque()
+        self._number = 0
+        self._ticket = 0
+        self._turn = _Turn()
+        self._out: list[ClientMessage] = []
+        self._my_presence: Json = None
+        self._presence_dirty = False
+        self._reload = False
+
+    # The local copy
+
+    def load(self, rows: Iterable[LocalRow]) -> None:
+        """Take the stored rows, once, in order of row."""
+        for row in rows:
+            self._take(row)
+
+    def absorb(self, rows: Iterable[LocalRow]) -> None:
+        """Take rows that another process wrote into the same store. It is theirs to push them."""
+        for row in rows:
+            if row.row not in self._own:
+                self._take(LocalRow(row.row, row.layer, row.update, own=False))
+
+    def _take(self, row: LocalRow) -> bool:
+        document = self._documents[row.layer]
+        try:
+            plan = document.plan(document.decode(row.update), trusted=True)
+        except Rejected:
+            # Something it stands on is missing: the server may bring it, else it was refused.
+            self._waiting.append(row)
+            return False
+        document.accept(plan)
+        document.apply(row.update, plan.ends)
+        if row.own:
+            self._ticket += 1
+            self._own[row.row] = _Own(row.row, row.layer, row.update, plan.ends, self._ticket)
+        self._changed(row.layer, plan, own=False)
+        return True
+
+    def document(self, layer: Layer) -> Document:
+        """One layer's document, for reading."""
+        return self._documents[layer]
+
+    def ticket_of(self, row: int) -> int | None:
+        """Return the ticket under which a loaded, unsynced row will be reported."""
+        own = self._own.get(row)
+        return own.ticket if own else None
+
+    @property
+    def unsynced(self) -> int:
+        """How many own edits are not on the server's disk yet."""
+        return len(self._own) + len(self._unsaved)
+
+    # Own edits
+
+    def edit(self, layer: Layer, change: Callable[[Replica], bytes]) -> int | None:
+        """Let `change` write through the layer's replica and return its update; take that.
+
+        Return a ticket, reported by `Saved` and `Synced`; None if nothing changed.
+
+        Raises:
+            LocalProtocolError: the grant does not allow it, or it is too large for one frame.
+            ReplicaBroken: make a new machine from the store.
+        """
+        self._check_right(layer)
+        document = self._documents[layer]
+        update = change(document.replica)
+        if update == EMPTY_UPDATE:
+            return None
+        plan = document.plan(document.decode(update), trusted=True)
+        document.accept(plan)
+        document.applied_by_edit(plan.ends)
+        return self._took_own(layer, update, plan)
+
+    def take_own(self, layer: Layer, update: bytes) -> int | None:
+        """Take an update that a small document of this session wrote, such as a stream's. As `edit`."""
+        self._check_right(layer)
+        if update == EMPTY_UPDATE:
+            return None
+        document = self._documents[layer]
+        plan = document.plan(document.decode(update), trusted=True)
+        document.accept(plan)
+        document.apply(update, plan.ends)
+        return self._took_own(layer, update, plan)
+
+    def _took_own(self, layer: Layer, update: bytes, plan: Plan) -> int:
+        self._ticket += 1
+        write = StoreOwn(layer, update, self._ticket)
+        self._unsaved[self._ticket] = write
+        self._ends[self._ticket] = plan.ends
+        self._turn.writes.append(write)
+        self._changed(layer, plan, own=True)
+        return self._ticket
+
+    def _allowed(self, layer: Layer) -> bool:
+        needed = {Right.STATE} if layer is Layer.STATE else {Right.TRANSCRIPT, Right.COMMAND}
+        return self.rights is None or bool(self.rights & needed)
+
+    def _check_right(self, layer: Layer) -> None:
+        if not self._allowed(layer):
+            raise LocalProtocolError(f"the token does not allow to write the {layer} of {self.session}")
+
+    def update_bytes_max(self) -> int:
+        """Return how large one update may be: it must fit a frame."""
+        return self._limits.frame_bytes_max - _FRAME_OVERHEAD
+
+    def set_presence(self, state: Json) -> None:
+        """Say what the others see of this peer; None leaves. Sent now, and again after every reconnect."""
+        self._my_presence = state
+        self._presence_dirty = True
+
+    def declare(self, client_ids: Sequence[int]) -> None:
+        """Bind client ids that this peer is about to write under."""
+        if self.state is LinkState.OPEN:
+            self._out.append(Declare(self.session, client_ids))
+
+    # The link
+
+    def connect(self, client_ids: Sequence[int] = ()) -> None:
+        """Start opening the session on a new link."""
+        self.disconnect()
+        self.state = LinkState.OPENING
+        ids = {client for own in self._own.values() for client in own.ends} | set(client_ids)
+        self._out.append(
+            Open(
+                session=self.session,
+                vectors={layer: document.vector for layer, document in self._documents.items()},
+                client_ids=tuple(sorted(ids))[: self._limits.client_ids_per_frame_max],
+                incarnation=self.incarnation,
+                version=self.version,
+                seen=self.seq,
+            )
+        )
+
+    def disconnect(self) -> None:
+        """The link is gone. What was not acked will be pushed again."""
+        self.state = LinkState.CLOSED
+        self._out.clear()
+        self._flights.clear()
+        self._number = 0
+        if self.presence:
+            gone = tuple(
+                PresenceEntry(e.peer, e.subject, e.name, e.kind, e.device, None) for e in self.presence.values()
+            )
+            self.presence.clear()
+            self._turn.events.append(PresenceMoved(gone))
+
+    def receive(self, message: ServerMessage) -> None:
+        """Take a frame of this session (or `Storage`)."""
+        if isinstance(message, Storage):
+            if self.storage_full != message.full:
+                self.storage_full = message.full
+                self._turn.events.append(StorageMoved(message.full))
+        elif isinstance(message, Closed):
+            if message.code != CloseCode.NORMAL:  # The answer to a leave: nothing to repair.
+                self._shut(message.code, message.reason)
+        elif isinstance(message, Opened):
+            self._opened(message)
+        elif self.state is not LinkState.OPEN:
+            return
+        elif isinstance(message, Update):
+            self._remote(message.layer, message.update)
+        elif isinstance(message, Ack):
+            self._ack(message.number)
+        elif isinstance(message, Reject):
+            self._rejected(message)
+        elif isinstance(message, PresenceChanged):
+            apply_presence(self.presence, message.entries)
+            self._turn.events.append(PresenceMoved(tuple(message.entries)))
+
+    def _opened(self, opened: Opened) -> None:
+        if self.state is not LinkState.OPENING:
+            return
+        if (self.incarnation and opened.incarnation != self.incarnation) or opened.version < self.version:
+            self._shut(CloseCode.REPLACED, "the server has an older or another session of this name")
+            return
+        self.rights = frozenset(opened.rights)
+        if self.storage_full != opened.storage_full:
+            self.storage_full = opened.storage_full
+            self._turn.events.append(StorageMoved(opened.storage_full))
+        self._documents[Layer.STATE].index.roots.update(_kinds(opened.roots))
+        self._roots.update(opened.roots)
+        self.state = LinkState.OPEN
+        for layer, update in opened.updates.items():
+            self._remote(layer, update)
+        if self.state is not LinkState.OPEN:
+            return
+        self.incarnation, self.version, self.seq = opened.incarnation, opened.version, opened.seq
+        self._turn.writes.append(StoreProgress(self.incarnation, self.version, self.seq, dict(self._roots)))
+        self._settle(opened.vectors)
+        self.presence = {entry.peer: entry for entry in opened.presence}
+        self._turn.events.append(PresenceMoved(tuple(opened.presence)))
+        self._turn.events.append(CaughtUp(opened.caught_up))
+        self._presence_dirty = self._my_presence is not None
+
+    def _settle(self, vectors: Mapping[Layer, bytes]) -> None:
+        """Sort own rows into those the server has already, those to push, and those that stand on refused ones."""
+        held = {
+            layer: decode_state_vector(vector, clients_max=self._limits.state_vector_clients_max)
+            for layer, vector in vectors.items()
+        }
+        done = [
+            own.row
+            for own in self._own.values()
+            # Invariant 3. An update of deletions alone moves no clock: it is pushed again, which is harmless.
+            if own.ends and all(end <= held.get(own.layer, {}).get(client, 0) for client, end in own.ends.items())
+        ]
+        self._synced(done)
+        waiting, self._waiting = self._waiting, []
+        orphans = [row.row for row in waiting if not self._take(row) and row.own]
+        self._waiting = []
+        if orphans:  # Invariant 4.
+            self._set_aside(orphans, (), RejectCode.DEPENDS_ON_REFUSED, "it builds on an update that was refused")
+        for layer in LAYERS:
+            rows = [own for own in self._own.values() if own.layer is layer]
+            if rows and not self._allowed(layer):
+                self._refuse(rows, RejectCode.FORBIDDEN, f"the token no longer allows to write the {layer}")
+            self._queues[layer] = deque(own.row for own in rows)
+
+    def _remote(self, layer: Layer, update: bytes) -> None:
+        document = self._documents[layer]
+        try:
+            plan = document.plan(document.decode(update), trusted=True)
+        except Rejected as refusal:
+            self._shut(CloseCode.RESYNC, f"the server sent what does not fit: {refusal}")  # Invariant 5.
+            return
+        if plan.empty:
+            return
+        document.accept(plan)
+        document.apply(update, plan.ends)
+        self._turn.writes.append(StoreRemote(layer, update))
+        self._changed(layer, plan, own=False)
+
+    def _changed(self, layer: Layer, plan: Plan, *, own: bool) -> None:
+        if entries := plan.touched(self._documents[layer].index):
+            self._turn.events.append(Changed(layer, tuple(entries), own))
+
+    def _ack(self, number: int) -> None:
+        done: list[int] = []
+        while self._flights and self._flights[0].number <= number:
+            done += self._flights.popleft().rows
+        self._synced(done)
+
+    def _synced(self, rows: list[int]) -> None:
+        if rows:
+            tickets = [self._own.pop(row).ticket for row in rows]
+            self._turn.writes.append(StoreSynced(rows))
+            self._turn.events.append(Synced(tickets))
+
+    def _rejected(self, reject: Reject) -> None:
+        flight = next((f for f in self._flights if f.number == reject.number), None)
+        if flight is None or not flight.rows:
+            return
+        rows, flight.rows = [self._own[row] for row in flight.rows], []
+        if all(own.alone for own in rows):
+            self._refuse(rows, reject.code, reject.reason)
+            return
+        for own in rows:  # Which of them it was shows when they go one by one.
+            own.alone = True
+        self._queues[rows[0].layer].extendleft(own.row for own in reversed(rows))
+
+    def _refuse(self, owns: Sequence[_Own], code: str, reason: str) -> None:
+        for own in owns:
+            del self._own[own.row]
+        self._set_aside([own.row for own in owns], [own.ticket for own in owns], code, reason)
+        self._reload = True
+        self._turn.events.append(Reload("an edit was refused"))
+
+    def _set_aside(self, rows: Sequence[int], tickets: Sequence[int], code: str, reason: str) -> None:
+        self._turn.writes.append(StoreRefused(rows, code, reason))
+        self._turn.events.append(Refused(tickets, code, reason))
+
+    def _shut(self, code: int, reason: str) -> None:
+        self.disconnect()
+        self._turn.events.append(Shut(code, reason))
+
+    # The turn
+
+    def tick(self, now: float) -> None:
+        """Shut the session if a push was not acked in time. `now` is monotonic, in seconds."""
+        for flight in self._flights:
+            if flight.sent_at is None:
+                flight.sent_at = now
+        oldest = self._flights[0].sent_at if self._flights else None
+        if oldest is not None and now - oldest > self._ack_timeout_s and not self.storage_full:
+            self._shut(CloseCode.RESYNC, f"no ack within {self._ack_timeout_s:g} s")
+
+    def pending(self) -> bool:
+        """Whether `ready` has something."""
+        return bool(self._turn.writes or self._turn.events)
+
+    def ready(self) -> ClientReady:
+        """Return what to store, and what happened so far. More may gather while it is being stored."""
+        turn, self._turn = self._turn, _Turn()
+        return ClientReady(turn.writes, turn.events)
+
+    def advance(self, ready: ClientReady, rows: Sequence[int]) -> Sequence[Event]:
+        """Note that `ready` is stored; `rows` are those of its `StoreOwn` writes, in order. Return what happened."""
+        owns = [write for write in ready.writes if isinstance(write, StoreOwn)]
+        for write, row in zip(owns, rows, strict=True):
+            del self._unsaved[write.ticket]
+            ends = self._ends.pop(write.ticket)
+            self._own[row] = _Own(row, write.layer, write.update, ends, write.ticket)
+            self._queues[write.layer].append(row)  # Invariant 1: it is stored.
+        saved = (Saved([write.ticket for write in owns]),) if owns else ()
+        return (*saved, *ready.events)
+
+    def outgoing(self) -> list[ClientMessage]:
+        """Return the frames to send now."""
+        if self.state is LinkState.OPEN:
+            if self._presence_dirty:
+                self._out.append(SetPresence(self.session, self._my_presence))
+                self._presence_dirty = False
+            # What a reload will set right is not pushed in its present state.
+            if not self.storage_full and not self._reload:
+                for layer in LAYERS:
+                    self._pump(layer)
+        out, self._out = self._out, []
+        return out
+
+    def _pump(self, layer: Layer) -> None:
+        queue = self._queues[layer]
+        flying = sum(flight.size for flight in self._flights)
+        while queue and len(self._flights) < _FLIGHT_PUSHES and flying < _FLIGHT_BYTES:
+            owns: list[_Own] = []
+            size = 0
+            while queue and len(owns) < MERGE_MAX:
+                own = self._own.get(queue[0])
+                if own is not None:
+                    if owns and (own.alone or owns[0].alone or size + len(own.update) > _PUSH_BYTES):
+                        break
+                    owns.append(own)
+                    size += len(own.update)
+                queue.popleft()
+            if owns:
+                flying += size
+                self._number += 1
+                update = merge([own.update for own in owns])
+                self._flights.append(_Flight(self._number, [own.row for own in owns], size))
+                self._out.append(Push(self.session, layer, self._number, update))  # Invariant 2.
+
+
+def _kinds(roots: Mapping[str, str]) -> dict[str, Kind]:
+    return {name: Kind(int(kind)) for name, kind in roots.items()}

@@ -1,0 +1,128 @@
+"""Document: one layer of one session, its index always up to date and its replica made only when it is read.
+
+Knows nothing of peers, authors or logs.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from syncd.core.errors import SyncdError
+from syncd.core.index import ContainerIndex, LayerShape, Plan
+from syncd.core.limits import Limits
+from syncd.core.replica import Replica, ReplicaBroken, fold
+from syncd.core.update import DecodedUpdate, Kind, decode_update
+from syncd.core.varint import encode_state_vector
+
+
+class Document:
+    """An index that judges updates, and a replica they are applied to later, in batches.
+
+    Updates go `plan` → `accept` (the index has it) → `apply` (the replica will have it). On a server, what was
+    accepted is applied only when it is on disk.
+
+    1. Nothing reaches the replica that the index did not plan.
+    2. The replica holds what was handed to `apply`, nothing else: a diff never shows what is not durable yet.
+    3. When an update was applied, the replica's state vector is the one the index planned.
+    """
+
+    def __init__(
+        self,
+        shape: LayerShape,
+        limits: Limits,
+        *,
+        roots: Mapping[str, Kind] | None = None,
+        client_id: int | None = None,
+    ) -> None:
+        """Make an empty document. With `client_id` its replica can be written (see `Replica`)."""
+        self._limits = limits
+        self._client_id = client_id
+        self.index = ContainerIndex(shape, dict(roots or {}))
+        #: State vector of what was handed to `apply`.
+        self.applied: dict[int, int] = {}
+        self._waiting: list[bytes] = []
+        self._replica: Replica | None = None
+
+    def decode(self, update: bytes) -> DecodedUpdate:
+        """Decode an update strictly.
+
+        Raises:
+            Rejected: it is not one.
+        """
+        return decode_update(update, self._limits)
+
+    def plan(self, decoded: DecodedUpdate, *, trusted: bool = False) -> Plan:
+        """Judge an update against the document as accepted so far.
+
+        Raises:
+            Rejected: it does not fit.
+        """
+        return self.index.plan(decoded, trusted=trusted)
+
+    def accept(self, plan: Plan) -> None:
+        """Let the index have what was planned. `apply` must follow, with the same update, in the same order."""
+        self.index.commit(plan)
+
+    def apply(self, update: bytes, ends: Mapping[int, int]) -> None:
+        """Hand an accepted update to the replica, lazily. `ends` are its plan's."""
+        self._waiting.append(update)  # Invariant 1: the caller has a plan for it.
+        self.applied.update(ends)
+
+    def applied_by_edit(self, ends: Mapping[int, int]) -> None:
+        """Note that the replica made this update itself (`Replica.edit`)."""
+        self.applied.update(ends)
+
+    @property
+    def replica(self) -> Replica:
+        """The replica with everything applied.
+
+        Raises:
+            ReplicaBroken: pycrdt failed, or came to another state than planned. Reload the document from the log.
+        """
+        if self._replica is None:
+            self._replica = Replica(self.index.roots, client_id=self._client_id)
+        if self._waiting:
+            for name, kind in self.index.roots.items():
+                self._replica.ensure_root(name, kind)
+            waiting, self._waiting = self._waiting, []
+            self._replica.apply(waiting)
+            self._check_state()
+        return self._replica
+
+    @property
+    def vector(self) -> bytes:
+        """The state vector of what was handed to `apply`, encoded."""
+        return encode_state_vector(self.applied)
+
+    def diff(self, vector: bytes | None = None) -> bytes:
+        """Return what a reader at state `vector` lacks of what was applied; everything without one."""
+        return self.replica.diff(vector)
+
+    def snapshot(self) -> bytes:
+        """Return everything that was applied as one update without deleted content."""
+        if self._client_id is None:
+            return self.diff()
+        return fold(self.index.roots, [self.diff()])
+
+    def load(self, updates: Sequence[bytes]) -> list[bytes]:
+        """Take stored updates in order; return those that do not fit yet, with what they depend on missing.
+
+        Raises:
+            Rejected: a stored update is malformed.
+        """
+        left = []
+        for update in updates:
+            decoded = self.decode(update)
+            try:
+                plan = self.plan(decoded, trusted=True)
+            except SyncdError:
+                left.append(update)
+                continue
+            self.accept(plan)
+            self.apply(update, plan.ends)
+        return left
+
+    def _check_state(self) -> None:
+        assert self._replica is not None
+        reached = self._replica.vector()
+        if reached != self.applied:  # Invariant 3.
+            self._replica = None
+            raise ReplicaBroken("the document came to another state than planned")

@@ -1,0 +1,568 @@
+"""ServerMachine: the server's side of one session, all its peers.
+
+Frames in, entries to commit and frames out. Knows nothing of sockets, tasks, clocks or databases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from syncd.core.author import check_bytes, check_plan
+from syncd.core.bindings import Bindings
+from syncd.core.codec import pack
+from syncd.core.document import Document
+from syncd.core.entries import (
+    ENTRY_KIND,
+    ENTRY_LAYER,
+    Entry,
+    EntryKind,
+    Snapshot,
+    StoredEntry,
+    decode_binding,
+    encode_binding,
+)
+from syncd.core.errors import HOSTILE_CODES, CloseCode, LocalProtocolError, RejectCode, Rejected, StoreDamaged
+from syncd.core.grant import Grant, Right
+from syncd.core.index import Plan, state_shape, transcript_shape
+from syncd.core.limits import Limits
+from syncd.core.messages import (
+    LAYERS,
+    Ack,
+    ClientMessage,
+    Declare,
+    Json,
+    Layer,
+    Open,
+    Opened,
+    PresenceChanged,
+    PresenceEntry,
+    Push,
+    Reject,
+    ServerMessage,
+    SetPresence,
+    Update,
+)
+from syncd.core.presence import PresenceTable
+from syncd.core.replica import check_value, merge
+from syncd.core.schema import SCHEMA_VERSION, SERVER_SUBJECT, Root
+from syncd.core.transcript import MessageView, TranscriptView
+from syncd.core.update import EMPTY_UPDATE, Kind, encode_map_entries
+from syncd.core.varint import decode_state_vector, encode_state_vector
+
+_LAYER_RIGHTS = {
+    Layer.TRANSCRIPT: frozenset({Right.TRANSCRIPT, Right.COMMAND}),
+    Layer.STATE: frozenset({Right.STATE}),
+}
+#: Entries of these roots get a receipt, under a key with this prefix.
+_RECEIPTED: Mapping[str, str] = {Root.MESSAGES: "m:", Root.COMMANDS: "c:"}
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One message for several peers: encode it once."""
+
+    peers: Sequence[str]
+    message: ServerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Close `peer`: this session on its link, or the whole link if it sent what no correct client sends."""
+
+    peer: str
+    code: CloseCode
+    reason: str
+    whole_link: bool = False
+
+
+@dataclass(slots=True)
+class _Peer:
+    id: str
+    grant: Grant
+    rights: frozenset[Right]
+    device: str
+    reader: bool
+    next_number: int = 1
+    acked: int = 0
+    opened: bool = False
+    refused: bool = False
+    # State vectors it was last sent up to, while it is behind.
+    behind: dict[Layer, dict[int, int]] | None = None
+
+
+@dataclass(slots=True)
+class _Batch:
+    updates: dict[Layer, list[tuple[str, bytes]]] = field(default_factory=lambda: {layer: [] for layer in LAYERS})
+    ends: dict[Layer, dict[int, int]] = field(default_factory=lambda: {layer: {} for layer in LAYERS})
+    bindings: list[tuple[str, list[int]]] = field(default_factory=list)
+    # Messages and commands that need a receipt: key, subject.
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    touched: list[tuple[str, str]] = field(default_factory=list)
+    opening: list[tuple[_Peer, Open]] = field(default_factory=list)
+    pushed: dict[str, int] = field(default_factory=dict)
+    rejects: list[tuple[str, Reject]] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.updates[Layer.TRANSCRIPT]
+            or self.updates[Layer.STATE]
+            or self.bindings
+            or self.opening
+            or self.pushed
+            or self.rejects
+            or self.drops
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What must be on disk before `advance` may be called. With no entries there is nothing to commit.
+
+    `expected` is the version of the last entry before them.
+    """
+
+    expected: int
+    entries: Sequence[Entry]
+    batch: _Batch
+    receipts: bytes
+    merged: Mapping[Layer, bytes]
+
+    @property
+    def pushes(self) -> int:
+        """How many updates of peers it holds."""
+        return sum(len(updates) for updates in self.batch.updates.values())
+
+
+class ServerMachine:
+    """The server's side of one session, all peers.
+
+    1. Nothing is shown to anybody, and nothing acked, before it is in `Ready.entries` and committed.
+    2. An update is taken only if scanner, author rule and shape rule accept it, in this order.
+    3. A peer that fell behind gets one diff, never a queue.
+    4. Pushes of a peer are counted without gaps; any irregularity closes it, and its next open repairs.
+    5. Every message and command gets one receipt, by the server's own subject, in the commit that holds it.
+
+    After `ready()` append and commit its entries, then call `advance()` with the same object and send what it
+    returns. If the commit failed, throw the machine away and close its peers: memory is ahead of the disk.
+    """
+
+    def __init__(
+        self, session: str, incarnation: str, limits: Limits, *, client_id: int, roots: Mapping[str, Kind] | None = None
+    ) -> None:
+        """Make an empty session. `client_id` is fresh, for what the server itself writes in this life."""
+        self.session = session
+        self.incarnation = incarnation
+        self.version = 0
+        self.seq = 0
+        self.storage_full = False
+        self._limits = limits
+        self._client_id = client_id
+        self._bindings = Bindings(ids_max=limits.client_ids_max)
+        self._documents = {
+            Layer.TRANSCRIPT: Document(transcript_shape(limits), limits),
+            Layer.STATE: Document(state_shape(limits), limits, roots=roots),
+        }
+        self._presence = PresenceTable(per_s=limits.presence_per_s)
+        self._peers: dict[str, _Peer] = {}
+        self._batch = _Batch()
+        self._view: TranscriptView | None = None
+        self._before: dict[Layer, dict[int, int | None]] = {}
+        self._committed_seq = 0
+        self._snapshot_bytes = 0
+        self._tail_entries = 0
+        self._tail_bytes = 0
+
+    # Loading and folding
+
+    def load(self, entries: Iterable[StoredEntry]) -> None:
+        """Take the session's log, once, before any peer.
+
+        Raises:
+            StoreDamaged: an entry is not what a server of this version writes.
+        """
+        for entry in entries:
+            try:
+                self._replay(entry)
+            except (Rejected, ValueError, TypeError, KeyError, AttributeError) as error:
+                raise StoreDamaged(f"session {self.session}, entry {entry.version}: {error}") from error
+            self.version = entry.version
+        self._committed_seq = self.seq
+
+    def _replay(self, entry: StoredEntry) -> None:
+        self._tail_entries += 1
+        self._tail_bytes += len(entry.data)
+        if entry.kind == EntryKind.SNAPSHOT:
+            snapshot = Snapshot.decode(entry.data)
+            self._documents[Layer.STATE].index.roots.update({name: Kind(kind) for name, kind in snapshot.roots.items()})
+            for layer, update in snapshot.updates.items():
+                self._replay_update(layer, update)
+            for subject, client_ids in snapshot.bindings.items():
+                self._bindings.bind(subject, client_ids)
+            self.seq = snapshot.seq
+            self._snapshot_bytes, self._tail_entries, self._tail_bytes = len(entry.data), 0, 0
+        elif entry.kind == EntryKind.BINDING:
+            self._bindings.bind(*decode_binding(entry.data))
+        else:
+            plan = self._replay_update(ENTRY_LAYER[entry.kind], entry.data)
+            self.seq += sum(
+                1
+                for i in plan.inserts
+                if i.container == Root.RECEIPTS and i.key is not None and i.key[:2] in ("m:", "c:")
+            )
+
+    def _replay_update(self, layer: Layer, update: bytes) -> Plan:
+        document = self._documents[layer]
+        plan = document.plan(document.decode(update), trusted=True)
+        document.accept(plan)
+        document.apply(update, plan.ends)
+        return plan
+
+    def wants_snapshot(self) -> bool:
+        """Whether the log has grown enough since its last snapshot to be folded."""
+        return self._tail_entries >= self._limits.compact_entries or self._tail_bytes >= max(
+            self._limits.compact_bytes, self._snapshot_bytes
+        )
+
+    def snapshot(self) -> tuple[int, bytes]:
+        """Return the committed version and the snapshot that replaces the entries up to it.
+
+        Raises:
+            ReplicaBroken: throw the machine away.
+        """
+        data = Snapshot(
+            updates={layer: document.snapshot() for layer, document in self._documents.items()},
+            bindings=self._bindings.export(),
+            seq=self._committed_seq,
+            roots={name: int(kind) for name, kind in self._documents[Layer.STATE].index.roots.items()},
+        ).encode()
+        return self.version, data
+
+    def compacted(self, snapshot_bytes: int) -> None:
+        """Note that a snapshot of this many bytes replaced the log so far."""
+        self._snapshot_bytes, self._tail_entries, self._tail_bytes = snapshot_bytes, 0, 0
+
+    @property
+    def committed_seq(self) -> int:
+        """The last `seq` that is on disk."""
+        return self._committed_seq
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of the session's log, what is accepted but not yet committed included."""
+        return self._snapshot_bytes + self._tail_bytes
+
+    def document(self, layer: Layer) -> Document:
+        """One layer's document, for reading. What it shows is committed."""
+        return self._documents[layer]
+
+    def messages(self) -> list[MessageView]:
+        """Return the committed messages in order.
+
+        Raises:
+            ReplicaBroken: throw the machine away.
+        """
+        if self._view is None:
+            self._view = TranscriptView()
+        return self._view.messages(self._documents[Layer.TRANSCRIPT].replica)
+
+    def owner(self, root: Root, key: str) -> str | None:
+        """Return the subject that wrote the transcript entry `key` under `root`, None if there is none."""
+        client_id = self._documents[Layer.TRANSCRIPT].index.entries.get(root, {}).get(key)
+        return self._bindings.owner(client_id) if client_id is not None else None
+
+    # Peers
+
+    def attach(self, peer: str, grant: Grant, rights: frozenset[Right], *, device: str, opened: Open | None) -> None:
+        """Let a peer in. Without `opened` it only writes, inside the server, and reads by other means."""
+        entry = _Peer(peer, grant, rights, device, reader=opened is not None)
+        self._peers[peer] = entry
+        if opened is None:
+            return
+        foreign = opened.incarnation and opened.incarnation != self.incarnation
+        if foreign or opened.version > self.version or opened.seen > self.seq:
+            self._drop(peer, CloseCode.REPLACED, "this session was restored or made anew: the local copy is of another")
+            return
+        try:
+            for vector in opened.vectors.values():
+                decode_state_vector(vector, clients_max=self._limits.state_vector_clients_max)
+        except Rejected as refusal:
+            self._drop(peer, CloseCode.BAD_MESSAGE, f"{refusal.code}: {refusal.reason}", whole_link=True)
+            return
+        self._batch.opening.append((entry, opened))
+        self._declare(entry, opened.client_ids)
+        if Right.PRESENCE in rights:
+            self._presence.set(PresenceEntry(peer, grant.subject, grant.name, grant.kind, device, {}))
+
+    def detach(self, peer: str) -> None:
+        """Forget a peer: its socket went, or it left. Idempotent."""
+        self._peers.pop(peer, None)
+        self._presence.remove(peer)
+
+    @property
+    def peers(self) -> int:
+        """How many peers are attached."""
+        return len(self._peers)
+
+    def regrant(self, peer: str, grant: Grant, rights: frozenset[Right]) -> None:
+        """Replace a peer's grant after its token was refreshed."""
+        if (entry := self._peers.get(peer)) is not None:
+            entry.grant, entry.rights = grant, rights
+
+    def fall_behind(self, peer: str) -> None:
+        """Mark a reader whose socket is full, right after `advance` gave it something: it is not sent that."""
+        entry = self._peers.get(peer)
+        if entry is None or entry.behind is not None:
+            return
+        entry.behind = {}  # Invariant 3.
+        for layer, document in self._documents.items():
+            vector = dict(document.applied)
+            for client, clock in self._before.get(layer, {}).items():
+                if clock is None:
+                    vector.pop(client, None)
+                else:
+                    vector[client] = clock
+            entry.behind[layer] = vector
+
+    def catch_up(self, peer: str) -> list[Send]:
+        """Return what brings a reader up to date whose socket can be written again."""
+        entry = self._peers.get(peer)
+        if entry is None or entry.behind is None:
+            return []
+        vectors, entry.behind = entry.behind, None
+        sends = [
+            Send((peer,), Update(self.session, layer, diff))
+            for layer, document in self._documents.items()
+            # Deletions move no clock: equal vectors do not mean that nothing is missing.
+            if (diff := document.diff(encode_state_vector(vectors[layer]))) != EMPTY_UPDATE
+        ]
+        sends.append(Send((peer,), PresenceChanged(self.session, self._presence.entries())))
+        return sends
+
+    # Frames in
+
+    def receive(self, peer: str, message: ClientMessage) -> None:
+        """Take a frame. What is wrong with it is answered by `advance`; it never raises for that."""
+        entry = self._peers.get(peer)
+        if entry is None:
+            return
+        if isinstance(message, Push):
+            self._push(entry, message)
+        elif isinstance(message, SetPresence):
+            self._set_presence(entry, message.state)
+        elif isinstance(message, Declare):
+            self._declare(entry, message.client_ids)
+
+    def _push(self, peer: _Peer, push: Push) -> None:
+        if self.storage_full:
+            self._drop(
+                peer.id, CloseCode.STORAGE_FULL, "the server's storage is full: the edits stay with you, come back"
+            )
+            return
+        if push.number != peer.next_number:  # Invariant 4.
+            self._drop(peer.id, CloseCode.RESYNC, f"push {push.number} came where {peer.next_number} was due")
+            return
+        peer.next_number += 1
+        self._batch.pushed[peer.id] = push.number
+        try:
+            self._accept(peer, push.layer, push.update)
+        except Rejected as refusal:
+            self._refuse(peer, push, refusal)
+
+    def _refuse(self, peer: _Peer, push: Push, refusal: Rejected) -> None:
+        code, reason = refusal.code, refusal.reason
+        if code in HOSTILE_CODES:
+            self._drop(peer.id, CloseCode.BAD_UPDATE, f"{code}: {reason}", whole_link=True)
+            return
+        if code in (RejectCode.GAP, RejectCode.UNKNOWN_REFERENCE):
+            if not peer.refused:
+                self._drop(peer.id, CloseCode.RESYNC, f"{code}: {reason}")
+                return
+            # Pushed before the refusal of what it stands on was known there: no fault of the peer.
+            code, reason = RejectCode.DEPENDS_ON_REFUSED, "it builds on an update that was refused"
+        peer.refused = True
+        self._batch.rejects.append((peer.id, Reject(self.session, push.number, code, reason)))
+
+    def _accept(self, peer: _Peer, layer: Layer, update: bytes) -> None:
+        subject = peer.grant.subject
+        if not peer.rights & _LAYER_RIGHTS[layer]:
+            raise Rejected(RejectCode.FORBIDDEN, f"the grant does not allow to write the {layer}")
+        if self.log_bytes + len(update) > self._limits.session_bytes_max:
+            raise Rejected(RejectCode.SESSION_FULL, f"the session has its {self._limits.session_bytes_max} bytes")
+        document = self._documents[layer]
+        decoded = document.decode(update)  # Invariant 2.
+        free = check_bytes(layer, decoded, subject=subject, bindings=self._bindings)
+        plan = document.plan(decoded)
+        if plan.empty:
+            return
+        if layer is Layer.TRANSCRIPT:
+            check_plan(plan, document.index, subject=subject, bindings=self._bindings, rights=peer.rights)
+            known = document.index.entries
+            for insert in plan.inserts:  # Invariant 5.
+                prefix = _RECEIPTED.get(insert.container) if isinstance(insert.container, str) else None
+                if prefix and insert.key not in known[str(insert.container)]:
+                    self._batch.facts.append((f"{prefix}{insert.key}", subject))
+        document.accept(plan)
+        self._touch(self._batch, layer, plan)
+        self._bind(subject, free)
+        self._batch.updates[layer].append((peer.id, update))
+        self._batch.ends[layer].update(plan.ends)
+        self._tail_bytes += len(update)
+
+    def _declare(self, peer: _Peer, client_ids: Sequence[int]) -> None:
+        if len(client_ids) > self._limits.client_ids_per_frame_max:
+            self._drop(peer.id, CloseCode.BAD_MESSAGE, "more client ids than one frame may declare", whole_link=True)
+            return
+        if not peer.rights & (_LAYER_RIGHTS[Layer.TRANSCRIPT] | _LAYER_RIGHTS[Layer.STATE]) or self.storage_full:
+            return
+        free = []
+        for client_id in dict.fromkeys(client_ids):
+            try:
+                free += self._bindings.unbound(peer.grant.subject, [client_id])
+            except Rejected:
+                continue  # Somebody else's: what is pushed under it will be refused, with that code.
+        self._bind(peer.grant.subject, free)
+
+    def _bind(self, subject: str, client_ids: list[int]) -> None:
+        if client_ids:
+            self._bindings.bind(subject, client_ids)
+            self._batch.bindings.append((subject, client_ids))
+
+    def _set_presence(self, peer: _Peer, state: Json) -> None:
+        if Right.PRESENCE not in peer.rights:
+            return
+        try:
+            check_value(state)
+            fits = isinstance(state, dict | None) and len(pack(state)) <= self._limits.presence_bytes_max
+        except LocalProtocolError:
+            fits = False
+        if fits:
+            self._presence.update(peer.id, state if state is not None else {})
+        else:
+            reason = f"presence is a JSON object of at most {self._limits.presence_bytes_max} bytes, or nil"
+            self._drop(peer.id, CloseCode.BAD_MESSAGE, reason, whole_link=True)
+
+    def _drop(self, peer: str, code: CloseCode, reason: str, *, whole_link: bool = False) -> None:
+        self._batch.drops.append(Drop(peer, code, reason, whole_link))
+        self.detach(peer)
+
+    # The turn
+
+    def pending(self) -> bool:
+        """Whether `ready` has something now, or presence waits for its time."""
+        return bool(self._batch) or self._presence.pending()
+
+    def waits_for_time(self) -> bool:
+        """Whether presence waits for its turn: call `ready` again soon."""
+        return self._presence.pending()
+
+    def ready(self, now_ms: int) -> Ready | None:
+        """Return the next batch, None if there is nothing. `now_ms` (Unix) is written into its receipts."""
+        if not self.pending():
+            return None
+        batch, self._batch = self._batch, _Batch()
+        receipts = self._write_receipts(batch, now_ms) if batch.facts else b""
+        merged = {
+            layer: merge(
+                [update for _, update in updates] + ([receipts] if layer is Layer.TRANSCRIPT and receipts else [])
+            )
+            for layer, updates in batch.updates.items()
+            if updates
+        }
+        entries = [encode_binding(subject, client_ids) for subject, client_ids in batch.bindings]
+        entries += [Entry(ENTRY_KIND[layer], update) for layer, update in merged.items()]
+        return Ready(self.version, entries, batch, receipts, merged)
+
+    def _write_receipts(self, batch: _Batch, now_ms: int) -> bytes:
+        document = self._documents[Layer.TRANSCRIPT]
+        free = self._bindings.unbound(SERVER_SUBJECT, [self._client_id])
+        if free:
+            self._bindings.bind(SERVER_SUBJECT, free)
+            batch.bindings.append((SERVER_SUBJECT, free))
+        entries: list[tuple[str, Json]] = []
+        if not document.index.entries.get(Root.RECEIPTS):
+            entries.append(("schema", {"version": SCHEMA_VERSION, "at": now_ms}))
+        for key, subject in batch.facts:
+            self.seq += 1
+            receipt: dict[str, Json] = {"seq": self.seq, "by": subject, "at": now_ms}
+            if key.startswith("c:"):
+                receipt["outcome"] = "accepted"
+            entries.append((key, receipt))
+        clock = document.index.state.get(self._client_id, 0)
+        update = encode_map_entries(self._client_id, clock, Root.RECEIPTS, entries)
+        plan = document.plan(document.decode(update), trusted=True)
+        document.accept(plan)
+        self._touch(batch, Layer.TRANSCRIPT, plan)
+        batch.ends[Layer.TRANSCRIPT].update(plan.ends)
+        self._tail_bytes += len(update)
+        return update
+
+    def _touch(self, batch: _Batch, layer: Layer, plan: Plan) -> None:
+        if self._view is not None and layer is Layer.TRANSCRIPT:
+            batch.touched += plan.touched(self._documents[layer].index)
+
+    def advance(self, ready: Ready, now: float) -> list[Send | Drop]:
+        """Return what to send now that `ready` is on disk, in order. `now` is monotonic, in seconds."""
+        batch = ready.batch
+        self.version += len(ready.entries)
+        self._tail_entries += len(ready.entries)
+        self._committed_seq = self.seq if ready.receipts else self._committed_seq
+        self._before = {}
+        for layer, update in ready.merged.items():
+            document = self._documents[layer]
+            ends = batch.ends[layer]
+            self._before[layer] = {client: document.applied.get(client) for client in ends}
+            document.apply(update, ends)
+        if self._view is not None:
+            self._view.touch(batch.touched)
+        sends: list[Send | Drop] = list(self._updates(ready))
+        sends += [Send((peer.id,), self._opened(peer, opened)) for peer, opened in batch.opening if self._here(peer)]
+        for peer, _ in batch.opening:
+            peer.opened = True
+        sends += [Send((peer,), reject) for peer, reject in batch.rejects if peer in self._peers]
+        sends += [
+            Send((peer,), Ack(self.session, number)) for peer, number in batch.pushed.items() if peer in self._peers
+        ]
+        sends += batch.drops
+        if entries := self._presence.take(now):
+            readers = tuple(p.id for p in self._peers.values() if p.opened and p.behind is None)
+            if readers:
+                sends.append(Send(readers, PresenceChanged(self.session, entries)))
+        return sends
+
+    def _here(self, peer: _Peer) -> bool:
+        return self._peers.get(peer.id) is peer
+
+    def _updates(self, ready: Ready) -> Iterable[Send]:
+        for layer, update in ready.merged.items():
+            writers = {peer for peer, _ in ready.batch.updates[layer]}
+            # The one writer of a batch has what it wrote; of the receipts nobody has anything.
+            alone = next(iter(writers)) if len(writers) == 1 else None
+            readers = tuple(
+                p.id for p in self._peers.values() if p.opened and p.behind is None and p.reader and p.id != alone
+            )
+            if readers:
+                yield Send(readers, Update(self.session, layer, update))
+            writer = self._peers.get(alone) if alone else None
+            if writer and writer.opened and layer is Layer.TRANSCRIPT and ready.receipts and writer.behind is None:
+                yield Send((writer.id,), Update(self.session, layer, ready.receipts))
+
+    def _opened(self, peer: _Peer, opened: Open) -> Opened:
+        updates: dict[Layer, bytes] = {}
+        for layer, document in self._documents.items():
+            if document.applied and (diff := document.diff(opened.vectors.get(layer))) != EMPTY_UPDATE:
+                updates[layer] = diff
+        return Opened(
+            session=self.session,
+            incarnation=self.incarnation,
+            version=self.version,
+            seq=self._committed_seq,
+            caught_up=max(0, self._committed_seq - opened.seen),
+            rights=tuple(sorted(peer.rights)),
+            updates=updates,
+            vectors={layer: document.vector for layer, document in self._documents.items()},
+            roots={name: str(int(kind)) for name, kind in self._documents[Layer.STATE].index.roots.items()},
+            presence=self._presence.entries(),
+            storage_full=self.storage_full,
+        )

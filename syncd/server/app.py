@@ -1,0 +1,217 @@
+"""App: puts the server together, starts it, drains it and stops it.
+
+The one module that knows all parts. Knows nothing of what any of them does with a request.
+"""
+
+import asyncio
+import os
+import signal
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+
+from syncd.core.errors import LocalProtocolError
+from syncd.core.limits import Limits
+from syncd.server.address import ClientAddresses
+from syncd.server.auth import SECRET_BYTES_MIN, Auth, Key
+from syncd.server.config import Settings
+from syncd.server.http import edge, guard, secure_headers
+from syncd.server.listen import listen
+from syncd.server.metrics import Metrics
+from syncd.server.origin import OriginPolicy, is_loopback
+from syncd.server.rest.table import add_routes
+from syncd.server.revocations import Revocations
+from syncd.server.services import SERVICES, LinksPort, Services, SessionsPort
+
+_log = structlog.get_logger("syncd.app")
+
+DEV_BANNER = (
+    "DEVELOPMENT MODE: no token is needed, whoever reaches this port may read, write and delete everything. "
+    "Never use it for anything you care about."
+)
+
+
+class StorePort(Protocol):
+    """The store, as far as starting and stopping go. Every `SessionLog` is one."""
+
+    async def open(self) -> None:
+        """Open it and take it for this process."""
+        ...
+
+    async def close(self) -> None:
+        """Flush and let go. Idempotent, also when it was never opened."""
+        ...
+
+
+def make_auth(settings: Settings, limits: Limits, metrics: Metrics) -> Auth:
+    """Return what decides about tokens, the stored revocation list included.
+
+    Raises:
+        StoreDamaged: the revocation list does not read.
+    """
+    # Without keys, the development mode signs with one that ends with the process.
+    keys = settings.signing_keys() or (Key("", "HS256", os.urandom(SECRET_BYTES_MIN)),)
+    return Auth(
+        keys,
+        revocations=Revocations(settings.revocations_path),
+        metrics=metrics,
+        issuer=settings.issuer,
+        audience=settings.audience,
+        ttl_max_s=settings.token_ttl_max_s,
+        failures_per_minute=limits.auth_failures_per_minute,
+        dev=settings.dev,
+    )
+
+
+def make_services(
+    settings: Settings, sessions: SessionsPort, links: LinksPort, auth: Auth, limits: Limits, metrics: Metrics
+) -> Services:
+    """Return what the routes may use."""
+    origins = OriginPolicy(
+        origins=settings.allowed_origins, hosts=settings.allowed_hosts, loopback=is_loopback(settings.host)
+    )
+    return Services(sessions, links, auth, limits, metrics, origins, ClientAddresses(settings.trusted_proxies))
+
+
+def build_app(services: Services) -> web.Application:
+    """Return the aiohttp application: all routes, with what every request has in common around them."""
+    app = web.Application(middlewares=[edge, guard])
+    app[SERVICES] = services
+    app.on_response_prepare.append(secure_headers)
+    add_routes(app, services)
+    return app
+
+
+class Server:
+    """One server: a listening socket, the sessions and their store.
+
+    1. Nothing is accepted before the store is open and the sessions have started.
+    2. A drain stops accepting first, then tells the links, then waits for requests under way, no longer than the
+       settings say; only then is the last commit finished and the store closed.
+
+    `await start()`, then `await stop()`; or `await run()`, which does both and waits for a signal in between.
+    """
+
+    def __init__(self, settings: Settings, store: StorePort, services: Services) -> None:
+        self._settings = settings
+        self._store = store
+        self._services = services
+        self._runner = web.AppRunner(
+            build_app(services), access_log=None, shutdown_timeout=settings.drain_timeout_s, handle_signals=False
+        )
+        self._listening: asyncio.Server | None = None
+        self._port = 0
+        self._ending = asyncio.Event()
+        self._exit_code = 0
+
+    @property
+    def services(self) -> Services:
+        """What the routes use."""
+        return self._services
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on.
+
+        Raises:
+            LocalProtocolError: `start` was not called.
+        """
+        if not self._port:
+            raise LocalProtocolError("the server has no port yet: await start() first")
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Where the server is reached, without a slash at the end."""
+        host = self._settings.host
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Open the store, start the sessions, listen. If it fails, all that was opened is closed again.
+
+        Raises:
+            StoreError: the store cannot be opened.
+            OSError: the address cannot be used.
+        """
+        services = self._services
+        services.auth.revocations.on_revoke = self._cut
+        try:
+            await self._store.open()
+            await services.sessions.start()
+            services.lifecycle.started = True
+            await self._runner.setup()
+            assert self._runner.server is not None
+            self._listening = await listen(  # Invariant 1.
+                self._runner.server,
+                self._settings.host,
+                self._settings.port,
+                header_timeout_s=services.limits.header_timeout_s,
+            )
+        except BaseException:
+            await self.stop()
+            raise
+        self._port = self._listening.sockets[0].getsockname()[1]
+        if self._settings.dev:
+            _log.warning(DEV_BANNER)
+        _log.info("listening", url=self.url, store=str(self._settings.store))
+
+    async def drain(self) -> None:
+        """Stop accepting, tell the links, let requests under way finish. Idempotent; `stop` comes next."""
+        if self._services.lifecycle.draining:
+            return
+        self._services.lifecycle.draining = True
+        if self._listening is not None:
+            self._listening.close()  # Invariant 2.
+        try:
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                await self._services.links.drain()
+        except TimeoutError:
+            _log.warning("some links did not close in time")
+        await self._runner.cleanup()
+
+    async def stop(self) -> None:
+        """Drain, finish the commit under way, close the store. Idempotent."""
+        await self.drain()
+        try:
+            if self._services.lifecycle.started:
+                self._services.lifecycle.started = False
+                await self._services.sessions.stop()
+        finally:
+            await self._store.close()
+
+    def end(self, exit_code: int = 0) -> None:
+        """Make `run` stop the server and return `exit_code`. The first call counts."""
+        if not self._ending.is_set():
+            self._exit_code = exit_code
+            self._ending.set()
+
+    async def run(self) -> int:
+        """Start, serve until SIGTERM, SIGINT or `end`, stop, and return the exit code. A second signal exits at once.
+
+        Raises:
+            StoreError: the store cannot be opened.
+            OSError: the address cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+        try:
+            await self.start()
+            await self._ending.wait()
+            await self.stop()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        _log.info("stopped")
+        return self._exit_code
+
+    def _signalled(self, number: int) -> None:
+        if self._ending.is_set():
+            # What is acked is on disk, so there is nothing that a hurried end could lose.
+            os._exit(128 + number)
+        _log.info("draining", signal=signal.Signals(number).name)
+        self.end()
+
+    def _cut(self, token_ids: frozenset[str], subjects: frozenset[str]) -> None:
+        self._services.links.revoke(token_ids=token_ids, subjects=subjects)

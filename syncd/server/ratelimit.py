@@ -1,0 +1,82 @@
+"""Rate limits: a token bucket, and a bounded set of them by key.
+
+Pure: the time comes in, in seconds of any clock that does not jump. Knows nothing of requests or sockets.
+"""
+
+from collections import OrderedDict
+
+#: Keys one set remembers. Beyond it the one not seen for longest is forgotten, which frees it: better than to grow.
+KEYS_MAX = 10_000
+
+
+class TokenBucket:
+    """Allows `rate` units a second and `burst` at once.
+
+    1. Never holds more than `burst`.
+    2. May go into debt: what came has come. The debt is what the sender has to wait for.
+    """
+
+    __slots__ = ("_burst", "_left", "_rate", "_seen")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._left = float(burst)
+        self._seen: float | None = None
+
+    def take(self, n: float, now: float) -> float:
+        """Take `n` units and return 0.0, or the seconds to wait before anything more is read (they are taken anyway).
+
+        For a stream, where what arrived cannot be sent back: pause reading for that long.
+        """
+        self._refill(now)
+        self._left -= n  # Invariant 2.
+        return max(0.0, -self._left / self._rate)
+
+    def wait_s(self, n: float, now: float) -> float:
+        """Return how long until `n` units can be taken without debt, 0.0 for at once. Takes nothing.
+
+        For requests, which can be refused: what was refused is not charged.
+        """
+        self._refill(now)
+        return max(0.0, (min(n, self._burst) - self._left) / self._rate)
+
+    def _refill(self, now: float) -> None:
+        if self._seen is not None and now > self._seen:
+            self._left = min(self._burst, self._left + (now - self._seen) * self._rate)  # Invariant 1.
+        self._seen = now if self._seen is None else max(self._seen, now)
+
+
+class Buckets:
+    """One `TokenBucket` per key, such as a subject or an address.
+
+    1. Never more than `keys_max`; the key not used for longest goes first.
+    """
+
+    def __init__(self, rate: float, burst: float, *, keys_max: int = KEYS_MAX) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._keys_max = keys_max
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def __getitem__(self, key: str) -> TokenBucket:
+        """Return the bucket of `key`, a full one if it was not known."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = TokenBucket(self._rate, self._burst)
+            if len(self._buckets) > self._keys_max:
+                self._buckets.popitem(last=False)  # Invariant 1.
+        else:
+            self._buckets.move_to_end(key)
+        return bucket
+
+    def admit(self, key: str, now: float) -> float:
+        """Take one unit of `key` and return 0.0, or take nothing and return the seconds until there is one."""
+        bucket = self[key]
+        wait_s = bucket.wait_s(1, now)
+        if wait_s == 0.0:
+            bucket.take(1, now)
+        return wait_s

@@ -1,0 +1,207 @@
+"""Models: the bodies, queries and answers of the REST routes, as pydantic models.
+
+The schema of the OpenAPI page comes from here. Holds shapes only, no rules that need a session or a grant.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from syncd.core.grant import Right
+from syncd.core.ids import is_id, is_subject
+
+
+def _id(value: str) -> str:
+    if not is_id(value):
+        raise ValueError("an id is 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")
+    return value
+
+
+def _subject(value: str) -> str:
+    if not is_subject(value):
+        raise ValueError("a subject is a kind, a colon and a name, such as user:mona or agent:planner")
+    return value
+
+
+def _plain_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise ValueError("only what JSON can say: no NaN, no Infinity, no deep nesting") from None
+    return value
+
+
+Id = Annotated[str, AfterValidator(_id), Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,64}$"})]
+Subject = Annotated[str, AfterValidator(_subject), Field(examples=["user:mona"])]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_plain_json)]
+
+
+class Body(BaseModel):
+    """What a client sends. Unknown fields are refused, so that a misspelt one is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Query(BaseModel):
+    """What stands behind the question mark."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Answer(BaseModel):
+    """What the server answers."""
+
+    model_config = ConfigDict(ser_json_bytes="base64", ser_json_inf_nan="null")
+
+
+class CreateSession(Body):
+    """Create a session."""
+
+    session: Id | None = Field(None, description="The new session's id; a UUIDv7 is made if it is left out.")
+
+
+class PostMessage(Body):
+    """Post a message as the token's subject."""
+
+    text: str = Field(min_length=1, description="What is said.")
+    role: Literal["user", "assistant", "system"] = "user"
+    to: list[Subject] = Field([], max_length=64, description="Subjects addressed: naming an agent wakes it.")
+    metadata: JsonObject = Field({}, description="Anything of the app's.")
+    id: Id | None = Field(None, description="The message's id. Posting the same id again returns the first post.")
+
+
+class MintToken(Body):
+    """Mint a token."""
+
+    sub: Subject = Field(description="Who the token names.")
+    name: str = Field("", max_length=128, description="The name shown; the subject's own if left out.")
+    sessions: dict[str, list[Right]] = Field(
+        description="Rights by session id, or by prefix followed by `*`. An empty list allows reading."
+    )
+    ttl_s: float = Field(3_600.0, gt=0, description="How long the token lives, in seconds.")
+
+
+class RevokeTokens(Body):
+    """Revoke one token, or all of a subject issued so far. Exactly one of the two."""
+
+    token_id: Id | None = Field(None, description="The token's `jti`.")
+    subject: Subject | None = None
+
+
+class ListQuery(Query):
+    """A page of sessions."""
+
+    after: str = Field("", max_length=64, description="Only ids above this one: the last of the page before.")
+    limit: int = Field(100, ge=1)
+
+
+class HistoryQuery(Query):
+    """A page of messages."""
+
+    before: int | None = Field(None, ge=1, description="Only messages with a `seq` below: the first of the page after.")
+    limit: int = Field(100, ge=1)
+
+
+class ExportQuery(Query):
+    """Which format."""
+
+    format: Literal["json", "markdown"] = "json"
+
+
+class SearchQuery(Query):
+    """Words to look for."""
+
+    q: str = Field(min_length=1, max_length=256, description="Plain words; all must occur.")
+    limit: int = Field(20, ge=1)
+
+
+class SessionAnswer(Answer):
+    """One session's row. Times are Unix milliseconds."""
+
+    session: str
+    incarnation: str = Field(description="Changes when the session was restored or created anew.")
+    created_at: int
+    updated_at: int
+    version: int = Field(description="Version of the last log entry.")
+    entries: int
+    bytes: int = Field(description="Size of its log.")
+    damaged: bool
+
+
+class SessionsAnswer(Answer):
+    """A page of sessions. `next` is what to give as `after` for the following one, empty at the end."""
+
+    sessions: list[SessionAnswer]
+    next: str
+
+
+class WholeSession(Answer):
+    """A whole session."""
+
+    model_config = ConfigDict(extra="allow")
+
+    session: str
+    incarnation: str
+    seq: int
+    messages: list[dict[str, Any]] = Field(description="In the session's agreed order.")
+    commands: list[dict[str, Any]]
+    state: dict[str, Any]
+
+
+class MessagesAnswer(Answer):
+    """A page of messages, oldest first. `before` is what to give for the page before it, null at the start."""
+
+    messages: list[dict[str, Any]]
+    before: int | None
+
+
+class PostedMessage(Answer):
+    """A message that is on disk."""
+
+    message: str
+    seq: int
+    by: str
+    at: int = Field(description="When the server took it, Unix milliseconds.")
+
+
+class SearchHitAnswer(Answer):
+    """One message that matched. `excerpt` marks the matches by U+2068 and U+2069."""
+
+    session: str
+    message: str
+    excerpt: str
+
+
+class SearchAnswer(Answer):
+    """What was found, best first."""
+
+    hits: list[SearchHitAnswer]
+
+
+class MintedToken(Answer):
+    """A fresh token. Shown once."""
+
+    token: str
+    token_id: str
+    expires_at: int = Field(description="Unix seconds.")
+
+
+class Status(Answer):
+    """How the server is."""
+
+    status: str
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(description="Stable; act on this one.")
+    message: str = Field(description="For people.")
+    hint: str = Field(description="What to do next; may be empty.")
+
+
+class ErrorAnswer(BaseModel):
+    """The shape of every error answer."""
+
+    error: ErrorDetail

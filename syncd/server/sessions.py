@@ -1,0 +1,401 @@
+"""Sessions: all live sessions of this process, and the one commit loop.
+
+Loads a session once, gathers what its peers sent, commits one transaction for all sessions that have something, and
+only then lets anybody see it. Knows nothing of sockets: peers are outlets. What REST offers is in `records`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from syncd.core.codec import encode
+from syncd.core.errors import CloseCode, StorageFull, StoreDamaged, StoreError, SyncdError
+from syncd.core.grant import Grant, Right
+from syncd.core.ids import new_client_id, uuid7
+from syncd.core.limits import Limits
+from syncd.core.messages import ClientMessage, Open, ServerMessage, Storage
+from syncd.core.replica import ReplicaBroken
+from syncd.core.server import Drop, Ready, Send, ServerMachine
+from syncd.server.metrics import Metrics
+from syncd.store.log import Append, SessionInfo, SessionLog
+
+_log = structlog.get_logger("syncd.sessions")
+
+#: A session whose document fails twice within this time does not load as it is: not tried again before a restart.
+_BROKEN_WITHIN_S = 60.0
+_PROBE_S = 1.0
+_SWEEP_S = 5.0
+_WRITE_RIGHTS = frozenset({Right.TRANSCRIPT, Right.STATE})
+
+
+class Outlet(Protocol):
+    """Where what a machine sends to one peer goes."""
+
+    def deliver(self, session: str, message: ServerMessage, frame: bytes) -> bool:
+        """Take a message and its frame; return False if the reader is too far behind to be sent it. Never blocks."""
+        ...
+
+    def drop(self, session: str, code: CloseCode, reason: str, *, whole_link: bool) -> None:
+        """Close the session, or the whole link. Never blocks."""
+        ...
+
+
+class SessionGone(SyncdError):
+    """The session cannot be opened: absent or not for this grant (alike), deleted, or damaged."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class LiveSession:
+    """One loaded session: its machine, and where its peers' messages go."""
+
+    session: str
+    machine: ServerMachine
+    outlets: dict[str, Outlet] = field(default_factory=dict)
+    used_at: float = 0.0
+    # Client ids under which this process writes for a subject, so that a post does not cost a new one.
+    writers: dict[str, int] = field(default_factory=dict)
+
+
+class Sessions:
+    """All live sessions, and the commit loop.
+
+    1. A session is loaded once, however many ask for it at the same time; a failed load is an error, never an empty
+       session.
+    2. One transaction commits a batch of all sessions; only then is any of it sent or acked.
+    3. A machine whose commit or document failed is thrown away with its peers; it is loaded again from the log.
+    4. While the storage is full nobody is told that anything is saved, and reading goes on.
+    """
+
+    def __init__(
+        self, log: SessionLog, limits: Limits, metrics: Metrics, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.log = log
+        self.limits = limits
+        self.storage_full = False
+        #: Called when the storage became full or has space again, and when a flush failed for good.
+        self.on_storage: Callable[[Storage], None] = lambda _: None
+        self.on_fatal: Callable[[], None] = lambda: None
+        #: Called with a session that is about to be unloaded, or quiet, so that its search index can follow.
+        self.on_quiet: Callable[[LiveSession], Awaitable[None]] | None = None
+        self._metrics = metrics
+        self._clock = clock
+        self._lives: dict[str, LiveSession] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._dirty: dict[str, LiveSession] = {}
+        self._failed_at: dict[str, float] = {}
+        self._broken: set[str] = set()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._probe: asyncio.Task[None] | None = None
+
+    @property
+    def loaded(self) -> int:
+        """How many sessions are in memory."""
+        return len(self._lives)
+
+    def lives(self) -> list[LiveSession]:
+        """Return the sessions that are in memory."""
+        return list(self._lives.values())
+
+    def now_ms(self) -> int:
+        """The wall clock, in Unix milliseconds: for receipts, never for order."""
+        return int(self._clock() * 1000)
+
+    async def start(self) -> None:
+        """Start the loop. The log is open already."""
+        self._tasks = [asyncio.create_task(self._run(), name="commit loop")]
+        self._tasks.append(asyncio.create_task(self._sweep(), name="session sweep"))
+
+    async def stop(self) -> None:
+        """Commit what is there, send its acks, and stop. The log stays open."""
+        await self.settle()
+        tasks = [*self._tasks, *self._loading.values()] + ([self._probe] if self._probe else [])
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def settle(self) -> None:
+        """Wait until nothing waits to be committed."""
+        while self._dirty and not self.storage_full and self._tasks:
+            self._idle.clear()
+            await self._idle.wait()
+
+    # Getting at a session
+
+    async def create(self, session: str) -> SessionInfo:
+        """Create a session; return an existing one's row as it is."""
+        incarnation = uuid7(self.now_ms(), secrets.token_bytes(10))
+        return await self.log.create(session, incarnation, self.now_ms())
+
+    async def live(self, session: str, *, create: bool = False) -> LiveSession:
+        """Return a session, loaded; touch it so that it stays for a while.
+
+        Raises:
+            SessionGone: there is none (and `create` is not set), it was deleted, or it is damaged.
+        """
+        while (found := self._lives.get(session)) is None:
+            task = self._loading.get(session)
+            if task is None:  # Invariant 1.
+                task = asyncio.create_task(self._load(session, create), name=f"load {session}")
+                self._loading[session] = task
+                task.add_done_callback(lambda _: self._loading.pop(session, None))
+            await asyncio.shield(task)
+        found.used_at = time.monotonic()
+        return found
+
+    async def _load(self, session: str, create: bool) -> None:
+        info = await self.log.info(session)
+        if info is None and create:
+            info = await self.create(session)
+        if info is None:
+            raise SessionGone(CloseCode.FORBIDDEN, "there is no such session, or it is not for you")
+        if info.deleted_at_ms is not None:
+            raise SessionGone(CloseCode.DELETED, "this session was deleted")
+        if info.damaged or session in self._broken:
+            raise SessionGone(CloseCode.DAMAGED, "this session is damaged on the server: ask its operator")
+        client_id = new_client_id(secrets.token_bytes(7))
+        machine = ServerMachine(session, info.incarnation, self.limits, client_id=client_id)
+        try:
+            machine.load(await self.log.read(session))
+        except StoreDamaged as error:
+            _log.error("session_damaged", session=session, reason=str(error))
+            raise SessionGone(CloseCode.DAMAGED, "this session is damaged on the server: ask its operator") from error
+        machine.storage_full = self.storage_full
+        live = LiveSession(session, machine, used_at=time.monotonic())
+        self._lives[session] = live
+        self._metrics.sessions_loaded.set(len(self._lives))
+
+    # Peers
+
+    async def attach(self, peer: str, outlet: Outlet, grant: Grant, opened: Open, *, device: str) -> None:
+        """Let `peer` open a session, made if its grant may write there and it was never before.
+
+        Raises:
+            SessionGone: see `live`; a grant that does not name the session is told the same as for an absent one.
+        """
+        rights = grant.rights(opened.session)
+        if rights is None:
+            raise SessionGone(CloseCode.FORBIDDEN, "there is no such session, or it is not for you")
+        live = await self.live(opened.session, create=bool(rights & _WRITE_RIGHTS) and not self.storage_full)
+        live.outlets[peer] = outlet
+        live.machine.attach(peer, grant, rights, device=device, opened=opened)
+        self.mark(live)
+
+    def receive(self, session: str, peer: str, message: ClientMessage) -> None:
+        """Take a peer's frame."""
+        live = self._lives.get(session)
+        if live is not None and peer in live.outlets:
+            live.machine.receive(peer, message)
+            self.mark(live)
+
+    def detach(self, session: str, peer: str) -> None:
+        """Forget a peer of a session. Idempotent."""
+        live = self._lives.get(session)
+        if live is not None and live.outlets.pop(peer, None) is not None:
+            live.used_at = time.monotonic()
+            live.machine.detach(peer)
+            self.mark(live)
+
+    def regrant(self, session: str, peer: str, grant: Grant) -> bool:
+        """Give a peer the rights of a fresh token; return whether it still has any here."""
+        rights = grant.rights(session)
+        live = self._lives.get(session)
+        if rights is not None and live is not None:
+            live.machine.regrant(peer, grant, rights)
+        return rights is not None
+
+    def catch_up(self, session: str, peer: str) -> None:
+        """Send a peer that was behind what it lacks."""
+        live = self._lives.get(session)
+        if live is None:
+            return
+        try:
+            self._deliver(live, live.machine.catch_up(peer))
+        except ReplicaBroken as error:
+            self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
+
+    async def delete(self, session: str) -> bool:
+        """Erase a session for good; its peers are told. Return whether there was one."""
+        live = self._lives.get(session)
+        if live is not None:
+            self._unload(live, CloseCode.DELETED, "this session was deleted")
+        return await self.log.delete(session, self.now_ms())
+
+    # The loop
+
+    def mark(self, live: LiveSession) -> None:
+        """Have the loop look at a session whose machine was given something."""
+        self._dirty[live.session] = live
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            lives, self._dirty = self._dirty, {}
+            turns = [(live, ready) for live in lives.values() if (ready := self._ready(live)) is not None]
+            committed = await self._commit(turns)
+            if not self._dirty:
+                self._idle.set()
+            if committed:
+                # The next batch gathers meanwhile.
+                await asyncio.sleep(self.limits.commit_pause_s)
+
+    def _ready(self, live: LiveSession) -> Ready | None:
+        if self._lives.get(live.session) is not live:
+            return None
+        try:
+            return live.machine.ready(self.now_ms())
+        except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
+            self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
+            return None
+
+    async def _commit(self, turns: Sequence[tuple[LiveSession, Ready]]) -> bool:
+        """Commit a batch, then let its peers see it. Return whether there was something to commit."""
+        batch = [Append(live.session, ready.expected, ready.entries) for live, ready in turns if ready.entries]
+        conflicts: Sequence[str] = ()
+        if batch:
+            started = time.perf_counter()
+            try:
+                conflicts = await self.log.append(batch)  # Invariant 2.
+            except StorageFull as error:
+                self._became_full(turns, error)
+                return False
+            except StoreError as error:
+                self._give_up(turns, error)
+                return False
+            self._metrics.commit_seconds.observe(time.perf_counter() - started)
+            self._metrics.batch_entries.observe(sum(len(append.entries) for append in batch))
+        for live, ready in turns:
+            if live.session in conflicts:
+                self._fail(live, CloseCode.RESYNC, "the session changed under this server", None)
+            elif self._lives.get(live.session) is live:
+                await self._advance(live, ready)
+        return bool(batch)
+
+    async def _advance(self, live: LiveSession, ready: Ready) -> None:
+        machine = live.machine
+        try:
+            self._deliver(live, machine.advance(ready, time.monotonic()))
+            if ready.entries:
+                self._metrics.updates.inc(ready.pushes)
+            if machine.waits_for_time():
+                asyncio.get_running_loop().call_later(0.05, self.mark, live)
+            if machine.wants_snapshot():
+                version, data = machine.snapshot()
+                await self.log.compact(live.session, through=version, snapshot=data)
+                machine.compacted(len(data))
+        except StorageFull:
+            _log.warning("compaction_waits", session=live.session, reason="storage full")
+        except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
+            self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
+
+    def _deliver(self, live: LiveSession, sends: Sequence[Send | Drop]) -> None:
+        for send in sends:
+            if isinstance(send, Drop):
+                outlet = live.outlets.pop(send.peer, None)
+                if outlet is not None:
+                    outlet.drop(live.session, send.code, send.reason, whole_link=send.whole_link)
+                continue
+            frame = encode(send.message)
+            for peer in send.peers:
+                outlet = live.outlets.get(peer)
+                if outlet is not None and not outlet.deliver(live.session, send.message, frame):
+                    self._metrics.behind.inc()
+                    live.machine.fall_behind(peer)
+
+    # When something fails
+
+    def _fail(self, live: LiveSession, code: CloseCode, reason: str, error: BaseException | None) -> None:
+        """Throw a machine away; its peers come back to one that is loaded from the log."""  # Invariant 3.
+        if error is not None:
+            _log.error("session_failed", session=live.session, error=type(error).__name__, reason=str(error)[:200])
+        if isinstance(error, ReplicaBroken):
+            now = time.monotonic()
+            if now - self._failed_at.get(live.session, -_BROKEN_WITHIN_S) < _BROKEN_WITHIN_S:
+                self._broken.add(live.session)
+            self._failed_at[live.session] = now
+        self._unload(live, code, reason)
+
+    def _unload(self, live: LiveSession, code: CloseCode, reason: str) -> None:
+        if self._lives.get(live.session) is live:
+            del self._lives[live.session]
+            self._metrics.sessions_loaded.set(len(self._lives))
+        self._dirty.pop(live.session, None)
+        outlets, live.outlets = live.outlets, {}
+        for outlet in outlets.values():
+            outlet.drop(live.session, code, reason, whole_link=False)
+
+    def _became_full(self, turns: Sequence[tuple[LiveSession, Ready]], error: StorageFull) -> None:
+        for live, ready in turns:
+            if ready.entries:
+                self._fail(live, CloseCode.STORAGE_FULL, "the server's storage is full: edits stay with you", None)
+            else:
+                self.mark(live)
+        if not self.storage_full:
+            _log.error("storage_full", reason=str(error))
+            self._set_full(True)
+            self._probe = asyncio.create_task(self._probe_storage(), name="storage probe")
+
+    def _set_full(self, full: bool) -> None:
+        self.storage_full = full  # Invariant 4.
+        self._metrics.storage_full.set(int(full))
+        for live in self._lives.values():
+            live.machine.storage_full = full
+        self.on_storage(Storage(full))
+
+    async def _probe_storage(self) -> None:
+        while True:
+            await asyncio.sleep(_PROBE_S)
+            try:
+                await self.log.probe()
+            except StorageFull:
+                continue
+            except StoreError as error:
+                self._give_up((), error)
+                return
+            _log.info("storage_has_space_again")
+            self._set_full(False)
+            return
+
+    def _give_up(self, turns: Sequence[tuple[LiveSession, Ready]], error: StoreError) -> None:
+        """The store itself failed: what is on disk is unknown, so nothing more may be acked by this process."""
+        _log.critical("store_failed", error=type(error).__name__, reason=str(error))
+        for live, _ in turns:
+            self._fail(live, CloseCode.SERVER_ERROR, "the server's store failed", None)
+        self.on_fatal()
+
+    # Unloading
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(_SWEEP_S, self.limits.idle_evict_s))
+            now = time.monotonic()
+            for live in list(self._lives.values()):
+                idle = not live.outlets and not live.machine.peers and not live.machine.pending()
+                if idle and now - live.used_at >= self.limits.idle_evict_s:
+                    await self._evict(live)
+
+    async def _evict(self, live: LiveSession) -> None:
+        if self.on_quiet is not None:
+            try:
+                await self.on_quiet(live)
+            except (StoreError, ReplicaBroken) as error:
+                _log.warning("index_skipped", session=live.session, reason=str(error))
+        if not live.outlets and not live.machine.pending() and self._lives.get(live.session) is live:
+            self._unload(live, CloseCode.NORMAL, "")

@@ -1,0 +1,449 @@
+"""Links: the WebSockets of `syncd.v1`, many sessions on each.
+
+Reads frames, knows who may send them and how fast, and writes prepared frames without ever waiting for a reader.
+Knows nothing of documents or of the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Awaitable
+from typing import Protocol
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from syncd.core.codec import decode_client, encode
+from syncd.core.errors import CloseCode, RemoteProtocolError
+from syncd.core.grant import Grant
+from syncd.core.ids import uuid7
+from syncd.core.limits import Limits
+from syncd.core.messages import (
+    Bye,
+    ClientMessage,
+    Closed,
+    Hello,
+    Leave,
+    Open,
+    Ping,
+    Pong,
+    PresenceChanged,
+    Refresh,
+    Refreshed,
+    ServerMessage,
+    Storage,
+    Unknown,
+    Update,
+    Welcome,
+)
+from syncd.server.auth import Auth, BadToken, TooManyFailures
+from syncd.server.metrics import Metrics
+from syncd.server.ratelimit import TokenBucket
+from syncd.server.sessions import SessionGone, Sessions
+
+_log = structlog.get_logger("syncd.links")
+
+PROTOCOL = "syncd.v1"
+VERSION = 1
+#: How long a link may take to answer a close before its socket is cut.
+_CLOSE_TIMEOUT_S = 2.0
+_WATCH_S = 0.1
+_EXPIRY_S = 0.5
+#: A link whose unsent frames grow beyond this many outboxes is not reading even its acks.
+_HARD_OUTBOXES = 8
+
+
+class _Transport(Protocol):
+    def write(self, data: bytes) -> None: ...
+    def get_write_buffer_size(self) -> int: ...
+    def is_closing(self) -> bool: ...
+    def abort(self) -> None: ...
+
+
+def websocket_frame(payload: bytes) -> bytes:
+    """Return `payload` as one unmasked binary WebSocket frame (RFC 6455, 5.2), the same for every reader."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x82, size)) + payload
+    if size < 1 << 16:
+        return b"\x82\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x82\x7f" + size.to_bytes(8, "big") + payload
+
+
+class Link:
+    """One WebSocket after its hello.
+
+    1. Writing never waits: what a slow reader cannot take is not sent, and made up for by one diff.
+    2. A link is closed once, with one code.
+    """
+
+    def __init__(
+        self, links: Links, ws: web.WebSocketResponse, transport: _Transport, grant: Grant, hello: Hello
+    ) -> None:
+        self.peer = uuid7(int(time.time() * 1000), secrets.token_bytes(10))
+        self.grant = grant
+        self.device = hello.device
+        self.sessions: set[str] = set()
+        # Nothing more is read from it; `closing`: nor written to it.
+        self.ending = False
+        self.closing = False
+        # Sessions this link is behind in, and since when.
+        self.behind: set[str] = set()
+        self.behind_since = 0.0
+        self._links = links
+        self._ws = ws
+        self._transport = transport
+
+    def send(self, message: ServerMessage) -> None:
+        """Write a message for this link alone."""
+        self._write(websocket_frame(encode(message)))
+
+    def _write(self, frame: bytes) -> None:
+        if self.closing or self._transport.is_closing():
+            return
+        self._transport.write(frame)
+        self._links.bytes_out += len(frame)
+        if self._transport.get_write_buffer_size() > _HARD_OUTBOXES * self._links.limits.outbox_bytes_max:
+            self._links.close(self, CloseCode.BEHIND, "nothing was read for too long")
+
+    def deliver(self, session: str, message: ServerMessage, frame: bytes) -> bool:
+        """See `sessions.Outlet`. `frame` is the message's, shared by all its readers."""
+        full = self._transport.get_write_buffer_size() > self._links.limits.outbox_bytes_max
+        if full and isinstance(message, Update | PresenceChanged):  # Invariant 1.
+            if not self.behind:
+                self.behind_since = time.monotonic()
+            self.behind.add(session)
+            self._links.watch(self)
+            return False
+        self._write(self._links.framed(frame))
+        return True
+
+    def drop(self, session: str, code: CloseCode, reason: str, *, whole_link: bool) -> None:
+        """See `sessions.Outlet`."""
+        self.sessions.discard(session)
+        self.behind.discard(session)
+        self._links.metrics.close(code)
+        if whole_link:
+            self._links.close(self, code, reason)
+        else:
+            self.send(Closed(session, code, reason))
+
+    @property
+    def writable(self) -> bool:
+        """Whether its reader has taken most of what was sent."""
+        return self._transport.get_write_buffer_size() <= self._links.limits.outbox_bytes_max // 4
+
+    async def close(self, code: CloseCode, reason: str, retry_after_s: float = 0.0) -> None:
+        """Say bye and close the socket; cut it if it does not answer."""
+        if self.closing:  # Invariant 2.
+            return
+        self.send(Bye(code, reason, retry_after_s))
+        self.ending = self.closing = True
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._ws.close(code=code, message=reason.encode()[:120])
+        except (TimeoutError, ConnectionError, RuntimeError):
+            self._transport.abort()
+
+
+class Links:
+    """All links of this process.
+
+    1. Before its hello a link may send one frame, of bounded size, within a deadline that traffic does not extend.
+    2. No frame is acted on after the token expired or was revoked.
+    3. A link that sends too fast is read more slowly; nobody else notices.
+    """
+
+    def __init__(
+        self, sessions: Sessions, auth: Auth, limits: Limits, metrics: Metrics, *, server: str = "syncd"
+    ) -> None:
+        self.limits = limits
+        self.metrics = metrics
+        self._sessions = sessions
+        self._auth = auth
+        self._server = server
+        self._links: set[Link] = set()
+        self._pending = 0
+        self._by_subject: dict[str, int] = {}
+        self._by_address: dict[str, int] = {}
+        self._behind: set[Link] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self._draining = False
+        self._framed: tuple[bytes, bytes] = (b"", b"")
+        #: Written since the metric was last brought up to date: a counter with a lock is too dear for each reader.
+        self.bytes_out = 0
+        sessions.on_storage = self._storage_moved
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    # One link's life
+
+    async def sync_handler(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve `GET /v1/sync`: one link, until it ends."""
+        address = request.get("address") or request.remote or ""
+        ws = web.WebSocketResponse(
+            protocols=(PROTOCOL,),
+            heartbeat=self.limits.heartbeat_s,
+            max_msg_size=self.limits.frame_bytes_max + 1024,
+            compress=False,
+            autoclose=True,
+            autoping=True,
+            timeout=_CLOSE_TIMEOUT_S,
+            writer_limit=self.limits.outbox_bytes_max,
+        )
+        await ws.prepare(request)
+        assert request.transport is not None
+        self._watch_all()
+        full = len(self._links) + self._pending >= self.limits.links_max
+        if full or self._draining or self._by_address.get(address, 0) >= self.limits.links_per_address_max:
+            await ws.close(code=CloseCode.TRY_LATER, message=b"the server takes no more links now")
+            return ws
+        _count(self._by_address, address, 1)
+        self._pending += 1
+        link: Link | None = None
+        try:
+            link = await self._greet(request, ws, address)
+            self._pending -= 1
+            if link is not None:
+                await self._serve(link, ws)
+        except RemoteProtocolError as error:
+            if link is None:
+                self._pending -= 1
+            self.metrics.close(error.code)
+            await self._finish(ws, link, error)
+        finally:
+            _count(self._by_address, address, -1)
+            if link is not None:
+                self._forget(link)
+        return ws
+
+    async def _greet(self, request: web.Request, ws: web.WebSocketResponse, address: str) -> Link | None:
+        if ws.ws_protocol != PROTOCOL:
+            raise RemoteProtocolError(CloseCode.UNSUPPORTED, f"offer the subprotocol {PROTOCOL}")
+        try:
+            async with asyncio.timeout(self.limits.hello_timeout_s):  # Invariant 1.
+                message = await ws.receive()
+        except TimeoutError:
+            raise RemoteProtocolError(CloseCode.HANDSHAKE_TIMEOUT, "no hello in time") from None
+        if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+            return None
+        if message.type is not WSMsgType.BINARY:
+            raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "frames are binary")
+        if len(message.data) > self.limits.hello_bytes_max:
+            raise RemoteProtocolError(CloseCode.TOO_BIG, "the hello is too large")
+        hello = decode_client(message.data, self.limits)
+        if not isinstance(hello, Hello):
+            raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "the first frame is a hello")
+        if VERSION not in hello.versions:
+            raise RemoteProtocolError(CloseCode.UNSUPPORTED, f"this server speaks version {VERSION}")
+        grant = self._admit(hello.token or _bearer(request), address)
+        if self._by_subject.get(grant.subject, 0) >= self.limits.links_per_subject_max:
+            raise RemoteProtocolError(CloseCode.RATE, "too many links of one subject")
+        assert request.transport is not None
+        link = Link(self, ws, request.transport, grant, hello)
+        self._links.add(link)
+        _count(self._by_subject, grant.subject, 1)
+        self.metrics.links.set(len(self._links))
+        _log.info("link_opened", peer=link.peer, subject=grant.subject, jti=grant.token_id, device=hello.device)
+        link.send(self._welcome(link))
+        return link
+
+    def _welcome(self, link: Link) -> Welcome:
+        return Welcome(
+            version=VERSION,
+            peer=link.peer,
+            subject=link.grant.subject,
+            server=self._server,
+            heartbeat_s=self.limits.heartbeat_s,
+            frame_bytes_max=self.limits.frame_bytes_max,
+            presence_bytes_max=self.limits.presence_bytes_max,
+            expires_at=link.grant.expires_at or 0.0,
+            now=time.time(),
+        )
+
+    def _admit(self, token: str, address: str) -> Grant:
+        try:
+            return self._auth.admit(token, address)
+        except BadToken as error:
+            raise RemoteProtocolError(error.code, error.reason) from None
+        except TooManyFailures:
+            raise RemoteProtocolError(CloseCode.TRY_LATER, "too many refused tokens from this address") from None
+
+    async def _serve(self, link: Link, ws: web.WebSocketResponse) -> None:
+        frames = TokenBucket(self.limits.frames_per_s, self.limits.frames_burst)
+        volume = TokenBucket(self.limits.bytes_per_s, self.limits.bytes_burst)
+        async for message in ws:
+            if link.ending or self._draining:
+                return
+            if message.type is not WSMsgType.BINARY:
+                raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "frames are binary")
+            size = len(message.data)
+            self.metrics.frames_in.inc()
+            self.metrics.bytes_in.inc(size)
+            if link.grant.expired(time.time()):  # Invariant 2.
+                raise RemoteProtocolError(CloseCode.TOKEN_EXPIRED, "the token expired")
+            await self._act(link, decode_client(message.data, self.limits))
+            now = time.monotonic()
+            wait_s = max(frames.take(1, now), volume.take(size, now))
+            if wait_s > 0.0:
+                await asyncio.sleep(wait_s)  # Invariant 3.
+        if ws.close_code == WSCloseCode.MESSAGE_TOO_BIG:
+            self.metrics.close(CloseCode.TOO_BIG)
+
+    async def _act(self, link: Link, message: ClientMessage) -> None:
+        if isinstance(message, Open):
+            await self._open(link, message)
+        elif isinstance(message, Leave):
+            self._sessions.detach(message.session, link.peer)
+            link.sessions.discard(message.session)
+            link.send(Closed(message.session, CloseCode.NORMAL, ""))
+        elif isinstance(message, Ping):
+            link.send(Pong(message.nonce))
+        elif isinstance(message, Refresh):
+            self._refresh(link, message)
+        elif isinstance(message, Hello):
+            raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "a second hello")
+        elif not isinstance(message, Unknown):
+            self._sessions.receive(message.session, link.peer, message)
+
+    async def _open(self, link: Link, opened: Open) -> None:
+        if opened.session in link.sessions:
+            raise RemoteProtocolError(CloseCode.BAD_MESSAGE, f"{opened.session} is open on this link: leave it first")
+        if len(link.sessions) >= self.limits.sessions_per_link_max:
+            link.send(Closed(opened.session, CloseCode.RATE, "too many sessions on one link"))
+            return
+        link.sessions.add(opened.session)
+        try:
+            await self._sessions.attach(link.peer, link, link.grant, opened, device=link.device)
+        except SessionGone as gone:
+            link.sessions.discard(opened.session)
+            self.metrics.close(gone.code)
+            link.send(Closed(opened.session, gone.code, gone.reason))
+
+    def _refresh(self, link: Link, refresh: Refresh) -> None:
+        try:
+            grant = self._auth.verify(refresh.token)
+        except BadToken as error:
+            raise RemoteProtocolError(error.code, error.reason) from None
+        if grant.subject != link.grant.subject:
+            raise RemoteProtocolError(CloseCode.BAD_TOKEN, "a fresh token must name the same subject")
+        link.grant = grant
+        for session in list(link.sessions):
+            if not self._sessions.regrant(session, link.peer, grant):
+                self._sessions.detach(session, link.peer)
+                link.drop(session, CloseCode.FORBIDDEN, "the fresh token does not name this session", whole_link=False)
+        link.send(Refreshed(grant.expires_at or 0.0))
+
+    async def _finish(self, ws: web.WebSocketResponse, link: Link | None, error: RemoteProtocolError) -> None:
+        _log.info("link_refused", peer=link.peer if link else "", code=int(error.code), reason=error.reason)
+        if link is not None:
+            await link.close(error.code, error.reason)
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await ws.send_bytes(encode(Bye(error.code, error.reason)))
+                await ws.close(code=error.code, message=error.reason.encode()[:120])
+        except (TimeoutError, ConnectionError):
+            return
+
+    def _forget(self, link: Link) -> None:
+        link.ending = link.closing = True
+        self._links.discard(link)
+        self._behind.discard(link)
+        for session in link.sessions:
+            self._sessions.detach(session, link.peer)
+        _count(self._by_subject, link.grant.subject, -1)
+        self.metrics.links.set(len(self._links))
+        _log.info("link_closed", peer=link.peer, subject=link.grant.subject)
+
+    # All links
+
+    def framed(self, payload: bytes) -> bytes:
+        """Return `payload` as a WebSocket frame; made once for a run of readers of the same message."""
+        if self._framed[0] is not payload:
+            self._framed = (payload, websocket_frame(payload))
+        return self._framed[1]
+
+    def watch(self, link: Link) -> None:
+        """Have `link` caught up as soon as its reader has taken what was sent."""
+        self._behind.add(link)
+
+    def close(self, link: Link, code: CloseCode, reason: str, retry_after_s: float = 0.0) -> None:
+        """Close a link without waiting for it."""
+        if not link.ending:
+            link.ending = True
+            self.metrics.close(code)
+            task = asyncio.create_task(link.close(code, reason, retry_after_s), name="close link")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def revoke(self, *, token_ids: frozenset[str], subjects: frozenset[str]) -> None:
+        """Close the links of these tokens and subjects at once; nothing more of theirs is read."""
+        for link in list(self._links):
+            if link.grant.token_id in token_ids or link.grant.subject in subjects:
+                for session in list(link.sessions):
+                    self._sessions.detach(session, link.peer)
+                self.close(link, CloseCode.REVOKED, "the token was revoked")
+
+    async def drain(self) -> None:
+        """Read no more, commit and ack what was read, then send everybody away, to come back spread over seconds."""
+        self._draining = True
+        await self._sessions.settle()
+        spread_s = min(5.0, 0.01 * len(self._links))
+        links = list(self._links)
+        closes: list[Awaitable[None]] = [
+            link.close(CloseCode.SHUTDOWN, "the server goes away", random.uniform(0.0, spread_s))  # noqa: S311
+            for link in links
+        ]
+        await asyncio.gather(*closes)
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, *self._closing, return_exceptions=True)
+
+    def _storage_moved(self, storage: Storage) -> None:
+        for link in self._links:
+            link.send(storage)
+
+    def _watch_all(self) -> None:
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch(), name="link watch")
+
+    async def _watch(self) -> None:
+        next_expiry = 0.0
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            self.metrics.bytes_out.inc(self.bytes_out)
+            self.bytes_out = 0
+            now = time.monotonic()
+            for link in list(self._behind):
+                if link.closing:
+                    self._behind.discard(link)
+                elif link.writable:
+                    self._behind.discard(link)
+                    sessions, link.behind = link.behind, set()
+                    for session in sessions:
+                        self._sessions.catch_up(session, link.peer)
+                elif now - link.behind_since > self.limits.behind_timeout_s:
+                    self.close(link, CloseCode.BEHIND, "nothing was read for too long")
+            if now >= next_expiry:
+                next_expiry = now + _EXPIRY_S
+                for link in [link for link in self._links if link.grant.expired(time.time())]:
+                    self.close(link, CloseCode.TOKEN_EXPIRED, "the token expired")
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _count(counts: dict[str, int], key: str, by: int) -> None:
+    left = counts.get(key, 0) + by
+    if left > 0:
+        counts[key] = left
+    else:
+        counts.pop(key, None)

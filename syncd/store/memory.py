@@ -1,0 +1,176 @@
+"""MemorySessionLog: a `SessionLog` that forgets, for tests that need no disk.
+
+Keeps the contract of the durable engines but for durability, and fails on demand. Knows nothing of files.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged
+from syncd.store import search
+from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry
+
+
+@dataclass(slots=True)
+class _Session:
+    info: SessionInfo
+    entries: list[StoredEntry] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    indexed: int = 0
+
+
+class MemorySessionLog:
+    """A `SessionLog` in memory.
+
+    1. While `full` is set nothing can be written; reads go on.
+    2. While `frozen()` is entered an `append` waits where a commit would, with nothing of it to be seen.
+    """
+
+    def __init__(self, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self.full = False
+        self._now_ms = now_ms
+        self._sessions: dict[str, _Session] = {}
+        self._thawed = asyncio.Event()
+        self._thawed.set()
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """See `SessionLog.open`. What an earlier opening of this object held is still there."""
+
+    async def close(self) -> None:
+        """See `SessionLog.close`."""
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Hold every commit until the block is left."""
+        self._thawed.clear()
+        try:
+            yield
+        finally:
+            self._thawed.set()
+
+    def damage(self, session: str, reason: str) -> None:
+        """Make `session` one that does not read back."""
+        kept = self._sessions[session]
+        kept.info = replace(kept.info, damaged=reason)
+
+    async def create(self, session: str, incarnation: str, now_ms: int) -> SessionInfo:
+        """See `SessionLog.create`."""
+        self._check_space()
+        kept = self._sessions.get(session)
+        if kept is None or kept.info.deleted_at_ms is not None:
+            kept = self._sessions[session] = _Session(SessionInfo(session, incarnation, now_ms, now_ms, 0, 0, 0))
+        return kept.info
+
+    async def info(self, session: str) -> SessionInfo | None:
+        """See `SessionLog.info`."""
+        kept = self._sessions.get(session)
+        return None if kept is None else kept.info
+
+    async def list(self, *, after: str = "", limit: int = 100) -> Sequence[SessionInfo]:
+        """See `SessionLog.list`."""
+        ids = sorted(session for session, kept in self._sessions.items() if kept.info.deleted_at_ms is None)
+        return [self._sessions[session].info for session in ids if session > after][:limit]
+
+    async def append(self, batch: Sequence[Append]) -> Sequence[str]:
+        """See `SessionLog.append`."""
+        async with self._turn:
+            await self._thawed.wait()  # Invariant 2.
+            self._check_space()
+            due: dict[str, int] = {}
+            conflicts: dict[str, None] = {}
+            for item in batch:
+                kept = self._sessions.get(item.session)
+                writable = kept is not None and kept.info.deleted_at_ms is None and not kept.info.damaged
+                version = due.get(item.session, kept.info.version if kept else 0)
+                if not writable or version != item.expected:
+                    conflicts[item.session] = None
+                due[item.session] = version + len(item.entries)
+            for item in batch:
+                if item.session not in conflicts and item.entries:
+                    self._extend(self._sessions[item.session], item)
+            return [*conflicts]
+
+    async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:
+        """See `SessionLog.read`."""
+        kept = self._sessions.get(session)
+        if kept is None or kept.info.deleted_at_ms is not None:
+            return []
+        if kept.info.damaged:
+            raise StoreDamaged(f"session {session} is damaged: {kept.info.damaged}")
+        return [entry for entry in kept.entries if entry.version > after]
+
+    async def compact(self, session: str, *, through: int, snapshot: bytes) -> None:
+        """See `SessionLog.compact`."""
+        async with self._turn:
+            self._check_space()
+            kept = self._sessions.get(session)
+            if kept is not None and kept.info.damaged:
+                raise StoreDamaged(f"session {session} is damaged: {kept.info.damaged}")
+            if kept is None or all(entry.version != through for entry in kept.entries):
+                raise LocalProtocolError(f"session {session} has no version {through} to compact; read() it first")
+            rest = [entry for entry in kept.entries if entry.version > through]
+            kept.entries = [StoredEntry(through, EntryKind.SNAPSHOT, snapshot), *rest]
+            self._measure(kept, kept.info.updated_at_ms)
+
+    async def delete(self, session: str, now_ms: int) -> bool:
+        """See `SessionLog.delete`."""
+        self._check_space()
+        kept = self._sessions.get(session)
+        if kept is None or kept.info.deleted_at_ms is not None:
+            return False
+        gone = replace(kept.info, version=0, entries=0, log_bytes=0, damaged="", deleted_at_ms=now_ms)
+        self._sessions[session] = _Session(replace(gone, updated_at_ms=gone.created_at_ms))
+        return True
+
+    async def index_messages(self, session: str, version: int, texts: Mapping[str, str]) -> None:
+        """See `SessionLog.index_messages`."""
+        self._check_space()
+        kept = self._sessions.get(session)
+        if kept is not None and kept.info.deleted_at_ms is None:
+            kept.texts.update(texts)
+            kept.indexed = version
+
+    async def indexed_version(self, session: str) -> int:
+        """See `SessionLog.indexed_version`."""
+        kept = self._sessions.get(session)
+        return 0 if kept is None else kept.indexed
+
+    async def search(self, query: str, *, sessions: Sequence[str] | None, limit: int) -> Sequence[SearchHit]:
+        """See `SessionLog.search`. Hits come in order of indexing, not of relevance."""
+        wanted = search.phrases(query)
+        if not wanted:
+            return []
+        hits = [
+            SearchHit(session, message, search.excerpt(text, wanted))
+            for session, kept in self._sessions.items()
+            if sessions is None or session in sessions
+            for message, text in kept.texts.items()
+            if search.matches(text, wanted)
+        ]
+        return hits[:limit]
+
+    async def probe(self) -> None:
+        """See `SessionLog.probe`."""
+        self._check_space()
+
+    def _check_space(self) -> None:
+        if self.full:  # Invariant 1.
+            raise StorageFull("no space left; set `full` to False")
+
+    def _extend(self, kept: _Session, item: Append) -> None:
+        for version, entry in enumerate(item.entries, item.expected + 1):
+            kept.entries.append(StoredEntry(version, entry.kind, entry.data))
+        self._measure(kept, self._now_ms())
+
+    def _measure(self, kept: _Session, updated_at_ms: int) -> None:
+        kept.info = replace(
+            kept.info,
+            updated_at_ms=updated_at_ms,
+            version=kept.entries[-1].version,
+            entries=len(kept.entries),
+            log_bytes=sum(len(entry.data) for entry in kept.entries),
+        )

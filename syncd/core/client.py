@@ -273,6 +273,7 @@ class ClientMachine:
         self._flights: deque[_Flight] = deque()
         self._number = 0
         self._ticket = 0
+        self._given: dict[int, int] = {}
         self._turn = _Turn()
         self._out: list[ClientMessage] = []
         self._my_presence: Json = None
@@ -281,10 +282,16 @@ class ClientMachine:
 
     # The local copy
 
-    def load(self, rows: Iterable[LocalRow]) -> None:
-        """Take the stored rows, once, in order of row."""
+    def load(self, rows: Iterable[LocalRow], tickets: Mapping[int, int] | None = None) -> None:
+        """Take the stored rows, once, in order of row. `tickets` (row to ticket) are those of the machine before."""
+        self._given = dict(tickets or {})
+        self._ticket = max(self._given.values(), default=0)
         for row in rows:
             self._take(row)
+
+    def tickets(self) -> dict[int, int]:
+        """Return the tickets of the edits that are stored and not synced, by row."""
+        return {own.row: own.ticket for own in self._own.values()}
 
     def absorb(self, rows: Iterable[LocalRow]) -> None:
         """Take rows that another process wrote into the same store. It is theirs to push them."""
@@ -303,19 +310,16 @@ class ClientMachine:
         document.accept(plan)
         document.apply(row.update, plan.ends)
         if row.own:
-            self._ticket += 1
-            self._own[row.row] = _Own(row.row, row.layer, row.update, plan.ends, self._ticket)
+            ticket = self._given.get(row.row)
+            if ticket is None:
+                self._ticket = ticket = self._ticket + 1
+            self._own[row.row] = _Own(row.row, row.layer, row.update, plan.ends, ticket)
         self._changed(row.layer, plan, own=False)
         return True
 
     def document(self, layer: Layer) -> Document:
         """One layer's document, for reading."""
         return self._documents[layer]
-
-    def ticket_of(self, row: int) -> int | None:
-        """Return the ticket under which a loaded, unsynced row will be reported."""
-        own = self._own.get(row)
-        return own.ticket if own else None
 
     @property
     def unsynced(self) -> int:

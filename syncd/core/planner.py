@@ -228,18 +228,21 @@ class Planner:
         if known is not None:
             return known
         plan = self._plan
-        if root not in plan.roots_seen and root not in self._index.roots_seen:
+        if root in plan.new_roots and root not in self._guessed:
+            return plan.new_roots[root]
+        is_new = root not in plan.roots_seen and root not in self._index.roots_seen
+        if is_new:
             if len(self._index.roots_seen) + len(plan.roots_seen) >= self._shape.roots_max and not self._trusted:
                 raise Rejected(RejectCode.WRONG_ROOT, f"more than {self._shape.roots_max} roots")
             plan.roots_seen.add(root)
-        if root in plan.new_roots and root not in self._guessed:
-            return plan.new_roots[root]
         shown = kind_from_content(key is not None, content, kind)
         if shown is None:
             return plan.new_roots.get(root)
         shown_kind, certain = shown
         if root in self._guessed:
             return self._settle(root, shown_kind, certain)
+        if shown_kind is Kind.MAP and not is_new:
+            raise Rejected(RejectCode.WRONG_CONTENT, "a key in a root that has had content without")
         if not certain:
             self._guessed.add(root)
         plan.new_roots[root] = shown_kind

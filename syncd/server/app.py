@@ -20,9 +20,13 @@ from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
 from syncd.server.metrics import Metrics
 from syncd.server.origin import OriginPolicy, is_loopback
+from syncd.server.records import Records
 from syncd.server.rest.table import add_routes
 from syncd.server.revocations import Revocations
 from syncd.server.services import SERVICES, LinksPort, Services, SessionsPort
+from syncd.server.sessions import Sessions
+from syncd.server.sockets import Links
+from syncd.store.session_log import SqliteSessionLog
 
 _log = structlog.get_logger("syncd.app")
 
@@ -81,6 +85,23 @@ def build_app(services: Services) -> web.Application:
     app.on_response_prepare.append(secure_headers)
     add_routes(app, services)
     return app
+
+
+def create_server(settings: Settings) -> "Server":
+    """Return a server over the SQLite file that the settings name. `await run()` it next.
+
+    Raises:
+        StoreDamaged: the revocation list does not read.
+    """
+    limits, metrics = settings.make_limits(), Metrics()
+    auth = make_auth(settings, limits, metrics)
+    store = SqliteSessionLog(settings.store)
+    sessions = Sessions(store, limits, metrics)
+    links = Links(sessions, auth, limits, metrics)
+    server = Server(settings, store, make_services(settings, Records(sessions), links, auth, limits, metrics))
+    # What a failed flush left on the disk is unknown, so another process has to read it afresh.
+    sessions.on_fatal = lambda: server.end(1)
+    return server
 
 
 class Server:

@@ -16,6 +16,7 @@ from aiohttp import web
 from syncd.core.errors import CloseCode, RejectCode, Rejected, StorageFull, StoreDamaged, StoreError, SyncdError
 from syncd.server.auth import BadToken, TooManyFailures
 from syncd.server.services import ADDRESS, GRANT, SERVICES
+from syncd.server.sessions import SessionGone
 
 _log = structlog.get_logger("syncd.http")
 
@@ -116,6 +117,10 @@ def translate(error: Exception) -> ApiError | None:
         return ApiError("storage_full", hint=hint, retry_after_s=RETRY_AFTER_S)
     if isinstance(error, StoreDamaged):
         return ApiError("damaged", hint="Restore it from a backup or an export. Other sessions are not affected.")
+    if isinstance(error, SessionGone) and error.code is CloseCode.DELETED:
+        return ApiError("not_found", "the session was deleted")
+    if isinstance(error, SessionGone):
+        return ApiError("not_ready", "the session cannot be used right now", retry_after_s=RETRY_AFTER_S)
     if isinstance(error, StoreError):
         return ApiError("not_ready", "the store cannot be used right now", retry_after_s=RETRY_AFTER_S)
     return None

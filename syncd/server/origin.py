@@ -5,10 +5,12 @@ itself. Knows nothing of tokens beyond whether a request has an Authorization he
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST_PATTERN = re.compile(r"[a-z0-9._:-]+\Z")
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -31,9 +33,10 @@ def parse_origin(text: str) -> str | None:
     except ValueError:
         return None
     rest = parts.path or parts.query or parts.fragment or parts.username is not None or parts.password is not None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or rest:
+    name = parts.hostname or ""
+    if parts.scheme not in _DEFAULT_PORTS or not _HOST_PATTERN.match(name) or rest:
         return None
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}")
 
 

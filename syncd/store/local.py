@@ -173,6 +173,8 @@ class LocalStore:
         self._writer = GroupCommit(self._database, self._write_all)
         self._device = ""
         self._data_version = 0
+        # Words of texts taken out may be left in the index: by this process, or by one that ended before it purged.
+        self._purge_due = True
 
     @property
     def device(self) -> str:
@@ -254,6 +256,8 @@ class LocalStore:
     async def compact(self, session: str, fold: Fold) -> bool:
         """Fold a session's synced updates into one per layer; return whether any was.
 
+        What the fold does not hold, and texts taken out of the index, cannot be read from the store's files any more.
+
         `fold` runs on the calling thread, outside of any transaction. Own unacked updates are not among those it is
         given, and others may depend on them: it must return None if what it was given does not integrate by itself.
         If another process folded the same rows meanwhile, nothing is changed.
@@ -278,6 +282,8 @@ class LocalStore:
 
         replaced = await self._database.transaction(replace)
         if replaced:
+            if self._purge_due:
+                await self._purge_index()
             await self._database.truncate_wal()
         return replaced
 
@@ -329,10 +335,14 @@ class LocalStore:
             connection.execute("DELETE FROM session WHERE session = ?", (session,))
 
         await self._database.transaction(erase)
+        await self._purge_index()
+        await self._database.rewrite()
+
+    async def _purge_index(self) -> None:
+        self._purge_due = False
         more = await self._database.run(lambda connection: search.purge(connection, start=True))
         while more:
             more = await self._database.run(lambda connection: search.purge(connection, start=False))
-        await self._database.rewrite()
 
     def _write_all(self, connection: sqlite3.Connection, groups: Sequence[Sequence[Write]]) -> list[list[int]]:
         """Write several callers' writes in one transaction; return the rows of each."""
@@ -357,7 +367,8 @@ class LocalStore:
             values: list[object] = []
             for write in part:
                 crc = update_crc(write.session, write.layer, write.life, write.subject, write.update)
-                values += (numbers[write.session], write.layer, write.own, write.life, write.subject, crc, write.update)
+                values += (numbers[write.session], str(write.layer), write.own, write.life, write.subject)
+                values += (crc, write.update)
             places = ", ".join([_ROW] * len(part))
             sql = f"INSERT INTO local_update (number, layer, own, life, subject, crc, data) VALUES {places}"  # noqa: S608
             last = connection.execute(sql, values).lastrowid
@@ -380,6 +391,7 @@ class LocalStore:
             )
         elif isinstance(write, IndexText):
             search.put(connection, write.session, write.message, write.author, write.text, write.at_ms)
+            self._purge_due = self._purge_due or not write.text
         else:
             connection.executemany(
                 "INSERT INTO refused SELECT row, number, layer, life, subject, crc, data, ?, ?, ? "
@@ -440,11 +452,11 @@ def _replace(connection: sqlite3.Connection, session: str, layer: Layer, rows: S
     there = "FROM local_update WHERE number = ? AND row IN (SELECT value FROM json_each(?))"
     if not found or connection.execute(f"SELECT count(*) {there}", (*found, given)).fetchone()[0] != len(rows):
         return False
-    connection.execute(f"DELETE {there}", (*found, given))  # noqa: S608
+    connection.execute(f"DELETE {there}", (*found, given))
     connection.execute(
         "INSERT INTO local_update (row, number, layer, is_snapshot, own, life, subject, crc, data) "
         "VALUES (?, ?, ?, 1, 0, '', '', ?, ?)",
-        (max(rows), *found, layer, update_crc(session, layer, "", "", folded), folded),  # Invariant 3.
+        (max(rows), *found, str(layer), update_crc(session, layer, "", "", folded), folded),  # Invariant 3.
     )
     return True
 

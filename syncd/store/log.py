@@ -90,7 +90,8 @@ class SessionLog(Protocol):
     async def append(self, batch: Sequence[Append]) -> Sequence[str]:
         """Commit a batch in one transaction; return the sessions whose expected version was not the current one.
 
-        A deleted or unknown session counts as conflicting.
+        A deleted, unknown or damaged session counts as conflicting. Cancelling the call does not take a commit back:
+        read the session before the next one.
 
         Raises:
             StorageFull: no space, or the file stayed locked; nothing was committed.
@@ -107,18 +108,28 @@ class SessionLog(Protocol):
         ...
 
     async def compact(self, session: str, *, through: int, snapshot: bytes) -> None:
-        """Replace all entries up to version `through` by one snapshot that holds what they held."""
+        """Replace all entries up to version `through` by one snapshot that holds what they held.
+
+        The snapshot gets the version `through`. What it replaces cannot be read from the store's files any more.
+
+        Raises:
+            LocalProtocolError: the log holds no entry of that version; nothing was changed.
+            StoreDamaged: the session is quarantined.
+        """
         ...
 
     async def delete(self, session: str, now_ms: int) -> bool:
         """Erase a session's content for good, search index included, and leave a tombstone of its id.
 
-        Returns whether there was one.
+        Works on a damaged one too. Returns whether there was one.
         """
         ...
 
     async def index_messages(self, session: str, version: int, texts: Mapping[str, str]) -> None:
-        """Put message texts (id to text) into the search index, which is then up to `version`."""
+        """Put message texts (id to text) into the search index, which is then up to `version`.
+
+        A text replaces the one indexed under its id; an empty one takes it out and erases it.
+        """
         ...
 
     async def indexed_version(self, session: str) -> int:
@@ -128,7 +139,8 @@ class SessionLog(Protocol):
     async def search(self, query: str, *, sessions: Sequence[str] | None, limit: int) -> Sequence[SearchHit]:
         """Return messages that hold all words of `query`, best first, in `sessions` (None for all).
 
-        `query` is plain words, never an expression: quotes and operators mean themselves.
+        `query` is plain words, never an expression: quotes and operators mean themselves. Case and accents do not
+        count, and the last word may be the beginning of one.
         """
         ...
 

@@ -222,7 +222,7 @@ class SqliteSessionLog:
             StoreDamaged: the session is quarantined.
         """
 
-        def fold(connection: sqlite3.Connection) -> _Head:
+        def fold(connection: sqlite3.Connection) -> None:
             head = self._head(connection, session)
             if head is not None and head.damaged:
                 raise StoreDamaged(_quarantined(session, head.damaged))
@@ -237,11 +237,10 @@ class SqliteSessionLog:
             connection.execute("DELETE FROM entry WHERE number = ? AND version <= ?", (head.number, through))
             crc = entry_crc(session, through, EntryKind.SNAPSHOT, snapshot)
             _insert(connection, [(head.number, through, EntryKind.SNAPSHOT, last[0], crc, snapshot)])
-            return head
 
         def commit(connection: sqlite3.Connection) -> None:
-            head = transact(connection, fold)
-            _measure(connection, head)
+            transact(connection, fold)
+            self._heads.pop(session, None)
 
         await self._database.run(commit)
         await self._cut()
@@ -373,7 +372,7 @@ class SqliteSessionLog:
             for entry in item.entries:
                 version += 1
                 crc = entry_crc(session, version, entry.kind, entry.data)
-                part.rows.append((head.number, version, entry.kind, now_ms, crc, entry.data))
+                part.rows.append((head.number, version, int(entry.kind), now_ms, crc, entry.data))
                 part.data_bytes += len(entry.data)
         return grown, [*conflicts]
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import aiosqlite
 
-from syncd.core.errors import LocalProtocolError, StoreDamaged, StoreError, StoreFatal, StoreTooNew
+from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged, StoreError, StoreFatal, StoreTooNew
 from syncd.store.faults import os_error, store_error
 
 T = TypeVar("T")
@@ -134,7 +134,7 @@ class Database:
         """
         await self.run(lambda c: c.execute("VACUUM"))
         if not await self.truncate_wal():
-            await self.truncate_wal()
+            raise StorageFull(f"{self.path}: another process is reading it; end that, then try again")
 
     def _guarded(self, function: Callable[[sqlite3.Connection], T]) -> T:
         if self._fatal:  # Invariant 4.

@@ -73,7 +73,12 @@ def values(
 
 
 def shared(
-    kind: Kind | int, *, origin: Id | None = None, right: Id | None = None, parent: str | Id = "a", key: str | None = None
+    kind: Kind | int,
+    *,
+    origin: Id | None = None,
+    right: Id | None = None,
+    parent: str | Id = "a",
+    key: str | None = None,
 ) -> bytes:
     body = uint(kind) + (string("p") if kind == Kind.XML_ELEMENT else b"")
     return item(Content.TYPE, body, origin=origin, right=right, parent=parent, key=key)

@@ -55,13 +55,17 @@ def _read(value: Any) -> Any:
     if isinstance(value, Text):
         return [(_read(part), sorted(marks.items()) if marks else None) for part, marks in value.diff()], str(value)
     if isinstance(value, XmlText):
-        return str(value), len(value), sorted((key, str(part)) for key, part in value.attributes)
+        return str(value), len(value), sorted((key, str(part)) for key, part in _attributes(value))
     if isinstance(value, XmlElement):
-        attributes = sorted((key, str(part)) for key, part in value.attributes)
+        attributes = sorted((key, str(part)) for key, part in _attributes(value))
         return value.tag, attributes, [_read(child) for child in value.children]
     if isinstance(value, XmlFragment):
         return [_read(child) for child in value.children]
     return value
+
+
+def _attributes(value: Any) -> Any:
+    return value.attributes
 
 
 def write_on(doc: Doc[Any], roots: Mapping[str, Kind]) -> None:

@@ -12,7 +12,16 @@ from syncd.core.update import Content, Id, Kind
 from tests.core import yjs_bytes as yb
 
 _WORDS = ("a", "bc", "héllo", "😀", "x😀y", "😀😀", "\u0000", "漢字")
-_VALUES = (yb.TRUE, yb.NULL, b"\x7f", b"\x7d\x05", b"\x77\x01x", b"\x75\x01\x78", b"\x76\x01\x01k\x7e", b"\x74\x02\x00\x01")
+_VALUES = (
+    yb.TRUE,
+    yb.NULL,
+    b"\x7f",
+    b"\x7d\x05",
+    b"\x77\x01x",
+    b"\x75\x01\x78",
+    b"\x76\x01\x01k\x7e",
+    b"\x74\x02\x00\x01",
+)
 _ROOTS = {
     Layer.TRANSCRIPT: ("messages", "runs", "commands", "reads"),
     Layer.STATE: ("board", "list", "note", "page", "fresh", "other"),

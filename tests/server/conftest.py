@@ -12,7 +12,9 @@ from tests.server.fakes import Running, running
 @pytest.fixture(autouse=True)
 def _quiet_log() -> Iterator[None]:
     """Nothing is printed; a test that looks at the log captures it itself."""
-    structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.ReturnLoggerFactory())
+    structlog.configure(
+        processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.ReturnLoggerFactory()
+    )
     yield
     structlog.reset_defaults()
 

@@ -11,10 +11,11 @@ from typing import Any
 from aiohttp import ClientSession, web
 from multidict import CIMultiDictProxy
 
-from syncd.core.errors import Rejected, RejectCode
+from syncd.core.errors import RejectCode, Rejected
 from syncd.core.grant import Grant
 from syncd.core.messages import Json
 from syncd.server.app import Server, make_auth, make_services
+from syncd.server.auth import Auth
 from syncd.server.config import Settings, load
 from syncd.server.metrics import Metrics
 from syncd.store.log import SearchHit, SessionInfo
@@ -148,10 +149,12 @@ class FakeLinks:
 
     def __init__(self, events: list[str]) -> None:
         self.cut: list[tuple[frozenset[str], frozenset[str]]] = []
+        self.transports: list[asyncio.Transport | None] = []
         self._events = events
         self._open: set[web.WebSocketResponse] = set()
 
     async def sync_handler(self, request: web.Request) -> web.WebSocketResponse:
+        self.transports.append(request.transport)
         link = web.WebSocketResponse(protocols=("syncd.v1",), compress=False)
         await link.prepare(request)
         self._open.add(link)
@@ -231,12 +234,13 @@ def settings_for(path: Path, **values: Any) -> Settings:
 
 
 @asynccontextmanager
-async def running(path: Path, **values: Any) -> AsyncIterator[Running]:
-    """Start a server, and stop it in the end."""
+async def running(path: Path, *, auth: Auth | None = None, **values: Any) -> AsyncIterator[Running]:
+    """Start a server, and stop it in the end. `auth` replaces what the settings would make."""
     settings = settings_for(path, **values)
     limits, metrics, events = settings.make_limits(), Metrics(), list[str]()
     sessions, links = FakeSessions(events), FakeLinks(events)
-    services = make_services(settings, sessions, links, make_auth(settings, limits, metrics), limits, metrics)
+    auth = auth or make_auth(settings, limits, metrics)
+    services = make_services(settings, sessions, links, auth, limits, metrics)
     server = Server(settings, FakeStore(events), services)
     async with ClientSession() as client:
         here = Running(server, sessions, links, client)

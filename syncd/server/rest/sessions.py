@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from syncd.core.errors import LocalProtocolError
 from syncd.core.grant import Grant, Right
 from syncd.core.ids import is_id, uuid7
 from syncd.server.http import ApiError
@@ -82,7 +83,7 @@ async def post(call: Call) -> web.Response:
     chars_max = call.services.limits.message_chars_max
     if len(body.text) > chars_max:
         raise ApiError("too_large", f"the text is over {chars_max} characters")
-    with _absent_is_not_found():
+    with _absent_is_not_found(), _misuse_is_invalid():
         posted = await call.services.sessions.post(
             call.session,
             call.grant,
@@ -170,6 +171,14 @@ def _absent_is_not_found() -> Iterator[None]:
         if type(error) is not LookupError:
             raise  # A KeyError or IndexError is a mistake of ours.
         raise absent() from None
+
+
+@contextmanager
+def _misuse_is_invalid() -> Iterator[None]:
+    try:
+        yield
+    except LocalProtocolError as error:
+        raise ApiError("invalid", str(error)) from None
 
 
 def _row(info: SessionInfo) -> SessionAnswer:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.fakes import Running, running
+from syncd.server.auth import Auth, parse_keys
+from syncd.server.metrics import Metrics
+from syncd.server.revocations import Revocations
+from tests.server.fakes import SECRET, Running, running
 
 JSON = {"Content-Type": "application/json"}
 
@@ -21,6 +24,20 @@ async def test_bad_token_is_401(http: Running, authorization: str | None) -> Non
 
     assert (reply.status, reply.code) == (401, "bad_token")
     assert reply.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_expired_token_is_told_so(tmp_path: Path) -> None:
+    """A client may then get a new one by itself."""
+    clock = [1_800_000_000.0]
+    auth = Auth(parse_keys(SECRET), revocations=Revocations(None), metrics=Metrics(), clock=lambda: clock[0])
+    async with running(tmp_path, auth=auth) as http:
+        token = auth.mint("user:mona", {}, ttl_s=60).token
+        before = await http.call("GET", "/v1/sessions", token=token)
+        clock[0] += 60
+        after = await http.call("GET", "/v1/sessions", token=token)
+
+    assert before.status == 200
+    assert (after.status, after.code) == (401, "token_expired")
 
 
 async def test_token_in_the_query_is_not_looked_at(http: Running) -> None:
@@ -98,11 +115,12 @@ async def test_dripped_body_is_too_slow(tmp_path: Path) -> None:
             b"POST /v1/sessions/room/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 100\r\nAuthorization: Bearer " + http.token().encode() + b"\r\n\r\n{"
         )
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        body = json.loads(await asyncio.wait_for(reader.readuntil(b"}}"), 5))
         writer.close()
         await writer.wait_closed()
 
-    assert b"408" in head
+    assert body["error"]["code"] == "too_slow"
 
 
 @pytest.mark.parametrize(

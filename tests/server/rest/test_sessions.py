@@ -2,7 +2,8 @@
 
 import pytest
 
-from syncd.core.errors import Rejected, RejectCode, StorageFull, StoreDamaged, StoreError
+from syncd.core.errors import CloseCode, LocalProtocolError, RejectCode, Rejected, StorageFull, StoreDamaged, StoreError
+from syncd.server.sessions import SessionGone
 from tests.server.fakes import Running
 
 READER = {"room": list[str]()}
@@ -257,6 +258,9 @@ async def test_search_stays_within_the_grant(http: Running) -> None:
         (StorageFull("disk"), 507, "storage_full"),
         (StoreDamaged("crc"), 500, "damaged"),
         (StoreError("gone"), 503, "not_ready"),
+        (LocalProtocolError("not as the schema says"), 422, "invalid"),
+        (SessionGone(CloseCode.DELETED, "deleted"), 404, "not_found"),
+        (SessionGone(CloseCode.SERVER_ERROR, "being loaded again"), 503, "not_ready"),
         (KeyError("a mistake"), 500, "internal"),
         (RuntimeError("a secret in the words"), 500, "internal"),
     ],

@@ -5,6 +5,9 @@ from pathlib import Path
 import jwt
 import pytest
 
+from syncd.server.auth import Auth, Key
+from syncd.server.metrics import Metrics
+from syncd.server.revocations import Revocations
 from tests.server.fakes import ALL, SECRET, Running, running
 
 ADMIN_OF_ONE = {"room": ALL, "team-*": ALL}
@@ -57,6 +60,16 @@ async def test_token_that_would_be_refused_is_not_minted(http: Running, change: 
     reply = await http.call("POST", "/v1/tokens", json=body)
 
     assert (reply.status, reply.code) == (422, "invalid")
+
+
+async def test_server_with_a_public_key_alone_does_not_mint(tmp_path: Path) -> None:
+    """It says so, instead of signing with something else."""
+    key = Key("", "EdDSA", b"not needed here")
+    auth = Auth([key], revocations=Revocations(None), metrics=Metrics(), dev=True)
+    async with running(tmp_path, auth=auth) as http:
+        reply = await http.call("POST", "/v1/tokens", json={"sub": "user:a", "sessions": {}}, token=None)
+
+    assert (reply.status, reply.code) == (501, "cannot_sign")
 
 
 async def test_revoked_token_is_refused_and_its_links_cut(http: Running) -> None:

@@ -1,0 +1,148 @@
+"""LocalCopy: one session in this device's store, and how a machine's turn is written into it.
+
+Knows nothing of the network or of who waits for what.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from syncd.core.client import (
+    ClientMachine,
+    Event,
+    LocalRow,
+    StoreOwn,
+    StoreProgress,
+    StoreRefused,
+    StoreRemote,
+    StoreSynced,
+    Write,
+)
+from syncd.core.document import Document
+from syncd.core.ids import new_client_id
+from syncd.core.limits import Limits
+from syncd.core.messages import LAYERS, Layer
+from syncd.core.shape import state_shape, transcript_shape
+from syncd.core.transcript import MessageView
+from syncd.core.update import Kind
+from syncd.store.local import (
+    AppendUpdate,
+    IndexText,
+    LocalStore,
+    MarkSynced,
+    RefuseUpdates,
+    SetSession,
+)
+from syncd.store.local import Write as LocalWrite
+
+#: Rows since the last fold after which the copy is folded.
+_FOLD_ROWS = 500
+
+
+class LocalCopy:
+    """One session's rows in the store.
+
+    1. A turn is one transaction; its machine advances only when that is on disk.
+    2. Every life of a peer writes under client ids of its own, also when store files are copied.
+    3. Only synced rows are folded: an own edit stays as it was made until the server has it.
+    """
+
+    def __init__(self, store: LocalStore, session: str, limits: Limits, *, life: str) -> None:
+        self._store = store
+        self._session = session
+        self._limits = limits
+        self._life = life
+        self._rows = 0
+        self._polled = 0
+
+    async def load(self, subject: str, tickets: Mapping[int, int]) -> ClientMachine:
+        """Return a machine with what is stored. `tickets` (row to ticket) names edits that somebody waits for.
+
+        Another subject's unsynced edits are shown and left alone: nobody but it can push them.
+
+        Raises:
+            StoreDamaged: the copy does not read; forget it and fetch it anew.
+        """
+        stored, rows = await self._store.load(self._session)
+        machine = ClientMachine(
+            self._session,
+            self._limits,
+            client_ids={layer: fresh_client_id() for layer in LAYERS},  # Invariant 2.
+            incarnation=stored.incarnation,
+            version=stored.version,
+            seq=stored.seq,
+            roots=stored.roots,
+        )
+        own = {row.row for row in rows if row.own and (not subject or row.subject in ("", subject))}
+        machine.load((LocalRow(row.row, row.layer, row.update, own=row.row in own) for row in rows), tickets)
+        self._rows = len(rows) - len(own)
+        self._polled = max((row.row for row in rows), default=0)
+        return machine
+
+    async def commit(self, machine: ClientMachine, subject: str) -> Sequence[Event]:
+        """Store the machine's turn and advance it; return what happened.
+
+        Raises:
+            StoreError: nothing of the turn is stored; load a new machine.
+        """
+        ready = machine.ready()
+        writes = [self._write(write, subject) for write in ready.writes]
+        rows = iter(await self._store.write(writes) if writes else ())
+        # The store answers with a row for every update, own and remote, in order.
+        updates = [(write, next(rows)) for write in ready.writes if isinstance(write, StoreOwn | StoreRemote)]
+        self._rows += len(updates)
+        return machine.advance(ready, [row for write, row in updates if isinstance(write, StoreOwn)])  # Invariant 1.
+
+    def _write(self, write: Write, subject: str) -> LocalWrite:
+        match write:
+            case StoreOwn(layer, update):
+                return AppendUpdate(self._session, layer, update, own=True, life=self._life, subject=subject)
+            case StoreRemote(layer, update):
+                return AppendUpdate(self._session, layer, update, own=False, life=self._life)
+            case StoreSynced(rows):
+                return MarkSynced(self._session, rows)
+            case StoreProgress(incarnation, version, seq, roots):
+                return SetSession(self._session, incarnation, version, seq, dict(roots), now_ms())
+            case StoreRefused(rows, code, reason):
+                return RefuseUpdates(self._session, rows, str(code), reason, now_ms())
+
+    async def others(self) -> list[LocalRow]:
+        """Return what other processes wrote into this copy since it was last asked."""
+        rows = await self._store.poll(self._session, self._polled)
+        self._polled = max((row.row for row in rows), default=self._polled)
+        return [LocalRow(row.row, row.layer, row.update, own=False) for row in rows if row.life != self._life]
+
+    async def fold(self, roots: Mapping[str, Kind]) -> None:
+        """Fold the synced rows into one per layer, if enough of them gathered. `roots` are the state's kinds."""
+        if self._rows < _FOLD_ROWS:
+            return
+        self._rows = 0
+
+        def fold(layer: Layer, updates: list[bytes]) -> bytes | None:  # Invariant 3.
+            transcript = layer is Layer.TRANSCRIPT
+            shape = transcript_shape(self._limits) if transcript else state_shape(self._limits)
+            document = Document(shape, self._limits, roots=None if transcript else roots)
+            # What stands on an own edit that is not acked yet cannot be folded without it.
+            return None if document.load(updates) else document.snapshot()
+
+        await self._store.compact(self._session, fold)
+
+    async def index(self, views: Iterable[MessageView]) -> None:
+        """Have the search find these messages as they are now."""
+        writes: list[LocalWrite] = [
+            IndexText(self._session, view.id, view.by or "", view.text, view.created_at) for view in views
+        ]
+        if writes:
+            await self._store.write(writes)
+
+
+def fresh_client_id() -> int:
+    """Return a client id that was never used."""
+    return new_client_id(secrets.token_bytes(7))
+
+
+def now_ms() -> int:
+    """Return the wall clock in Unix milliseconds: for display, never for order."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,603 @@
+"""Session: one session as an app sees it, from the local copy, with or without a network.
+
+Holds the machine and gives it its turns; the link is the client's. Knows nothing of sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from syncd.core.client import (
+    CaughtUp,
+    Changed,
+    ClientMachine,
+    Event,
+    LinkState,
+    PresenceMoved,
+    Refused,
+    Reload,
+    Saved,
+    Shut,
+    StorageMoved,
+    Synced,
+)
+from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StoreError, SyncdError
+from syncd.core.ids import uuid7
+from syncd.core.messages import Json, Layer, PresenceEntry, ServerMessage
+from syncd.core.replica import Replica, ReplicaBroken, check_value
+from syncd.core.schema import NewCommand, NewMessage, Root, text_part
+from syncd.core.transcript import MessageView, TranscriptView, put_command, put_message, put_read, read_commands
+from syncd.core.update import Kind
+from syncd.store.local import RefusedUpdate
+from syncd_client import changes as ch
+from syncd_client.copy import LocalCopy, fresh_client_id, now_ms
+from syncd_client.state import SharedState
+from syncd_client.status import Link, Status
+from syncd_client.stream import ClientIds, MessageStream
+
+if TYPE_CHECKING:
+    from syncd_client.client import Client
+
+_INDEX_S = 0.5
+_RETRY_S = 1.0
+
+
+class NotSynced(SyncdError):
+    """An edit will not reach the server as it is: it was refused. It is kept, see `Session.refused`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An own message that was posted: on this disk already."""
+
+    session: Session
+    id: str
+    _ticket: int
+
+    async def synced(self) -> None:
+        """Return when it is on the server's disk.
+
+        Raises:
+            NotSynced: the server refused it for good.
+        """
+        await self.session.wait_synced(self._ticket)
+
+    @property
+    def view(self) -> MessageView:
+        """The message as it stands now."""
+        found = self.session.message(self.id)
+        if found is None:
+            raise LookupError(self.id)
+        return found
+
+
+class Presence:
+    """Who is here. Never stored; the server stamps who is who."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._mine: dict[str, Json] = {}
+
+    def update(self, **state: Json) -> None:
+        """Change some of what the others see of this peer; None takes a field away."""
+        mine = {key: value for key, value in {**self._mine, **state}.items() if value is not None}
+        check_value(mine)
+        self._mine = mine
+        if mine or state:
+            self._session.send_presence(dict(mine))
+
+    def everyone(self) -> list[PresenceEntry]:
+        """Return everybody on this session now, this peer included; nobody while there is no link."""
+        return list(self._session.machine.presence.values())
+
+
+class Session:
+    """One session on this device. Open it with `Client.open`.
+
+    1. An edit is applied at once; `post`, `command` and a stream's end return when it is on this disk.
+    2. Only what is on this disk is sent.
+    3. What the server refuses is kept aside, and said.
+    """
+
+    def __init__(self, client: Client, session: str) -> None:
+        self.id = session
+        self.state = SharedState(self)
+        self.presence = Presence(self)
+        self._client = client
+        self._view = TranscriptView()
+        self._readers: list[ch.Changes] = []
+        self._waiting_saved: dict[int, asyncio.Future[None]] = {}
+        self._waiting_synced: dict[int, asyncio.Future[None]] = {}
+        self._waiting_all: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self._turns: asyncio.Task[None] | None = None
+        self._stale_texts: set[str] = set()
+        self._index_timer: asyncio.TimerHandle | None = None
+        self._caught_up: int | None = None
+        self._refusal: Shut | None = None
+        self._attempts = 0
+        self._reopen: asyncio.TimerHandle | None = None
+        self._status = Status(Link.OFFLINE)
+        self._reloading = False
+        self._stream_ids = ClientIds(fresh_client_id)
+        self._copy = LocalCopy(client.store, session, client.limits, life=client.life)
+        self.machine: ClientMachine
+
+    # Life
+
+    async def load(self) -> None:
+        """Read the local copy. Called by `Client.open`."""
+        self.machine = await self._copy.load(self._client.subject, {})
+        self._turns = asyncio.create_task(self._run(), name=f"session {self.id}")
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Save what is not saved, and let go. The server keeps the session, and this disk its copy."""
+        if self._turns is not None:
+            if self._index_timer is not None:
+                self._index_timer.cancel()
+            await self.saved()
+            await self._index_texts()
+            self._turns.cancel()
+            await asyncio.gather(self._turns, return_exceptions=True)
+            self._turns = None
+        if self._reopen is not None:
+            self._reopen.cancel()
+        for reader in list(self._readers):
+            reader.close()
+        for future in (*self._waiting_saved.values(), *self._waiting_synced.values(), *self._waiting_all):
+            future.cancel()
+        self._client.closed(self)
+
+    # Reading
+
+    @property
+    def status(self) -> Status:
+        """Where it stands: live, reconnecting, offline, or refused with the reason."""
+        return self._status
+
+    @property
+    def unsynced(self) -> int:
+        """How many own edits are not on the server's disk yet."""
+        return self.machine.unsynced
+
+    @property
+    def seq(self) -> int:
+        """The `seq` of the last message or command that this copy has."""
+        views = self.messages()
+        return max((view.seq for view in views if view.seq is not None), default=0)
+
+    def messages(self) -> list[MessageView]:
+        """Return all messages in the agreed order, own ones that are not sent yet last."""
+        return self._view.messages(self.machine.document(Layer.TRANSCRIPT).replica)
+
+    def message(self, message: str) -> MessageView | None:
+        """Return one message, None if there is none of that id."""
+        return self._view.message(self.machine.document(Layer.TRANSCRIPT).replica, message)
+
+    def history(self, *, before: int | None = None, limit: int = 50) -> list[MessageView]:
+        """Return the newest `limit` messages with a `seq` below `before`, oldest first."""
+        views = [v for v in self.messages() if v.seq is not None and (before is None or v.seq < before)]
+        return views[-limit:]
+
+    def commands(self) -> list[dict[str, Json]]:
+        """Return all commands with their receipts, in the agreed order."""
+        return read_commands(self.machine.document(Layer.TRANSCRIPT).replica)
+
+    def reads(self) -> dict[str, int]:
+        """Return how far each subject has read: subject to `seq`."""
+        replica = self.machine.document(Layer.TRANSCRIPT).replica
+        found = {subject: replica.read(Root.READS, subject) for subject in replica.keys(Root.READS)}
+        return {subject: read["seq"] for subject, read in found.items() if isinstance(read, dict) and "seq" in read}
+
+    async def search(self, query: str, *, limit: int = 50) -> list[MessageView]:
+        """Return this copy's messages that hold all words of `query`, best first."""
+        await self._index_texts()
+        hits = await self._client.store.search(query, session=self.id, limit=limit)
+        return [view for hit in hits if (view := self.message(hit.message)) is not None]
+
+    def changes(self) -> AsyncIterator[ch.Change]:
+        """Return what is new from now on, in order; first `CaughtUp`."""
+        reader = ch.Changes(self._readers.remove)
+        count, live = self._caught_up or 0, self._caught_up is not None and self._status.live
+        reader.put("caught up", lambda: ch.CaughtUp(count, live))
+        self._readers.append(reader)
+        return reader
+
+    # Writing
+
+    async def post(
+        self,
+        text: str = "",
+        *,
+        to: Sequence[str] = (),
+        role: str = "user",
+        parts: Sequence[Mapping[str, Any]] = (),
+        parent: str | None = None,
+        fork_of: str | None = None,
+        metadata: Mapping[str, Json] | None = None,
+    ) -> Message:
+        """Write a message; return when it is on this disk.
+
+        Raises:
+            LocalProtocolError: it is not as the schema says, too large, or the token does not allow it.
+            StoreError: this disk did not take it; nothing was written.
+        """
+        new = self._new_message(
+            role, to, parent, fork_of, metadata, ((text_part(text),) if text else ()) + tuple(parts)
+        )
+        if sum(len(str(part).encode(errors="replace")) for part in new.parts) > self.machine.update_bytes_max():
+            raise LocalProtocolError(f"a message holds at most {self.machine.update_bytes_max()} bytes")
+        ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_message(replica, new))
+        assert ticket is not None
+        await self._wait_saved(ticket)
+        return Message(self, new.id, ticket)
+
+    def stream(
+        self,
+        *,
+        role: str = "assistant",
+        to: Sequence[str] = (),
+        parent: str | None = None,
+        metadata: Mapping[str, Json] | None = None,
+    ) -> MessageStream:
+        """Return a message to write bit by bit: `async with session.stream() as stream: await stream.text(...)`."""
+        return MessageStream(self, self._new_message(role, to, parent, None, metadata, ()))
+
+    def _new_message(
+        self,
+        role: str,
+        to: Sequence[str],
+        parent: str | None,
+        fork_of: str | None,
+        metadata: Mapping[str, Json] | None,
+        parts: Sequence[Mapping[str, Any]],
+    ) -> NewMessage:
+        kind, _, name = self._client.subject.partition(":")
+        return NewMessage(
+            id=uuid7(now_ms(), secrets.token_bytes(10)),
+            role=role,
+            author={"kind": kind or "user", "name": name},
+            parts=parts,
+            to=to,
+            created_at=now_ms(),
+            parent=parent,
+            fork_of=fork_of,
+            metadata=metadata or {},
+        )
+
+    async def command(
+        self, kind: str, *, target: Mapping[str, str], payload: Json = None, expires_in_s: float | None = None
+    ) -> str:
+        """Write a command, such as `cancel` with `target={"run": id}`; return its id when it is on this disk.
+
+        Its outcome comes as a receipt: see `CommandChanged`.
+        """
+        now = now_ms()
+        expires_at = None if expires_in_s is None else now + int(expires_in_s * 1000)
+        new = NewCommand(uuid7(now, secrets.token_bytes(10)), kind, now, target, payload, expires_at)
+        ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_command(replica, new))
+        assert ticket is not None
+        await self._wait_saved(ticket)
+        return new.id
+
+    async def mark_read(self, seq: int | None = None) -> None:
+        """Say that this subject has read up to `seq`, the newest message without one."""
+        subject = self._client.subject
+        seq = self.seq if seq is None else seq
+        if not subject or self.reads().get(subject, -1) >= seq:
+            return
+        ticket = self._edit(Layer.TRANSCRIPT, lambda r: put_read(r, subject, seq=seq, at=now_ms()))
+        if ticket is not None:
+            await self._wait_saved(ticket)
+
+    async def saved(self) -> None:
+        """Return when every edit made so far is on this disk.
+
+        Raises:
+            StoreError: this disk did not take them.
+        """
+        if self._waiting_saved:
+            await asyncio.gather(*self._waiting_saved.values())
+
+    async def synced(self) -> None:
+        """Return when no own edit is left that is not on the server's disk."""
+        while self.machine.unsynced:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting_all.append(future)
+            await future
+
+    async def wait_synced(self, ticket: int) -> None:
+        """Return when the edit of `ticket` is on the server's disk. See `Message.synced`."""
+        future = self._waiting_synced.get(ticket)
+        if future is not None:
+            await asyncio.shield(future)
+
+    async def refused(self) -> list[RefusedUpdate]:
+        """Return own edits that the server refused: kept until `drop_refused`."""
+        return await self._client.store.refused(self.id)
+
+    async def drop_refused(self) -> None:
+        """Let go of the refused edits."""
+        await self._client.store.drop_refused(self.id, [update.row for update in await self.refused()])
+
+    # What state, streams and presence need
+
+    def edit_state(self, change: Callable[[Replica], bytes]) -> None:
+        """See `state.StateHost`."""
+        self._edit(Layer.STATE, change)
+
+    def state_replica(self) -> Replica:
+        """See `state.StateHost`."""
+        return self.machine.document(Layer.STATE).replica
+
+    def state_roots(self) -> Mapping[str, Kind]:
+        """See `state.StateHost`."""
+        return self.machine.document(Layer.STATE).index.roots
+
+    def take_stream_id(self) -> tuple[int, int]:
+        """See `stream.StreamHost`."""
+        client_id, new = self._stream_ids.take()
+        if new:
+            self.machine.declare([client_id])
+        return client_id, self.machine.document(Layer.TRANSCRIPT).index.state.get(client_id, 0)
+
+    def return_stream_id(self, client_id: int) -> None:
+        """See `stream.StreamHost`."""
+        self._stream_ids.give_back(client_id)
+
+    def take_stream_update(self, update: bytes) -> None:
+        """See `stream.StreamHost`."""
+        self._took(self.machine.take_own(Layer.TRANSCRIPT, update))
+
+    def send_presence(self, state: Json) -> None:
+        """Have the others see `state`."""
+        self.machine.set_presence(state)
+        self._client.wake_sender(self)
+
+    def _edit(self, layer: Layer, change: Callable[[Replica], bytes]) -> int | None:
+        try:
+            ticket = self.machine.edit(layer, change)
+        except (ReplicaBroken, Rejected) as error:
+            self._begin_reload()
+            raise LocalProtocolError(f"this edit does not fit the session: {error}") from error
+        self._took(ticket)
+        return ticket
+
+    def _took(self, ticket: int | None) -> None:
+        if ticket is not None:
+            loop = asyncio.get_running_loop()
+            self._waiting_saved[ticket] = _quiet(loop.create_future())
+            self._waiting_synced[ticket] = _quiet(loop.create_future())
+        self._wake.set()
+
+    async def _wait_saved(self, ticket: int) -> None:
+        future = self._waiting_saved.get(ticket)
+        if future is not None:
+            await asyncio.shield(future)
+
+    # Turns: store, then tell, then send
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self.machine.pending():
+                await self._turn()
+            self._client.wake_sender(self)
+
+    async def _turn(self) -> None:
+        try:
+            events = await self._copy.commit(self.machine, self._client.subject)
+        except StoreError as error:
+            await self._store_failed(error)
+            return
+        for event in events:
+            await self._happened(event)
+        await self._copy.fold(self.state_roots())
+
+    async def _store_failed(self, error: StoreError) -> None:
+        """This disk did not take it: go back to what is on it, and say so to whoever waits."""
+        waiting, self._waiting_saved = self._waiting_saved, {}
+        for ticket, future in waiting.items():
+            _fail(future, error)
+            _fail(self._waiting_synced.pop(ticket, None), error)
+        self._set_status(Status(Link.OFFLINE, reason=f"this device's store: {error}"))
+        await asyncio.sleep(_RETRY_S)
+        await self.reload()
+
+    async def _happened(self, event: Event) -> None:
+        match event:
+            case Saved(tickets):
+                for ticket in tickets:
+                    _done(self._waiting_saved.pop(ticket, None))
+            case Synced(tickets):
+                for ticket in tickets:
+                    _done(self._waiting_synced.pop(ticket, None))
+                self._maybe_all_synced()
+            case Changed(layer, entries, own):
+                self._changed(layer, entries, own)
+            case CaughtUp(count):
+                self._opened(count)
+            case PresenceMoved(entries):
+                for entry in entries:
+                    self._tell(("presence", entry.peer), lambda entry=entry: ch.PresenceChanged(entry))  # type: ignore[misc]
+            case Refused(tickets, code, reason):
+                for ticket in tickets:
+                    _fail(self._waiting_synced.pop(ticket, None), NotSynced(f"{code}: {reason}"))
+                self._tell(("refused", code), lambda: ch.EditRefused(str(code), reason))
+                self._maybe_all_synced()
+            case Reload():
+                await self.reload()
+            case Shut(code, reason):
+                self._shut(Shut(code, reason))
+            case StorageMoved(full):
+                self._set_status(Status(self._status.link, storage_full=full))
+
+    def _changed(self, layer: Layer, entries: Sequence[tuple[str, str]], own: bool) -> None:
+        if layer is Layer.STATE:
+            for name, key in entries:
+                self._tell(("state", name, key), lambda name=name, key=key: ch.StateChanged(name, key, own))  # type: ignore[misc]
+            return
+        self._view.touch(entries)
+        for root, key in entries:
+            id = key.partition(":")[2] if root == Root.RECEIPTS else key
+            if root == Root.MESSAGES or key.startswith("m:"):
+                self._tell(("message", id), lambda id=id: self._message_change(id, own))  # type: ignore[misc]
+                self._stale_texts.add(id)
+            elif root == Root.COMMANDS or key.startswith("c:"):
+                self._tell(("command", id), lambda id=id: self._command_change(id))  # type: ignore[misc]
+            elif root == Root.READS:
+                self._tell(("read", key), lambda key=key: ch.ReadMoved(key, self.reads().get(key, 0)))  # type: ignore[misc]
+        if self._stale_texts and self._index_timer is None:
+            self._index_timer = asyncio.get_running_loop().call_later(_INDEX_S, self._index_soon)
+
+    def _message_change(self, id: str, own: bool) -> ch.Change | None:
+        view = self.message(id)
+        return ch.MessageChanged(view, own) if view is not None else None
+
+    def _command_change(self, id: str) -> ch.Change | None:
+        replica = self.machine.document(Layer.TRANSCRIPT).replica
+        command = replica.read(Root.COMMANDS, id)
+        if not isinstance(command, dict):
+            return None
+        return ch.CommandChanged({"id": id, **command, "receipt": replica.read(Root.RECEIPTS, f"c:{id}")})
+
+    def _tell(self, thing: tuple[str, ...], make: ch.Make) -> None:
+        for reader in self._readers:
+            reader.put(thing, make)
+
+    def _maybe_all_synced(self) -> None:
+        if not self.machine.unsynced:
+            waiting, self._waiting_all = self._waiting_all, []
+            for future in waiting:
+                _done(future)
+
+    # The link, as the client tells it
+
+    def receive(self, message: ServerMessage) -> None:
+        """Take a frame of this session."""
+        self.machine.receive(message)
+        self._wake.set()
+
+    def tick(self, now: float) -> None:
+        """Let time pass: `now` is monotonic, in seconds."""
+        self.machine.tick(now)
+        if self.machine.pending():
+            self._wake.set()
+
+    def link_up(self) -> None:
+        """A link is there: open the session on it."""
+        if self._refusal is None and self.machine.state is LinkState.CLOSED and not self._reloading:
+            self.machine.connect()
+            self._client.wake_sender(self)
+
+    def link_down(self, status: Status) -> None:
+        """The link is gone, or comes back; `status` says which."""
+        if self.machine.state is not LinkState.CLOSED:
+            self.machine.disconnect()
+            self._wake.set()
+        if self._refusal is None:
+            self._set_status(status)
+
+    def _opened(self, count: int) -> None:
+        self._caught_up = count
+        self._attempts = 0
+        self._set_status(Status(Link.LIVE, storage_full=self.machine.storage_full))
+        self._tell(("caught up",), lambda: ch.CaughtUp(count, live=True))
+
+    def _shut(self, shut: Shut) -> None:
+        code = shut.code
+        if 4400 <= code < 4500:
+            self._refusal = shut
+            self._set_status(Status(Link.REFUSED, int(code), shut.reason))
+            return
+        self._set_status(Status(Link.RECONNECTING, int(code), shut.reason))
+        delay_s = self._client.backoff_s(self._attempts, at_least_s=1.0 if code == CloseCode.STORAGE_FULL else 0.0)
+        self._attempts += 1
+        self._reopen = asyncio.get_running_loop().call_later(delay_s, self._reopen_now)
+
+    def _reopen_now(self) -> None:
+        self._reopen = None
+        if self._client.connected:
+            self._client.leave(self)
+            self.link_up()
+
+    def _set_status(self, status: Status) -> None:
+        if status != self._status:
+            self._status = status
+            self._tell(("status",), lambda: ch.StatusChanged(status))
+
+    # Loading anew, folding, indexing
+
+    def _begin_reload(self) -> None:
+        """The document in memory failed: go back to what is stored as soon as the turn allows."""
+        task = asyncio.create_task(self.reload(), name=f"reload {self.id}")
+        self._client.keep(task)
+
+    async def reload(self) -> None:
+        """Make a new machine from the store. What was made meanwhile is stored first, so nothing is lost."""
+        self._reloading = True
+        old = self.machine
+        old.disconnect()
+        try:
+            while True:
+                while old.pending():
+                    for event in await self._copy.commit(old, self._client.subject):
+                        if isinstance(event, Saved):
+                            await self._happened(event)
+                machine = await self._copy.load(self._client.subject, old.tickets())
+                if not old.pending():
+                    break
+            self._adopt(old, machine)
+        finally:
+            self._reloading = False
+        if self._client.connected:
+            self._client.leave(self)
+            self.link_up()
+
+    def _adopt(self, old: ClientMachine, machine: ClientMachine) -> None:
+        """Put a freshly loaded machine in the old one's place."""
+        machine.rights, machine.storage_full = old.rights, old.storage_full
+        self.machine = machine
+        self._stream_ids = ClientIds(fresh_client_id)
+        self.presence.update()
+        self._view.reset()
+        for view in self.messages():
+            self._tell(("message", view.id), lambda id=view.id: self._message_change(id, own=False))  # type: ignore[misc]
+        for name in self.state_roots():
+            self._tell(("state", name, ""), lambda name=name: ch.StateChanged(name, "", own=False))  # type: ignore[misc]
+
+    async def absorb_others(self) -> None:
+        """Take what other processes wrote into the same store."""
+        if rows := await self._copy.others():
+            self.machine.absorb(rows)
+            self._wake.set()
+
+    def _index_soon(self) -> None:
+        self._index_timer = None
+        self._client.keep(asyncio.create_task(self._index_texts(), name=f"index {self.id}"))
+
+    async def _index_texts(self) -> None:
+        stale, self._stale_texts = self._stale_texts, set()
+        await self._copy.index(view for id in stale if (view := self.message(id)) is not None)
+
+
+def _quiet(future: asyncio.Future[None]) -> asyncio.Future[None]:
+    """Nobody has to wait for an edit: its failure is said elsewhere too."""
+    future.add_done_callback(lambda f: None if f.cancelled() else f.exception())
+    return future
+
+
+def _done(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
+
+
+def _fail(future: asyncio.Future[None] | None, error: BaseException) -> None:
+    if future is not None and not future.done():
+        future.set_exception(error)

@@ -266,7 +266,7 @@ class Auth:
         except jwt.PyJWTError as error:
             raise BadToken(_reason(error)) from None
         except (RecursionError, ValueError):
-            # JSON nested thousands of levels deep in a header that nobody has signed.
+            # JSON nested thousands of levels deep in a header that nobody has signed; older PyJWT lets it through.
             raise BadToken("the token is malformed") from None
         return claims
 

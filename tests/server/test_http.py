@@ -78,15 +78,24 @@ async def test_listed_page_may_read(tmp_path: Path) -> None:
     assert foreign.status == 403
 
 
-async def test_two_hosts_are_none(http: Running) -> None:
-    """Which one would count is anybody's guess."""
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n", b"bad_"),
+        (b"GET /healthz HTTP/1.0\r\n", b"bad_host"),
+        (b"GET http://localhost/healthz HTTP/1.1\r\nHost: evil.example\r\n", b"bad_host"),
+    ],
+)
+async def test_host_is_said_once(http: Running, lines: bytes, code: bytes) -> None:
+    """Two, none, or one in the request line that says something else: nothing is served."""
     reader, writer = await asyncio.open_connection("127.0.0.1", http.server.port)
-    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+    writer.write(lines + b"Connection: close\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), 5)
     writer.close()
     await writer.wait_closed()
 
     assert answer.split(b" ")[1] in (b"400", b"403")
+    assert code in answer
 
 
 async def test_other_method_is_told_which(http: Running) -> None:

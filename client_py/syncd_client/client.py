@@ -269,7 +269,7 @@ class Client:
         self._transport = transport
         self._expires_at = welcome.expires_at - welcome.now + time.time() if welcome.expires_at else 0.0
         try:
-            await self._identified(welcome.subject)
+            self._identified(welcome.subject)
             self._status = Status(Link.LIVE)
             self._live.set()
             for session in list(self._sessions.values()):
@@ -285,12 +285,12 @@ class Client:
             self._transport = None
             await transport.close()
 
-    async def _identified(self, subject: str) -> None:
+    def _identified(self, subject: str) -> None:
         """Note who the token names. Copies that were opened for somebody else are read again."""
         before, self.subject = self.subject, subject
         if before not in ("", subject):
             for session in list(self._sessions.values()):
-                await session.reload()
+                session.reload()
 
     async def _receive(self, transport: Transport) -> None:
         async for message in transport.messages():

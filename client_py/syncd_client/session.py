@@ -122,7 +122,7 @@ class Session:
         self._attempts = 0
         self._reopen: asyncio.TimerHandle | None = None
         self._status = Status(Link.OFFLINE)
-        self._reloading = False
+        self._reload_wanted = False
         self._stream_ids = ClientIds(fresh_client_id)
         self._copy = LocalCopy(client.store, session, client.limits, life=client.life)
         self.machine: ClientMachine
@@ -363,7 +363,7 @@ class Session:
         try:
             ticket = self.machine.edit(layer, change)
         except (ReplicaBroken, Rejected) as error:
-            self._begin_reload()
+            self.reload()
             raise LocalProtocolError(f"this edit does not fit the session: {error}") from error
         self._took(ticket)
         return ticket
@@ -383,34 +383,35 @@ class Session:
     # Turns: store, then tell, then send
 
     async def _run(self) -> None:
+        """The only task that stores turns and replaces the machine: one at a time, in order."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self.machine.pending():
-                await self._turn()
+            try:
+                while self.machine.pending() or self._reload_wanted:
+                    await self._turn()
+            except StoreError as error:
+                await self._store_failed(error)
             self._client.wake_sender(self)
 
     async def _turn(self) -> None:
-        try:
-            events = await self._copy.commit(self.machine, self._client.subject)
-        except StoreError as error:
-            await self._store_failed(error)
-            return
-        for event in events:
-            await self._happened(event)
+        for event in await self._copy.commit(self.machine, self._client.subject):
+            self._happened(event)
         await self._copy.fold(self.state_roots())
+        if self._reload_wanted:
+            await self._reload()
 
     async def _store_failed(self, error: StoreError) -> None:
-        """This disk did not take it: go back to what is on it, and say so to whoever waits."""
+        """This disk did not take it: say so to whoever waits, and go back to what is on it."""
         waiting, self._waiting_saved = self._waiting_saved, {}
         for ticket, future in waiting.items():
             _fail(future, error)
             _fail(self._waiting_synced.pop(ticket, None), error)
         self._set_status(Status(Link.OFFLINE, reason=f"this device's store: {error}"))
         await asyncio.sleep(_RETRY_S)
-        await self.reload()
+        self.reload()
 
-    async def _happened(self, event: Event) -> None:
+    def _happened(self, event: Event) -> None:
         match event:
             case Saved(tickets):
                 for ticket in tickets:
@@ -432,7 +433,7 @@ class Session:
                 self._tell(("refused", code), lambda: ch.EditRefused(str(code), reason))
                 self._maybe_all_synced()
             case Reload():
-                await self.reload()
+                self.reload()
             case Shut(code, reason):
                 self._shut(Shut(code, reason))
             case StorageMoved(full):
@@ -492,7 +493,7 @@ class Session:
 
     def link_up(self) -> None:
         """A link is there: open the session on it."""
-        if self._refusal is None and self.machine.state is LinkState.CLOSED and not self._reloading:
+        if self._refusal is None and self.machine.state is LinkState.CLOSED and not self._reload_wanted:
             self.machine.connect()
             self._client.wake_sender(self)
 
@@ -534,28 +535,25 @@ class Session:
 
     # Loading anew, folding, indexing
 
-    def _begin_reload(self) -> None:
-        """The document in memory failed: go back to what is stored as soon as the turn allows."""
-        task = asyncio.create_task(self.reload(), name=f"reload {self.id}")
-        self._client.keep(task)
+    def reload(self) -> None:
+        """Have the machine made anew from what is stored: this one's documents hold what they should not, or failed."""
+        self._reload_wanted = True
+        self._wake.set()
 
-    async def reload(self) -> None:
-        """Make a new machine from the store. What was made meanwhile is stored first, so nothing is lost."""
-        self._reloading = True
+    async def _reload(self) -> None:
+        """Make a new machine from the store. What was edited meanwhile is stored first, so nothing is lost."""
         old = self.machine
         old.disconnect()
-        try:
-            while True:
-                while old.pending():
-                    for event in await self._copy.commit(old, self._client.subject):
-                        if isinstance(event, Saved):
-                            await self._happened(event)
-                machine = await self._copy.load(self._client.subject, old.tickets())
-                if not old.pending():
-                    break
-            self._adopt(old, machine)
-        finally:
-            self._reloading = False
+        while True:
+            while old.pending():
+                for event in await self._copy.commit(old, self._client.subject):
+                    if isinstance(event, Saved):
+                        self._happened(event)
+            machine = await self._copy.load(self._client.subject, old.tickets())
+            if not old.pending():
+                break
+        self._reload_wanted = False
+        self._adopt(old, machine)
         if self._client.connected:
             self._client.leave(self)
             self.link_up()

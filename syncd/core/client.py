@@ -342,7 +342,7 @@ class ClientMachine:
         update = change(document.replica)
         if update == EMPTY_UPDATE:
             return None
-        plan = document.plan(document.decode(update), trusted=True)
+        plan = document.plan(document.decode(update))
         document.accept(plan)
         document.applied_by_edit(plan.ends)
         return self._took_own(layer, update, plan)
@@ -353,7 +353,7 @@ class ClientMachine:
         if update == EMPTY_UPDATE:
             return None
         document = self._documents[layer]
-        plan = document.plan(document.decode(update), trusted=True)
+        plan = document.plan(document.decode(update))
         document.accept(plan)
         document.apply(update, plan.ends)
         return self._took_own(layer, update, plan)

@@ -21,16 +21,16 @@ _DELETED: Final = int(Content.DELETED)
 
 
 class _Section:
-    """One client's structs on their way: `known` is the clock up to which they have places, `base` the document's."""
+    """One client's structs on their way: up to clock `placed` they have places; the document knows those below `base`."""
 
-    __slots__ = ("base", "client", "end", "known", "next", "runs", "structs")
+    __slots__ = ("base", "client", "end", "next", "placed", "runs", "structs")
 
     def __init__(self, client: int, structs: list[Struct], base: int, end: int) -> None:
         self.client = client
         self.structs = structs
         self.base = base
         self.end = end
-        self.known = base
+        self.placed = structs[0][0]
         self.next = 0
         self.runs = Runs()
 
@@ -66,14 +66,14 @@ class Planner:
             if structs[0][0] > base:
                 raise Rejected(RejectCode.GAP, "clocks are missing before the update's first")
             end = structs[-1][0] + structs[-1][1]
-            if end > base:
-                self._sections[client] = _Section(client, structs, base, end)
+            self._sections[client] = _Section(client, structs, base, end)
         for section in self._sections.values():
             waits_for = self._advance(section, section.end)
             if waits_for is not None:
                 self._advance_in_order(section, waits_for)
-            self._plan.ends[section.client] = section.end
-            self._plan.placed[section.client] = section.runs
+            if section.end > section.base:
+                self._plan.ends[section.client] = section.end
+                self._plan.placed[section.client] = section.runs
         for client, start, end in self._update.deletes:
             self._delete(client, start, end)
         for client, lows in self._update.low_surrogates.items():
@@ -105,27 +105,27 @@ class Planner:
     def _advance(self, section: _Section, until: int) -> Id | None:
         """Give places to structs until clock `until` has one; return the id that the next one waits for, or None."""
         structs, client, base = section.structs, section.client, section.base
-        while section.known < until:
+        while section.placed < until:
             struct = structs[section.next]
             clock, length, content = struct[0], struct[1], struct[2]
             end = clock + length
+            place = DEAD if content == _GC else self._place(client, struct)
+            if place is None:
+                return self._missing
+            start = clock
+            if clock < base:
+                self._check_overlap(section, struct, place)
+                start = base
             if end > base:
-                place = DEAD if content == _GC else self._place(client, struct)
-                if place is None:
-                    return self._missing
                 if place is not DEAD:
                     self._admit(place, client, struct)
-                start = clock
-                if clock < base:
-                    start = base
-                    self._check_overlap(section, content, place)
                 section.runs.append(start, place)
-                section.known = end
                 container, key = place
                 if container is not None:
                     self._plan.inserts.append(Insert(container, key, client, start, end, content))
                 if container is None or content == _DELETED:
                     self._plan.born_deleted.setdefault(client, Ranges()).add(start, end)
+            section.placed = end
             section.next += 1
         return None
 
@@ -174,7 +174,7 @@ class Planner:
         if clock < self._state.get(client, 0):
             return self._index.runs[client].at(clock)
         section = self._sections.get(client)
-        if section is not None and clock < section.known:
+        if section is not None and clock < section.placed:
             return section.runs.at(clock)
         self._missing = ref
         return None
@@ -185,12 +185,20 @@ class Planner:
         ranges = self._index.born_deleted if clock < self._state.get(client, 0) else self._plan.born_deleted
         return client in ranges and clock in ranges[client]
 
-    def _check_overlap(self, section: _Section, content: int, place: Place) -> None:
-        """Refuse a struct whose known part lies elsewhere. A GC struct covers whatever its writer has forgotten."""
-        if self._surrogates and self._is_low(section.client, section.base):
+    def _check_overlap(self, section: _Section, struct: Struct, place: Place) -> None:
+        """Refuse a struct whose known part lies elsewhere. A GC struct covers whatever its writer has forgotten.
+
+        Structs that are known as a whole count too: Yjs waits for what they refer to, and cuts text there.
+        """
+        clock, length, content = struct[0], struct[1], struct[2]
+        end = min(clock + length, section.base)
+        if end < clock + length and self._surrogates and self._is_low(section.client, end):
             _split()
-        if content != _GC and self._index.runs[section.client].at(section.base - 1) != place:
-            raise Rejected(RejectCode.OVERLAP, "clocks that are known already lie elsewhere")
+        if content == _GC:
+            return
+        for known, _, _ in self._index.runs[section.client].pieces(clock, end):
+            if known != place:
+                raise Rejected(RejectCode.OVERLAP, "clocks that are known already lie elsewhere")
 
     def _admit(self, place: Place, client: int, struct: Struct) -> None:
         """Check that a struct fits its container; take note of types and of roots that are new."""
@@ -261,7 +269,7 @@ class Planner:
         """Put into the plan what of a deleted range was not deleted before."""
         base = self._state.get(client, 0)
         section = self._sections.get(client)
-        if end > (base if section is None else section.end):
+        if end > (base if section is None else max(base, section.end)):
             raise Rejected(RejectCode.UNKNOWN_REFERENCE, "a deletion of what is not known")
         if self._surrogates and (self._is_low(client, start) or self._is_low(client, end)):
             _split()

@@ -124,6 +124,7 @@ class Server:
         self._listening: asyncio.Server | None = None
         self._port = 0
         self._ending = asyncio.Event()
+        self._draining = asyncio.Lock()
         self._exit_code = 0
 
     @property
@@ -179,17 +180,18 @@ class Server:
 
     async def drain(self) -> None:
         """Stop accepting, tell the links, let requests under way finish. Idempotent; `stop` comes next."""
-        if self._services.lifecycle.draining:
-            return
-        self._services.lifecycle.draining = True
-        if self._listening is not None:
-            self._listening.close()  # Invariant 2.
-        try:
-            async with asyncio.timeout(self._settings.drain_timeout_s):
-                await self._services.links.drain()
-        except TimeoutError:
-            _log.warning("some links did not close in time")
-        await self._runner.cleanup()
+        async with self._draining:
+            if self._services.lifecycle.draining:
+                return
+            self._services.lifecycle.draining = True
+            if self._listening is not None:
+                self._listening.close()  # Invariant 2.
+            try:
+                async with asyncio.timeout(self._settings.drain_timeout_s):
+                    await self._services.links.drain()
+            except TimeoutError:
+                _log.warning("some links did not close in time")
+            await self._runner.cleanup()
 
     async def stop(self) -> None:
         """Drain, finish the commit under way, close the store. Idempotent."""

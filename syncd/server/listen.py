@@ -54,8 +54,7 @@ class Connection(web.RequestHandler):
             self._stop_deadline()  # Invariant 3.
             if self._messages:
                 self._last_payload = self._messages[-1][1]
-        elif data and not in_body and not self._upgraded and not self._messages:
-            # Requests that wait to be served may hold back complete ones behind them, hence not while there are any.
+        elif data and not in_body and not self._upgraded:
             self._start_deadline()  # Invariant 2.
 
     def handle_error(

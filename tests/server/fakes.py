@@ -145,7 +145,7 @@ class FakeSessions:
 
 
 class FakeLinks:
-    """Accepts links and keeps them until it is drained."""
+    """Accepts links, says back what they say, and keeps them until it is drained."""
 
     def __init__(self, events: list[str]) -> None:
         self.cut: list[tuple[frozenset[str], frozenset[str]]] = []
@@ -158,8 +158,8 @@ class FakeLinks:
         link = web.WebSocketResponse(protocols=("syncd.v1",), compress=False)
         await link.prepare(request)
         self._open.add(link)
-        async for _ in link:
-            pass
+        async for message in link:
+            await link.send_bytes(message.data)
         self._open.discard(link)
         return link
 

@@ -69,7 +69,10 @@ async def test_drain_does_not_wait_for_ever(tmp_path: Path) -> None:
         slow = asyncio.ensure_future(http.call("GET", "/v1/sessions/room"))
         await http.sessions.entered.wait()
         started = time.monotonic()
+        draining = asyncio.ensure_future(http.server.drain())
+        await asyncio.sleep(0)
         await http.server.stop()
+        assert draining.done()
         elapsed = time.monotonic() - started
         with pytest.raises(ClientConnectionError):
             await slow

@@ -96,6 +96,8 @@ class Plan:
                 entries[container, key or ""] = None
             elif record := self.types.get(container):
                 entries[record.root, record.top_key] = None
-            elif entry := index.entry_of(container, key):
+            else:
+                entry = index.entry_of(container, key)
+                assert entry is not None  # what lies in an unknown container was refused
                 entries[entry] = None
         return list(entries)

@@ -21,7 +21,7 @@ _DELETED: Final = int(Content.DELETED)
 
 
 class _Section:
-    """One client's structs on their way: up to clock `placed` they have places; the document knows those below `base`."""
+    """One client's structs on their way: up to clock `placed` they have places; below `base` they are known."""
 
     __slots__ = ("base", "client", "end", "next", "placed", "runs", "structs")
 

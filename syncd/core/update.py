@@ -88,7 +88,7 @@ def decode_update(data: bytes, limits: Limits) -> DecodedUpdate:
         Rejected: `malformed`, `too_deep`, `too_many_structs`, `too_many_clients`, `clock_range`,
             `unsupported_content`, or `too_large` for a root's name or a map key.
     """
-    update = DecodedUpdate()
+    update = DecodedUpdate({}, [], {})
     try:
         clients, at = read_uint(data, 0)
         if clients > limits.update_clients_max:
@@ -311,6 +311,8 @@ def _read_deletes(data: bytes, at: int, update: DecodedUpdate, limits: Limits) -
     clients, at = read_uint(data, at)
     if clients > limits.update_clients_max:
         raise Rejected(RejectCode.TOO_MANY_CLIENTS, f"deletions of {clients} clients")
+    if not clients:
+        return at
     seen = set()
     ranges = 0
     for _ in range(clients):

@@ -95,7 +95,8 @@ def _skip_int(data: bytes, at: int) -> int:
     return at
 
 
-_JSON_MARK: Final = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
+# A string as a whole, closed or not, or a bracket. Possessive, so that no input makes it go back.
+_JSON_MARK: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def check_json(text: str, depth_max: int) -> None:
@@ -117,19 +118,16 @@ def check_json(text: str, depth_max: int) -> None:
 def _check_json_depth(text: str, depth_max: int) -> None:
     """Bound the nesting before the JSON parser, which recurses, sees it."""
     depth = 0
-    quoted = False
     for match in _JSON_MARK.finditer(text):
         mark = match[0]
-        if mark == '"':
-            quoted = not quoted
-        elif quoted or len(mark) > 1:
-            continue
-        elif mark in "[{":
+        if mark in "[{":
             depth += 1
             if depth > depth_max:
                 raise Rejected(RejectCode.TOO_DEEP, f"JSON nested more than {depth_max} deep")
-        else:
+        elif mark in "]}":
             depth -= 1
+            if depth < 0:
+                return  # the parser stops here
 
 
 def _json_number(text: str) -> float:

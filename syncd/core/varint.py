@@ -26,23 +26,27 @@ def read_uint(data: bytes, at: int) -> tuple[int, int]:
     Raises:
         Rejected: `malformed`, if truncated, longer than needed, or above 2^53 - 1.
     """
-    value = shift = 0
-    while True:
-        try:
-            byte = data[at]
-        except IndexError:
-            raise Rejected(RejectCode.MALFORMED, "integer cut short") from None
-        at += 1
-        value |= (byte & 127) << shift
+    try:
+        byte = data[at]
         if byte < 128:
-            if shift and not byte:
-                raise Rejected(RejectCode.MALFORMED, "integer written longer than needed")
-            if value > UINT_MAX:
-                raise Rejected(RejectCode.MALFORMED, "integer above 2^53 - 1")
-            return value, at
-        shift += 7
-        if shift > 49:
-            raise Rejected(RejectCode.MALFORMED, "integer longer than eight bytes")
+            return byte, at + 1
+        value, shift = byte & 127, 7
+        while True:
+            at += 1
+            byte = data[at]
+            value |= (byte & 127) << shift
+            if byte < 128:
+                break
+            shift += 7
+            if shift > 49:
+                raise Rejected(RejectCode.MALFORMED, "integer longer than eight bytes")
+    except IndexError:
+        raise Rejected(RejectCode.MALFORMED, "integer cut short") from None
+    if not byte:
+        raise Rejected(RejectCode.MALFORMED, "integer written longer than needed")
+    if value > UINT_MAX:
+        raise Rejected(RejectCode.MALFORMED, "integer above 2^53 - 1")
+    return value, at + 1
 
 
 def encode_state_vector(state: dict[int, int]) -> bytes:

@@ -43,6 +43,11 @@ class Schema:
 class _Connection(aiosqlite.Connection):
     """aiosqlite's thread and queue, for whole functions instead of single statements: one hop each."""
 
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, iter_chunk_size=1)
+        # A process that dies without closing must die, and let go of its locks, not wait for this thread.
+        self._thread.daemon = True
+
     async def call(self, function: Callable[[], T]) -> T:
         result: T = await self._execute(function)  # type: ignore[no-untyped-call]
         return result
@@ -81,7 +86,7 @@ class Database:
             StoreTooNew: a newer version wrote it.
             StoreDamaged: it is not a file of this schema.
         """
-        connection = _Connection(self._connect, iter_chunk_size=1)
+        connection = _Connection(self._connect)
         try:
             await connection
         except BaseException:

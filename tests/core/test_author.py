@@ -225,11 +225,21 @@ def test_receipts_are_the_servers(transcript: Transcript) -> None:
         )
 
 
-def test_unknown_roots_and_entries_without_keys(transcript: Transcript) -> None:
-    """The transcript has no other roots, and no content in a root but under a key."""
-    transcript.assert_refused(EVE, eve(values(TRUE, parent="evil", key="k")), RejectCode.WRONG_ROOT)
-    transcript.assert_refused(EVE, eve(values(TRUE, parent="commands")), RejectCode.WRONG_CONTENT)
-    transcript.assert_refused(EVE, eve(deleted(1, parent="messages")), RejectCode.WRONG_CONTENT)
+@pytest.mark.parametrize(
+    ("struct", "code"),
+    [
+        (values(TRUE, parent="evil", key="k"), RejectCode.WRONG_ROOT),
+        (values(TRUE, parent="commands"), RejectCode.WRONG_CONTENT),
+        (deleted(1, parent="messages"), RejectCode.WRONG_CONTENT),
+    ],
+    ids=["unknown root", "no key", "deleted without a key"],
+)
+def test_unknown_roots_and_entries_without_keys(struct: bytes, code: RejectCode) -> None:
+    """The transcript has no other roots, and no content in a root but under a key; its bytes alone show it."""
+    with pytest.raises(Rejected) as caught:
+        check_bytes(Layer.TRANSCRIPT, decode_update(eve(struct), LIMITS), subject=EVE, bindings=Bindings(ids_max=1))
+
+    assert caught.value.code is code
 
 
 def test_right_origins(transcript: Transcript) -> None:

@@ -112,6 +112,24 @@ def test_honest_state_is_accepted_and_rebuilt(seed: int, skip_gc: bool) -> None:
     assert_rebuilt(index, doc)
 
 
+@pytest.mark.parametrize("layer", SHAPES)
+@pytest.mark.parametrize("seed", range(4))
+def test_reloads_in_mid_traffic_change_nothing(seed: int, layer: str) -> None:
+    """An index rebuilt now and then accepts what comes late, and takes all that came before for duplicates."""
+    log, _ = transcript_traffic(seed) if layer == "transcript" else state_traffic(seed)
+    roots = dict.fromkeys(TRANSCRIPT_ROOTS, Kind.MAP) if layer == "transcript" else STATE_ROOTS
+    index = ContainerIndex(SHAPES[layer], roots)
+    doc: Doc[Any] = Doc()
+    make_roots(doc, roots)
+    for number, sent in enumerate(log):
+        accept(index, sent.update)
+        doc.apply_update(sent.update)
+        if number % 20 == 0:
+            index = ContainerIndex(SHAPES[layer], roots)
+            accept(index, doc.get_update())
+            assert all(plan(index, earlier.update).empty for earlier in log[: number + 1])
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_sections_resolve_in_any_order(seed: int) -> None:
     """A full state plans whatever the order of its clients."""
@@ -285,6 +303,20 @@ def test_overlap_that_disagrees() -> None:
         (deleted(2, parent="m", key="k"), deleted(3, parent="n", key="k")),
     ):
         assert_refused(state_index(abc(known)), abc(claimed), RejectCode.OVERLAP)
+
+
+def test_what_known_structs_refer_to_counts() -> None:
+    """A struct that is known as a whole has to agree too: Yjs waits for what it refers to, and cuts text there."""
+    index = state_index(abc(text("a😀b"), text("c", parent="u")))
+    for origin, code in (
+        ((XYZ, 0), RejectCode.UNKNOWN_REFERENCE),
+        ((ABC, 4), RejectCode.UNKNOWN_REFERENCE),
+        ((ABC, 3), RejectCode.OVERLAP),
+        ((ABC, 1), RejectCode.SPLIT_SURROGATE),
+    ):
+        assert_refused(index, abc(text("c", origin=origin), clock=4), code)
+    assert_refused(index, abc(text("a"), gc(1), text("c", parent="v"), clock=2), RejectCode.OVERLAP)
+    assert plan(index, abc(text("c", parent="u"), clock=4)).empty
 
 
 # 5. Containers.

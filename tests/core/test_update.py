@@ -306,8 +306,10 @@ def test_json_depth(depth: int) -> None:
             return one(yb.item(content, head + yb.string(value)))
 
         decode(json("[" * most + "]" * most))
+        decode(json("[" + ",".join(["[]"] * depth) + "]"))
         decode(json('"' + '[{\\"' * depth + '"'))
         assert_refused(json("[" * (most + 1) + "]" * (most + 1)), RejectCode.TOO_DEEP)
+        assert_refused(json('"\\\\" ' * depth + "[" * (most + 1)), RejectCode.TOO_DEEP)
         assert_refused(json('{"\\\\":' * depth + "1" + "}" * depth), RejectCode.TOO_DEEP)
         assert_refused(json("]" * depth + "[" * depth), RejectCode.MALFORMED)
 

@@ -11,9 +11,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientConnectionError, ClientSession
+from aiohttp import ClientConnectionError, ClientSession, WSMsgType
 
-from syncd.core.errors import LocalProtocolError, StoreLocked
+from syncd.core.codec import encode
+from syncd.core.errors import CloseCode, LocalProtocolError, StoreLocked
+from syncd.core.messages import Hello
 from syncd.server.app import DEV_BANNER, Server, create_server, make_auth, make_services
 from syncd.server.metrics import Metrics
 from tests.server.fakes import ALL, SECRET, FakeLinks, FakeSessions, FakeStore, running, settings_for
@@ -157,6 +159,33 @@ async def test_real_parts_work_together(tmp_path: Path) -> None:
     assert [hit["message"] for hit in found["hits"]] == ["m-1"]
     assert again["messages"] == content["messages"]
     assert SECRET not in str(content)
+
+
+async def test_revocation_cuts_a_real_link(tmp_path: Path) -> None:
+    """Over REST by an admin; the link is closed within seconds, for good, and cannot come back."""
+    server = create_server(settings_for(tmp_path))
+    await server.start()
+    auth = server.services.auth
+    guest = auth.mint("user:guest", {"*": ALL}).token
+    admin = {"Authorization": f"Bearer {auth.mint('user:admin', {'*': ALL}).token}"}
+    try:
+        async with ClientSession(server.url) as client:
+            link = await client.ws_connect("/v1/sync", protocols=["syncd.v1"])
+            await link.send_bytes(encode(Hello(versions=[1], token=guest, device="d1")))
+            await link.receive_bytes(timeout=5)
+            async with client.post("/v1/tokens/revoke", json={"subject": "user:guest"}, headers=admin) as reply:
+                assert reply.status == 204
+            while (message := await link.receive(timeout=5)).type is WSMsgType.BINARY:
+                pass
+            first_close = message.data
+            again = await client.ws_connect("/v1/sync", protocols=["syncd.v1"])
+            await again.send_bytes(encode(Hello(versions=[1], token=guest, device="d1")))
+            while (message := await again.receive(timeout=5)).type is WSMsgType.BINARY:
+                pass
+    finally:
+        await server.stop()
+
+    assert first_close == message.data == CloseCode.REVOKED
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from syncd.core.limits import DEFAULT_LIMITS, Limits
 from syncd.server.config import ConfigError, Settings, load
@@ -145,6 +146,10 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert SECRET not in repr(load(keys=SECRET))
+    with pytest.raises(ValidationError) as direct:
+        Settings.model_validate({"port": -1, "keys": "hunter2"})
+    assert "hunter2" not in str(direct.value)
+    assert "-1" not in str(direct.value)
 
 
 def test_every_setting_is_explained() -> None:

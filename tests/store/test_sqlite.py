@@ -127,6 +127,26 @@ async def test_failing_to_open_leaves_no_thread(tmp_path: Path) -> None:
     assert threading.active_count() == before
 
 
+def test_a_process_that_fails_ends(tmp_path: Path) -> None:
+    """An error that nobody caught ends the process although the store was not closed; what was committed is there."""
+    script = f"""
+import asyncio
+from syncd.store.session_log import SqliteSessionLog
+
+async def main():
+    log = SqliteSessionLog({str(tmp_path / "log.db")!r})
+    await log.open()
+    await log.create("s", "i", 1)
+    raise SystemExit(7)
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=20, capture_output=True)
+    assert (done.returncode, done.stderr) == (7, b"")
+    with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
+        assert connection.execute("SELECT session FROM session").fetchall() == [("s",)]
+
+
 async def test_a_closed_database_says_so(tmp_path: Path) -> None:
     """Closing twice is fine, using it afterwards is the caller's mistake."""
     database = Database(tmp_path / "a.db", SCHEMA)

@@ -21,8 +21,8 @@ class Limits:
     header_timeout_s: float = 10.0
     # Pings at this pace; a side that heard nothing for one and a half of them takes the link for dead.
     heartbeat_s: float = 20.0
-    # One REST request's body, imports aside.
-    body_bytes_max: int = 1 << 20
+    # One REST request's body, imports aside: the longest message, each character written as an escape.
+    body_bytes_max: int = 2 << 20
     # A request's body must be complete by then: dripped bodies are no better than dripped headers.
     body_timeout_s: float = 120.0
     # One import. An export of a full session fits.

@@ -42,6 +42,7 @@ from syncd.core.messages import (
 from syncd.server.auth import Auth, BadToken, TooManyFailures
 from syncd.server.metrics import Metrics
 from syncd.server.ratelimit import TokenBucket
+from syncd.server.services import ADDRESS
 from syncd.server.sessions import SessionGone, Sessions
 
 _log = structlog.get_logger("syncd.links")
@@ -185,7 +186,7 @@ class Links:
 
     async def sync_handler(self, request: web.Request) -> web.WebSocketResponse:
         """Serve `GET /v1/sync`: one link, until it ends."""
-        address = request.get("address") or request.remote or ""
+        address = request.get(ADDRESS) or request.remote or ""
         ws = web.WebSocketResponse(
             protocols=(PROTOCOL,),
             heartbeat=self.limits.heartbeat_s,

@@ -1,0 +1,59 @@
+"""Main: the command `syncd` with all its subcommands, and the edge where errors become sentences.
+
+Knows which commands there are, not what they do.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from syncd import __version__
+from syncd.cli import chat, doctor, serve, sessions, tail, tokens, transfer
+from syncd.cli.trouble import INTERRUPTED, explain, say
+from syncd.core.errors import SyncdError
+
+app = typer.Typer(
+    name="syncd",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Try it: [bold]syncd serve --dev --demo[/], then in another terminal [bold]syncd chat demo --as mona[/].",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"syncd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Durable, local-first sessions shared by people, their devices and AI agents."""
+
+
+for _group in (serve, tokens, sessions, chat, tail, transfer, doctor):
+    _group.register(app)
+
+
+def main() -> None:
+    """Run the command line; exit with 0, 1 if it failed, 2 if it was called wrongly, 130 after Ctrl-C."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (SyncdError, OSError) as error:
+        message, exit_code = explain(error)
+        say(message)
+        sys.exit(exit_code)

@@ -42,7 +42,8 @@ As = Annotated[
 LocalStorePath = Annotated[
     Path | None,
     typer.Option(
-        "--store", help="The file of the local copies. Left out, it is one per server and person in your data directory."
+        "--store",
+        help="The file of the local copies. Left out, it is one per server and person in your data directory.",
     ),
 ]
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="The session's id.")]

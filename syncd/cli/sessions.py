@@ -92,10 +92,7 @@ def _print_local(path: Path, rows: Sequence[LocalSession]) -> None:
     now_ms = time.time_ns() // 1_000_000
     _print_table(
         ("session", "seq", "not synced", "opened", ""),
-        [
-            (row.session, str(row.seq), str(row.unsynced or "–"), ago(row.opened_at_ms, now_ms), "")
-            for row in rows
-        ],
+        [(row.session, str(row.seq), str(row.unsynced or "–"), ago(row.opened_at_ms, now_ms), "") for row in rows],
         f"{path} holds no sessions yet",
     )
 
@@ -137,11 +134,16 @@ def delete(
         if not sys.stdin.isatty():
             raise Trouble(f"nobody is here to confirm: add --yes to erase {session}", USAGE)
         typer.confirm(f"Erase session {session} on {to.url} for good?", abort=True)
-    asyncio.run(request(to.url, "DELETE", f"/v1/sessions/{_checked(session)}", token=to.read()))
+    asyncio.run(request(to.url, "DELETE", f"/v1/sessions/{checked(session)}", token=to.read()))
     typer.echo(f"{session} is erased", err=True)
 
 
-def _checked(session: str) -> str:
+def checked(session: str) -> str:
+    """Return a session's id.
+
+    Raises:
+        Trouble: it is none.
+    """
     from syncd.core.ids import is_id
 
     if not is_id(session):

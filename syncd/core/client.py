@@ -37,6 +37,7 @@ from syncd.core.messages import (
 )
 from syncd.core.presence import apply_presence
 from syncd.core.replica import MERGE_MAX, Replica, merge
+from syncd.core.schema import Root
 from syncd.core.update import EMPTY_UPDATE, Kind
 from syncd.core.varint import decode_state_vector
 
@@ -282,31 +283,43 @@ class ClientMachine:
 
     # The local copy
 
-    def load(self, rows: Iterable[LocalRow], tickets: Mapping[int, int] | None = None) -> None:
-        """Take the stored rows, once, in order of row. `tickets` (row to ticket) are those of the machine before."""
+    def load(
+        self, rows: Iterable[LocalRow], tickets: Mapping[int, int] | None = None, *, last_ticket: int = 0
+    ) -> None:
+        """Take the stored rows, once, in order of row.
+
+        `tickets` (row to ticket) and `last_ticket` are those of the machine before: no ticket is given twice.
+        """
         self._given = dict(tickets or {})
-        self._ticket = max(self._given.values(), default=0)
+        self._ticket = last_ticket
         for row in rows:
             self._take(row)
 
     def tickets(self) -> dict[int, int]:
         """Return the tickets of the edits that are stored and not synced, by row."""
-        return {own.row: own.ticket for own in self._own.values()}
+        waiting = {row.row: self._given[row.row] for row in self._waiting if row.row in self._given}
+        return waiting | {own.row: own.ticket for own in self._own.values()}
+
+    @property
+    def last_ticket(self) -> int:
+        """The last ticket that was given."""
+        return self._ticket
 
     def absorb(self, rows: Iterable[LocalRow]) -> None:
         """Take rows that another process wrote into the same store. It is theirs to push them."""
         for row in rows:
             if row.row not in self._own:
                 self._take(LocalRow(row.row, row.layer, row.update, own=False))
+        self._retry_waiting()
 
-    def _take(self, row: LocalRow) -> bool:
+    def _take(self, row: LocalRow) -> Rejected | None:
         document = self._documents[row.layer]
         try:
-            plan = document.plan(document.decode(row.update), trusted=True)
-        except Rejected:
+            plan = document.plan(document.decode(row.update, trusted=True), trusted=True)
+        except Rejected as refusal:
             # Something it stands on is missing: the server may bring it, else it was refused.
             self._waiting.append(row)
-            return False
+            return refusal
         document.accept(plan)
         document.apply(row.update, plan.ends)
         if row.own:
@@ -315,7 +328,12 @@ class ClientMachine:
                 self._ticket = ticket = self._ticket + 1
             self._own[row.row] = _Own(row.row, row.layer, row.update, plan.ends, ticket)
         self._changed(row.layer, plan, own=False)
-        return True
+        return None
+
+    def _retry_waiting(self) -> list[tuple[LocalRow, Rejected]]:
+        """Take the rows that waited for what they stand on; return those that still do, which go on waiting."""
+        waiting, self._waiting = self._waiting, []
+        return [(row, refusal) for row in waiting if (refusal := self._take(row)) is not None]
 
     def document(self, layer: Layer) -> Document:
         """One layer's document, for reading."""
@@ -324,7 +342,7 @@ class ClientMachine:
     @property
     def unsynced(self) -> int:
         """How many own edits are not on the server's disk yet."""
-        return len(self._own) + len(self._unsaved)
+        return len(self._own) + len(self._unsaved) + sum(row.own for row in self._waiting)
 
     # Own edits
 
@@ -334,7 +352,9 @@ class ClientMachine:
         Return a ticket, reported by `Saved` and `Synced`; None if nothing changed.
 
         Raises:
-            LocalProtocolError: the grant does not allow it, or it is too large for one frame.
+            LocalProtocolError: the grant does not allow it, or it is too large for one frame; the latter was written
+                into the replica before it showed, so a `Reload` follows.
+            Rejected: it does not fit; make a new machine from the store.
             ReplicaBroken: make a new machine from the store.
         """
         self._check_right(layer)
@@ -342,6 +362,7 @@ class ClientMachine:
         update = change(document.replica)
         if update == EMPTY_UPDATE:
             return None
+        self._check_size(update)
         plan = document.plan(document.decode(update))
         document.accept(plan)
         document.applied_by_edit(plan.ends)
@@ -352,6 +373,7 @@ class ClientMachine:
         self._check_right(layer)
         if update == EMPTY_UPDATE:
             return None
+        self._check_size(update)
         document = self._documents[layer]
         plan = document.plan(document.decode(update))
         document.accept(plan)
@@ -374,6 +396,17 @@ class ClientMachine:
     def _check_right(self, layer: Layer) -> None:
         if not self._allowed(layer):
             raise LocalProtocolError(f"the token does not allow to write the {layer} of {self.session}")
+
+    def _check_size(self, update: bytes) -> None:
+        if len(update) > self.update_bytes_max():
+            self._wants_reload("an edit was too large")
+            raise LocalProtocolError(
+                f"one edit holds at most {self.update_bytes_max()} bytes, this one {len(update)}: make several of it"
+            )
+
+    def _wants_reload(self, reason: str) -> None:
+        self._reload = True
+        self._turn.events.append(Reload(reason))
 
     def update_bytes_max(self) -> int:
         """Return how large one update may be: it must fit a frame."""
@@ -444,6 +477,10 @@ class ClientMachine:
             self._turn.events.append(PresenceMoved(tuple(message.entries)))
 
     def _opened(self, opened: Opened) -> None:
+        if self.state is LinkState.OPEN:
+            # The answer to the last of several opens: the first was taken for it, this one holds what came between.
+            for layer, update in opened.updates.items():
+                self._remote(layer, update)
         if self.state is not LinkState.OPENING:
             return
         if (self.incarnation and opened.incarnation != self.incarnation) or opened.version < self.version:
@@ -453,8 +490,15 @@ class ClientMachine:
         if self.storage_full != opened.storage_full:
             self.storage_full = opened.storage_full
             self._turn.events.append(StorageMoved(opened.storage_full))
-        self._documents[Layer.STATE].index.roots.update(_kinds(opened.roots))
+        roots, known = _kinds(opened.roots), self._documents[Layer.STATE].index.roots
         self._roots.update(opened.roots)
+        if any(known.get(name, kind) is not kind for name, kind in roots.items()):
+            # Made here with another kind, unsynced: loaded anew with the server's, what does not fit is set aside.
+            self.disconnect()
+            self._turn.writes.append(StoreProgress(opened.incarnation, self.version, self.seq, dict(self._roots)))
+            self._wants_reload("a root of the state has another kind on the server")
+            return
+        known.update(roots)
         self.state = LinkState.OPEN
         for layer, update in opened.updates.items():
             self._remote(layer, update)
@@ -481,11 +525,14 @@ class ClientMachine:
             if own.ends and all(end <= held.get(own.layer, {}).get(client, 0) for client, end in own.ends.items())
         ]
         self._synced(done)
-        waiting, self._waiting = self._waiting, []
-        orphans = [row.row for row in waiting if not self._take(row) and row.own]
+        orphans = self._retry_waiting()
         self._waiting = []
-        if orphans:  # Invariant 4.
-            self._set_aside(orphans, (), RejectCode.DEPENDS_ON_REFUSED, "it builds on an update that was refused")
+        for row, refusal in orphans:  # Invariant 4.
+            if row.own:
+                code, reason = refusal.code, refusal.reason
+                if code in (RejectCode.GAP, RejectCode.UNKNOWN_REFERENCE):
+                    code, reason = RejectCode.DEPENDS_ON_REFUSED, "it builds on an update that was refused"
+                self._set_aside([row.row], [self._given[row.row]] if row.row in self._given else (), code, reason)
         for layer in LAYERS:
             rows = [own for own in self._own.values() if own.layer is layer]
             if rows and not self._allowed(layer):
@@ -495,7 +542,7 @@ class ClientMachine:
     def _remote(self, layer: Layer, update: bytes) -> None:
         document = self._documents[layer]
         try:
-            plan = document.plan(document.decode(update), trusted=True)
+            plan = document.plan(document.decode(update, trusted=True), trusted=True)
         except Rejected as refusal:
             self._shut(CloseCode.RESYNC, f"the server sent what does not fit: {refusal}")  # Invariant 5.
             return
@@ -505,6 +552,9 @@ class ClientMachine:
         document.apply(update, plan.ends)
         self._turn.writes.append(StoreRemote(layer, update))
         self._changed(layer, plan, own=False)
+        if layer is Layer.TRANSCRIPT and (seen := _receipts(plan)):
+            self.seq += seen
+            self._turn.writes.append(StoreProgress(self.incarnation, self.version, self.seq, dict(self._roots)))
 
     def _changed(self, layer: Layer, plan: Plan, *, own: bool) -> None:
         if entries := plan.touched(self._documents[layer].index):
@@ -532,14 +582,15 @@ class ClientMachine:
             return
         for own in rows:  # Which of them it was shows when they go one by one.
             own.alone = True
-        self._queues[rows[0].layer].extendleft(own.row for own in reversed(rows))
+        # In the order they were made (invariant 2), also among those of pushes that were sent back before.
+        layer = rows[0].layer
+        self._queues[layer] = deque(sorted({*self._queues[layer], *(own.row for own in rows)}))
 
     def _refuse(self, owns: Sequence[_Own], code: str, reason: str) -> None:
         for own in owns:
             del self._own[own.row]
         self._set_aside([own.row for own in owns], [own.ticket for own in owns], code, reason)
-        self._reload = True
-        self._turn.events.append(Reload("an edit was refused"))
+        self._wants_reload("an edit was refused")
 
     def _set_aside(self, rows: Sequence[int], tickets: Sequence[int], code: str, reason: str) -> None:
         self._turn.writes.append(StoreRefused(rows, code, reason))
@@ -613,6 +664,11 @@ class ClientMachine:
                 update = merge([own.update for own in owns])
                 self._flights.append(_Flight(self._number, [own.row for own in owns], size))
                 self._out.append(Push(self.session, layer, self._number, update))  # Invariant 2.
+
+
+def _receipts(plan: Plan) -> int:
+    """Return how many messages and commands a plan brings the receipts of: their `seq`s are consecutive."""
+    return sum(i.container == Root.RECEIPTS and i.key is not None and i.key[:2] in ("m:", "c:") for i in plan.inserts)
 
 
 def _kinds(roots: Mapping[str, str]) -> dict[str, Kind]:

@@ -4,13 +4,14 @@ Knows nothing of peers, authors or logs.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from syncd.core.errors import SyncdError
 from syncd.core.index import ContainerIndex, LayerShape, Plan
 from syncd.core.limits import Limits
 from syncd.core.replica import Replica, ReplicaBroken, fold
 from syncd.core.update import DecodedUpdate, Kind, decode_update
-from syncd.core.varint import encode_state_vector
+from syncd.core.varint import CLOCK_MAX, encode_state_vector
 
 
 class Document:
@@ -34,6 +35,8 @@ class Document:
     ) -> None:
         """Make an empty document. With `client_id` its replica can be written (see `Replica`)."""
         self._limits = limits
+        # What was taken update by update is larger as a whole: snapshots, merged batches, answers to an open.
+        self._own_limits = replace(limits, update_structs_max=CLOCK_MAX, update_clients_max=CLOCK_MAX)
         self._client_id = client_id
         self.index = ContainerIndex(shape, dict(roots or {}))
         #: State vector of what was handed to `apply`.
@@ -41,13 +44,13 @@ class Document:
         self._waiting: list[bytes] = []
         self._replica: Replica | None = None
 
-    def decode(self, update: bytes) -> DecodedUpdate:
-        """Decode an update strictly.
+    def decode(self, update: bytes, *, trusted: bool = False) -> DecodedUpdate:
+        """Decode an update strictly. `trusted` waives how much one update may hold: for what was taken before.
 
         Raises:
             Rejected: it is not one.
         """
-        return decode_update(update, self._limits)
+        return decode_update(update, self._own_limits if trusted else self._limits)
 
     def plan(self, decoded: DecodedUpdate, *, trusted: bool = False) -> Plan:
         """Judge an update against the document as accepted so far.
@@ -110,7 +113,7 @@ class Document:
         """
         left = []
         for update in updates:
-            decoded = self.decode(update)
+            decoded = self.decode(update, trusted=True)
             try:
                 plan = self.plan(decoded, trusted=True)
             except SyncdError:

@@ -70,9 +70,16 @@ class Replica:
             self.ensure_root(name, kind)
 
     def ensure_root(self, name: str, kind: Kind) -> None:
-        """Make a root with its kind, unless it is there. A root must never be read under another kind."""
-        if name not in self._roots:
+        """Make a root with its kind, unless it is there.
+
+        Raises:
+            ReplicaBroken: it is there with another kind, and reading it under that could take for ever.
+        """
+        found = self._roots.get(name)
+        if found is None:
             self._roots[name] = self._live().get(name, type=_ROOT_TYPES[kind])
+        elif type(found) is not _ROOT_TYPES[kind]:
+            self._break(LocalProtocolError(f"the root {name} is another kind here"), half_done=True)
 
     # Updates
 

@@ -84,11 +84,11 @@ class _Peer:
     device: str
     reader: bool
     next_number: int = 1
-    acked: int = 0
     opened: bool = False
     refused: bool = False
-    # State vectors it was last sent up to, while it is behind.
+    # State vectors it was last sent up to, while it is behind, and who left since.
     behind: dict[Layer, dict[int, int]] | None = None
+    missed: dict[str, PresenceEntry] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -96,12 +96,14 @@ class _Batch:
     updates: dict[Layer, list[tuple[str, bytes]]] = field(default_factory=lambda: {layer: [] for layer in LAYERS})
     ends: dict[Layer, dict[int, int]] = field(default_factory=lambda: {layer: {} for layer in LAYERS})
     bindings: list[tuple[str, list[int]]] = field(default_factory=list)
-    # Messages and commands that need a receipt: key, subject.
-    facts: list[tuple[str, str]] = field(default_factory=list)
+    # Messages and commands that need a receipt: key to subject.
+    facts: dict[str, str] = field(default_factory=dict)
+    roots: dict[str, Kind] = field(default_factory=dict)
     touched: list[tuple[str, str]] = field(default_factory=list)
     opening: list[tuple[_Peer, Open]] = field(default_factory=list)
-    pushed: dict[str, int] = field(default_factory=dict)
-    rejects: list[tuple[str, Reject]] = field(default_factory=list)
+    # A peer's id may be attached again before the answers to its life before are due: those are nobody's.
+    pushed: dict[str, tuple[_Peer, int]] = field(default_factory=dict)
+    rejects: list[tuple[_Peer, Reject]] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -169,6 +171,9 @@ class ServerMachine:
         self._batch = _Batch()
         self._view: TranscriptView | None = None
         self._before: dict[Layer, dict[int, int | None]] = {}
+        self._published: tuple[PresenceEntry, ...] = ()
+        # Kinds of the state's roots that are on disk.
+        self._roots = dict(roots or {})
         self._committed_seq = 0
         self._snapshot_bytes = 0
         self._tail_entries = 0
@@ -195,7 +200,9 @@ class ServerMachine:
         self._tail_bytes += len(entry.data)
         if entry.kind == EntryKind.SNAPSHOT:
             snapshot = Snapshot.decode(entry.data)
-            self._documents[Layer.STATE].index.roots.update({name: Kind(kind) for name, kind in snapshot.roots.items()})
+            roots = {name: Kind(kind) for name, kind in snapshot.roots.items()}
+            self._documents[Layer.STATE].index.roots.update(roots)
+            self._roots.update(roots)
             for layer, update in snapshot.updates.items():
                 self._replay_update(layer, update)
             for subject, client_ids in snapshot.bindings.items():
@@ -214,9 +221,11 @@ class ServerMachine:
 
     def _replay_update(self, layer: Layer, update: bytes) -> Plan:
         document = self._documents[layer]
-        plan = document.plan(document.decode(update), trusted=True)
+        plan = document.plan(document.decode(update, trusted=True), trusted=True)
         document.accept(plan)
         document.apply(update, plan.ends)
+        if layer is Layer.STATE:
+            self._roots.update(plan.new_roots)
         return plan
 
     def wants_snapshot(self) -> bool:
@@ -235,7 +244,7 @@ class ServerMachine:
             updates={layer: document.snapshot() for layer, document in self._documents.items()},
             bindings=self._bindings.export(),
             seq=self._committed_seq,
-            roots={name: int(kind) for name, kind in self._documents[Layer.STATE].index.roots.items()},
+            roots={name: int(kind) for name, kind in self._roots.items()},
         ).encode()
         return self.version, data
 
@@ -292,7 +301,7 @@ class ServerMachine:
             return
         self._batch.opening.append((entry, opened))
         self._declare(entry, opened.client_ids)
-        if Right.PRESENCE in rights:
+        if Right.PRESENCE in rights and self._here(entry):
             self._presence.set(PresenceEntry(peer, grant.subject, grant.name, grant.kind, device, {}))
 
     def detach(self, peer: str) -> None:
@@ -316,6 +325,7 @@ class ServerMachine:
         if entry is None or entry.behind is not None:
             return
         entry.behind = {}  # Invariant 3.
+        entry.missed = {e.peer: e for e in self._published if e.state is None}
         for layer, document in self._documents.items():
             vector = dict(document.applied)
             for client, clock in self._before.get(layer, {}).items():
@@ -337,7 +347,11 @@ class ServerMachine:
             # Deletions move no clock: equal vectors do not mean that nothing is missing.
             if (diff := document.diff(encode_state_vector(vectors[layer]))) != EMPTY_UPDATE
         ]
-        sends.append(Send((peer,), PresenceChanged(self.session, self._presence.entries())))
+        present = self._presence.entries()
+        here = {e.peer for e in present}
+        left = tuple(e for e in entry.missed.values() if e.peer not in here)
+        entry.missed = {}
+        sends.append(Send((peer,), PresenceChanged(self.session, left + present)))
         return sends
 
     # Frames in
@@ -364,7 +378,7 @@ class ServerMachine:
             self._drop(peer.id, CloseCode.RESYNC, f"push {push.number} came where {peer.next_number} was due")
             return
         peer.next_number += 1
-        self._batch.pushed[peer.id] = push.number
+        self._batch.pushed[peer.id] = (peer, push.number)
         try:
             self._accept(peer, push.layer, push.update)
         except Rejected as refusal:
@@ -382,7 +396,7 @@ class ServerMachine:
             # Pushed before the refusal of what it stands on was known there: no fault of the peer.
             code, reason = RejectCode.DEPENDS_ON_REFUSED, "it builds on an update that was refused"
         peer.refused = True
-        self._batch.rejects.append((peer.id, Reject(self.session, push.number, code, reason)))
+        self._batch.rejects.append((peer, Reject(self.session, push.number, code, reason)))
 
     def _accept(self, peer: _Peer, layer: Layer, update: bytes) -> None:
         subject = peer.grant.subject
@@ -402,10 +416,12 @@ class ServerMachine:
             for insert in plan.inserts:  # Invariant 5.
                 prefix = _RECEIPTED.get(insert.container) if isinstance(insert.container, str) else None
                 if prefix and insert.key not in known[str(insert.container)]:
-                    self._batch.facts.append((f"{prefix}{insert.key}", subject))
+                    self._batch.facts[f"{prefix}{insert.key}"] = subject
         document.accept(plan)
         self._touch(self._batch, layer, plan)
         self._bind(subject, free)
+        if layer is Layer.STATE:
+            self._batch.roots.update(plan.new_roots)
         self._batch.updates[layer].append((peer.id, update))
         self._batch.ends[layer].update(plan.ends)
         self._tail_bytes += len(update)
@@ -483,7 +499,7 @@ class ServerMachine:
         entries: list[tuple[str, Json]] = []
         if not document.index.entries.get(Root.RECEIPTS):
             entries.append(("schema", {"version": SCHEMA_VERSION, "at": now_ms}))
-        for key, subject in batch.facts:
+        for key, subject in batch.facts.items():
             self.seq += 1
             receipt: dict[str, Json] = {"seq": self.seq, "by": subject, "at": now_ms}
             if key.startswith("c:"):
@@ -499,7 +515,8 @@ class ServerMachine:
         return update
 
     def _touch(self, batch: _Batch, layer: Layer, plan: Plan) -> None:
-        if self._view is not None and layer is Layer.TRANSCRIPT:
+        # Noted even while nobody reads: a view may be made before this batch is on disk.
+        if layer is Layer.TRANSCRIPT:
             batch.touched += plan.touched(self._documents[layer].index)
 
     def advance(self, ready: Ready, now: float) -> list[Send | Drop]:
@@ -514,18 +531,23 @@ class ServerMachine:
             ends = batch.ends[layer]
             self._before[layer] = {client: document.applied.get(client) for client in ends}
             document.apply(update, ends)
+        self._roots.update(batch.roots)
         if self._view is not None:
             self._view.touch(batch.touched)
         sends: list[Send | Drop] = list(self._updates(ready))
         sends += [Send((peer.id,), self._opened(peer, opened)) for peer, opened in batch.opening if self._here(peer)]
         for peer, _ in batch.opening:
             peer.opened = True
-        sends += [Send((peer,), reject) for peer, reject in batch.rejects if peer in self._peers]
+        sends += [Send((peer.id,), reject) for peer, reject in batch.rejects if self._here(peer)]
         sends += [
-            Send((peer,), Ack(self.session, number)) for peer, number in batch.pushed.items() if peer in self._peers
+            Send((peer.id,), Ack(self.session, number)) for peer, number in batch.pushed.values() if self._here(peer)
         ]
-        sends += batch.drops
-        if entries := self._presence.take(now):
+        sends += [drop for drop in batch.drops if drop.whole_link or drop.peer not in self._peers]
+        self._published = self._presence.take(now)
+        if entries := self._published:
+            for peer in self._peers.values():
+                if peer.behind is not None:
+                    peer.missed |= {e.peer: e for e in entries if e.state is None}
             readers = tuple(p.id for p in self._peers.values() if p.opened and p.behind is None)
             if readers:
                 sends.append(Send(readers, PresenceChanged(self.session, entries)))
@@ -562,7 +584,7 @@ class ServerMachine:
             rights=tuple(sorted(peer.rights)),
             updates=updates,
             vectors={layer: document.vector for layer, document in self._documents.items()},
-            roots={name: str(int(kind)) for name, kind in self._documents[Layer.STATE].index.roots.items()},
+            roots={name: str(int(kind)) for name, kind in self._roots.items()},
             presence=self._presence.entries(),
             storage_full=self.storage_full,
         )

@@ -6,6 +6,7 @@ The one module that knows all parts. Knows nothing of what any of them does with
 import asyncio
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
@@ -209,8 +210,10 @@ class Server:
             self._exit_code = exit_code
             self._ending.set()
 
-    async def run(self) -> int:
+    async def run(self, started: Callable[[], Awaitable[None]] | None = None) -> int:
         """Start, serve until SIGTERM, SIGINT or `end`, stop, and return the exit code. A second signal exits at once.
+
+        `started` is called once it accepts connections.
 
         Raises:
             StoreError: the store cannot be opened.
@@ -221,8 +224,12 @@ class Server:
             loop.add_signal_handler(number, self._signalled, number)
         try:
             await self.start()
-            await self._ending.wait()
-            await self.stop()
+            try:
+                if started is not None:
+                    await started()
+                await self._ending.wait()
+            finally:
+                await self.stop()
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)

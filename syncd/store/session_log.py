@@ -83,7 +83,8 @@ class SqliteSessionLog:
     2. That place changes only behind a commit, on the database's thread.
     3. Each row's checksum covers the session, the version, the kind and the content, and is checked at every read.
     4. What `compact` and `delete` remove is overwritten, in the file and in its write-ahead log, before they return.
-       SQLite may have left a copy of a row in the slack of a page when it moved it; `scrub` removes those too.
+       Two exceptions: SQLite may have left a copy of a row in the slack of a page when it moved it, which `scrub`
+       removes; and a long read in another process keeps the write-ahead log as it is until the next of these calls.
 
     `read_only` opens beside a running server, for looking only; nothing can be written then, quarantine included.
     """
@@ -101,8 +102,6 @@ class SqliteSessionLog:
         self._database = Database(self._path, SCHEMA, read_only=read_only, busy_timeout_s=busy_timeout_s)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
         self._heads: dict[str, _Head] = {}
-        # The write-ahead log still holds something erased: a reader in another process was in the way.
-        self._residue = False
 
     async def open(self) -> None:
         """See `SessionLog.open`. Read only, it raises `StoreError` if there is nothing to read."""
@@ -117,14 +116,10 @@ class SqliteSessionLog:
     async def close(self) -> None:
         """See `SessionLog.close`."""
         try:
-            if self._residue:
-                await self._cut()
+            await self._database.close()
         finally:
-            try:
-                await self._database.close()
-            finally:
-                self._heads.clear()
-                self._lock.release()
+            self._heads.clear()
+            self._lock.release()
 
     async def create(self, session: str, incarnation: str, now_ms: int) -> SessionInfo:
         """See `SessionLog.create`."""
@@ -243,7 +238,7 @@ class SqliteSessionLog:
             self._heads.pop(session, None)
 
         await self._database.run(commit)
-        await self._cut()
+        await self._database.truncate_wal()  # Invariant 4.
 
     async def delete(self, session: str, now_ms: int) -> bool:
         """See `SessionLog.delete`."""
@@ -264,7 +259,7 @@ class SqliteSessionLog:
         erased = await self._database.transaction(erase)
         if erased:
             await self._purge_index()
-            await self._cut()
+            await self._database.truncate_wal()  # Invariant 4.
         return erased
 
     async def index_messages(self, session: str, version: int, texts: Mapping[str, str]) -> None:
@@ -282,7 +277,7 @@ class SqliteSessionLog:
         await self._database.transaction(index)
         if "" in given.values():
             await self._purge_index()
-            await self._cut()
+            await self._database.truncate_wal()  # Invariant 4.
 
     async def indexed_version(self, session: str) -> int:
         """See `SessionLog.indexed_version`."""
@@ -322,9 +317,6 @@ class SqliteSessionLog:
         more = await self._database.run(lambda connection: search.purge(connection, start=True))
         while more:
             more = await self._database.run(lambda connection: search.purge(connection, start=False))
-
-    async def _cut(self) -> None:
-        self._residue = not await self._database.truncate_wal()  # Invariant 4.
 
     def _head(self, connection: sqlite3.Connection, session: str) -> _Head | None:
         head = self._heads.get(session)

@@ -159,7 +159,7 @@ def test_announced_counts_are_not_believed(count: int) -> None:
 @pytest.mark.parametrize("announced", [0, 3])
 def test_struct_count_must_fit(announced: int) -> None:
     """A client has at least one struct, and no fewer bytes than structs."""
-    assert_refused(b"\x01" + yb.uint(announced) + yb.uint(ABC) + b"\0", RejectCode.MALFORMED)
+    assert_refused(b"\x01" + yb.uint(announced) + yb.uint(ABC) + b"\0\0", RejectCode.MALFORMED)
 
 
 def test_update_structs_max() -> None:
@@ -344,13 +344,17 @@ def test_json_that_everybody_reads(value: str) -> None:
     Doc().apply_update(data)
 
 
-@pytest.mark.parametrize(
-    "value", [b"", b"\x00", b"\x73", b"\x80", b"\x7c\0\0\0", b"\x7b" + bytes(7), b"\x7d\xff", b"\x76\x01"]
-)
-def test_values_of_unknown_type_or_cut_short(value: bytes) -> None:
-    """A value has a known tag and all its bytes."""
+@pytest.mark.parametrize("value", [b"", b"\x7c\0\0\0", b"\x7b" + bytes(7), b"\x7d\xff", b"\x76\x01"])
+def test_values_cut_short(value: bytes) -> None:
+    """A value has all its bytes."""
     head = b"\x01\x01\x0b\x00\x08\x01\x01a\x01"
     assert_refused(head + value, RejectCode.MALFORMED)
+
+
+@pytest.mark.parametrize("tag", [0, 115, 128, 255])
+def test_values_of_unknown_type(tag: int) -> None:
+    """A value's tag is one of lib0's."""
+    assert_refused(one(values(bytes([tag]))), RejectCode.MALFORMED)
 
 
 # What the server writes.

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from syncd.core.errors import StorageFull
+from syncd.core.errors import StorageFull, StoreFatal
 from syncd.core.messages import Layer
+from syncd.store.faults import store_error
 from syncd.store.local import AppendUpdate, LocalStore
 from syncd.store.log import Append, Entry, EntryKind
 from syncd.store.session_log import SqliteSessionLog
@@ -41,6 +43,7 @@ asyncio.run(main())
 LOCAL_WRITER = """
 import asyncio, sys
 from syncd.core.messages import Layer
+from syncd.store.faults import store_error
 from syncd.store.local import AppendUpdate, LocalStore
 
 async def main():
@@ -174,6 +177,18 @@ async def test_no_space_to_open_is_said(small_disk: Path) -> None:
 
     with pytest.raises(StorageFull, match="no space left"):
         await SqliteSessionLog(small_disk / "log.db").open()
+
+
+def test_an_io_error_on_a_full_disk_is_no_space(small_disk: Path) -> None:
+    """SQLite names an exceeded quota, and shared memory it cannot make, a plain I/O error: the disk itself is asked."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    assert type(store_error(error, small_disk / "log.db")) is StoreFatal
+
+    with pytest.raises(OSError, match="No space"):
+        (small_disk / "ballast").write_bytes(bytes(2 << 20))
+
+    assert type(store_error(error, small_disk / "log.db")) is StorageFull
 
 
 async def test_a_full_disk_fails_every_writer_of_the_local_store(small_disk: Path) -> None:

@@ -144,6 +144,17 @@ async def test_a_cancelled_writer_does_not_stop_the_others(local: LocalStore) ->
     assert found.count(b"2") in (0, 2)
 
 
+async def test_a_failed_write_keeps_nothing(local: LocalStore) -> None:
+    """Whatever fails in a group, what came before it in the same transaction is not there either."""
+    unwritable: dict[str, str] = {"root": object()}  # type: ignore[dict-item]
+
+    with pytest.raises(TypeError):
+        await local.write([*mine(b"1"), SetSession("s", "i", 1, 1, unwritable)])
+    assert await local.load("s") == (LocalSession("s", "", 0, 0, {}, 0, 0), [])
+    await local.write(mine(b"2"))
+    assert await content(local) == [b"2"]
+
+
 async def test_closing_finishes_what_waits(tmp_path: Path, local: LocalStore) -> None:
     """Writes given before `close` are on disk; afterwards it says that it is closed."""
     tasks = [asyncio.create_task(local.write(mine(b"%d" % at))) for at in range(5)]
@@ -351,6 +362,30 @@ async def test_a_lock_held_too_long_fails_the_writers(tmp_path: Path, local: Loc
     assert {type(result) for result in results} == {StorageFull}
     await local.write(mine(b"yes"))
     assert await content(local) == [b"yes"]
+
+
+READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT count(*) FROM local_update").fetchone()[0])
+connection.close()
+"""
+
+
+async def test_opening_twice_in_one_process_keeps_the_locks(tmp_path: Path, local: LocalStore) -> None:
+    """The system drops a process' locks on a file when it closes any descriptor of it: none is opened needlessly.
+
+    Otherwise the next process to close the file would take itself for the last and remove the write-ahead log.
+    """
+    second = LocalStore(tmp_path / "local.db")
+    await second.open()
+
+    for count in (1, 2):
+        await local.write(mine(b"x"))
+        reader = [sys.executable, "-c", READER, str(tmp_path / "local.db")]
+        child = await asyncio.create_subprocess_exec(*reader, stdout=subprocess.PIPE)
+        assert (await child.communicate())[0] == b"%d\n" % count
+    await second.close()
 
 
 WRITER = """

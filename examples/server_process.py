@@ -1,0 +1,115 @@
+"""ServerProcess: a syncd server in a process of its own, which can be killed like a machine that lost its power.
+
+Knows nothing of what is done with the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+_SERVE = ("/tmp/serve.py",)
+_START_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 15.0
+_POLL_S = 0.02
+
+
+class ServerProcess:
+    """`syncd serve --dev` over one store file, on one port, as often as it is started.
+
+    1. A process that was started is waited for: none is left behind by `kill` or `stop`.
+    2. Its settings are these and no other: nothing comes from this process' environment.
+    """
+
+    def __init__(
+        self, store: Path, *, limits: Mapping[str, float] | None = None, cores: frozenset[int] | None = None
+    ) -> None:
+        """Choose a free port. `limits` differ from their defaults; `cores` are those it may run on."""
+        self.store = store
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = store.with_suffix(".log")
+        self._cores = cores
+        self._env = {name: value for name, value in os.environ.items() if not name.startswith("SYNCD_")}  # Invariant 2.
+        self._env |= {f"SYNCD_LIMITS__{name.upper()}": f"{value:.17g}" for name, value in (limits or {}).items()}
+        self._env |= {"SYNCD_LOG_LEVEL": "warning"}
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process' id. Only while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start it, and return when it serves.
+
+        Raises:
+            RuntimeError: it ended, or did not serve in time; the message ends with what it said last.
+        """
+        command = (sys.executable, *_SERVE, "--dev", "--port", str(self.port), "--store", str(self.store))
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(*command, env=self._env, stdout=log, stderr=log)
+        if self._cores is not None:
+            os.sched_setaffinity(self._process.pid, self._cores)
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                while not await self._ready():
+                    if self._process.returncode is not None:
+                        raise RuntimeError(f"the server ended ({self._process.returncode}): {self.last_words()}")
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            await self.kill()
+            raise RuntimeError(f"the server does not serve: {self.last_words()}") from None
+
+    async def _ready(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        try:
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            return b" 200 " in await reader.readline()
+        except ConnectionError:
+            return False
+        finally:
+            writer.close()
+
+    def last_words(self) -> str:
+        """Return the end of what it wrote into its log."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-2_000:]
+
+    async def kill(self) -> None:
+        """SIGKILL: it has no chance to write anything more. Idempotent."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """Have it stop in good order; kill it if it does not. Idempotent."""
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._end(signal.SIGTERM)
+        except TimeoutError:
+            await self._end(signal.SIGKILL)
+
+    async def _end(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+            await self._process.wait()  # Invariant 1.
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def disk_bytes(store: Path) -> int:
+    """Return what a store takes on disk, its write-ahead log included."""
+    return sum(file.stat().st_size for file in store.parent.glob(store.name + "*") if not file.name.endswith(".log"))

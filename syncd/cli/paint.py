@@ -1,0 +1,180 @@
+"""Paint: messages, statuses and presence as styled text for a terminal.
+
+Everything that others wrote passes through `words.clean` here. Knows nothing of where it is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console, Group, RenderableType
+from rich.markdown import Markdown
+from rich.padding import Padding
+from rich.text import Text
+
+from syncd.cli.trouble import Trouble
+from syncd.cli.words import clean, clock, plural
+from syncd.core.errors import CloseCode
+from syncd.core.messages import Json, PresenceEntry
+from syncd.core.transcript import MessageView
+from syncd_client import Link, Status
+
+_COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_red", "bright_cyan", "bright_magenta")
+_BADGES = {
+    Link.LIVE: ("●", "green"),
+    Link.RECONNECTING: ("◐", "yellow"),
+    Link.OFFLINE: ("○", "yellow"),
+    Link.REFUSED: ("✖", "bold red"),
+}
+_TOOL_WAITS = "approval-requested"
+
+
+def colour(subject: str) -> str:
+    """Return the colour of somebody, the same on every terminal."""
+    return _COLOURS[zlib.crc32(subject.encode()) % len(_COLOURS)]
+
+
+def speaker(view: MessageView) -> tuple[str, str]:
+    """Return the name to show for a message's author, and the subject (claimed only, while there is no receipt)."""
+    claimed = str(view.author.get("name") or "")
+    subject = view.by or f"{view.author.get('kind') or 'user'}:{claimed}"
+    return clean(short(subject) or claimed or "?", lines=False), subject
+
+
+def short(subject: str) -> str:
+    """Return a subject as people call it: without its kind if that is `user`."""
+    return clean(subject.removeprefix("user:"), lines=False)
+
+
+def header(view: MessageView) -> Text:
+    """Return the line above a message: who, when, its place, and what it waits for."""
+    name, subject = speaker(view)
+    line = Text(name, style=f"bold {colour(subject)}")
+    if view.to:
+        line.append(" → " + ", ".join(short(to) for to in view.to), style="dim")
+    line.append(f"  {clock(view.receipt.at if view.receipt else view.created_at)}", style="dim")
+    if view.seq is not None:
+        line.append(f"  #{view.seq}", style="dim")
+    else:
+        line.append("  not sent yet", style="yellow")
+    return line
+
+
+def message(view: MessageView) -> RenderableType:
+    """Return a whole message: its header and its parts."""
+    blocks: list[RenderableType] = [header(view)]
+    for part in view.parts:
+        if (block := _part(view, part)) is not None:
+            blocks.append(Padding(block, (0, 0, 0, 2)))
+    return Group(*blocks)
+
+
+def _part(view: MessageView, part: Mapping[str, Json]) -> RenderableType | None:
+    kind = part.get("type")
+    streaming = part.get("state") == "streaming"
+    text = part.get("text")
+    if isinstance(text, str):
+        shown = clean(text) + (" ▌" if streaming else "")
+        if kind == "reasoning":
+            return Text(shown, style="dim italic")
+        return Markdown(shown, hyperlinks=False) if view.role == "assistant" else Text(shown)
+    if kind == "tool":
+        return _tool(part)
+    if kind == "step-start":
+        return None
+    return Text(f"[{_line(kind)}] {_line(part.get('url') or part.get('title') or '')}".rstrip(), style="dim")
+
+
+def _tool(part: Mapping[str, Json]) -> Text:
+    line = Text("⚙ " + _line(part.get("name") or "tool"), style="bold")
+    line.append("  " + _line(part.get("state") or ""), style="dim")
+    if "input" in part:
+        line.append("  " + _line(json.dumps(part["input"], ensure_ascii=False))[:200], style="dim")
+    if waits_for_approval(part):
+        line.append(f"\nallow it?  /approve {tool_call(part)}   /deny {tool_call(part)}", style="bold yellow")
+    return line
+
+
+def waits_for_approval(part: Mapping[str, Json]) -> bool:
+    """Whether this part is a tool call that somebody has to allow or forbid."""
+    return part.get("type") == "tool" and part.get("state") == _TOOL_WAITS
+
+
+def tool_call(part: Mapping[str, Json]) -> str:
+    """Return the id by which a tool call is decided upon."""
+    return _line(part.get("tool_call") or part.get("id") or "")
+
+
+def badge(status: Status) -> Text:
+    """Return where a session stands: a mark and a word, and why it is not live."""
+    mark, style = _BADGES[status.link]
+    line = Text(f"{mark} {status.link}", style=style)
+    if not status.live and status.reason:
+        line.append(f": {_line(status.reason)}", style="not bold")
+    if status.storage_full:
+        line.append("  server full: edits wait here", style="yellow")
+    return line
+
+
+def refused(status: Status, *, dev: bool) -> Trouble:
+    """Return what ends a command whose session was refused."""
+    what = hint(status, dev=dev)
+    return Trouble(f"the server refused: {status.reason}" + (f"; {what}" if what else ""))
+
+
+def hint(status: Status, *, dev: bool) -> str:
+    """Return what to do about a status that does not mend itself, empty if there is nothing to do."""
+    if status.link is not Link.REFUSED:
+        return ""
+    if status.code == CloseCode.BAD_TOKEN and dev:
+        return "this server wants a token: set SYNCD_TOKEN (`syncd token` makes one)"
+    if status.code in (CloseCode.BAD_TOKEN, CloseCode.REVOKED, CloseCode.TOKEN_EXPIRED):
+        return "set SYNCD_TOKEN to a fresh token (`syncd token` makes one) and start again; nothing is lost"
+    if status.code == CloseCode.FORBIDDEN:
+        return "the token does not name this session: ask for one that does; what you wrote is kept here"
+    return ""
+
+
+def unsynced(count: int) -> Text:
+    """Return how many edits wait, empty if none."""
+    return Text(f"{plural(count, 'edit')} not synced", style="yellow") if count else Text()
+
+
+def here(entries: Iterable[PresenceEntry], me: str) -> Text:
+    """Return who is here, each once, with who is typing."""
+    typing: dict[str, bool] = {}
+    for entry in entries:
+        doing = isinstance(entry.state, dict) and entry.state.get("status") == "typing"
+        typing[entry.subject] = typing.get(entry.subject, False) or doing
+    line = Text()
+    for subject in sorted(typing, key=lambda subject: (subject != me, subject)):
+        line.append("  " if line else "")
+        line.append(short(subject), style=colour(subject))
+        if subject == me:
+            line.append(" (you)", style="dim")
+        elif typing[subject]:
+            line.append(" is typing…", style="italic dim")
+    return line
+
+
+def to_lines(renderable: RenderableType, width: int, *, colours: bool = True) -> list[str]:
+    """Return a renderable as lines of at most `width` cells, with escape sequences for colours."""
+    console = Console(
+        width=max(width, 10),
+        force_terminal=colours,
+        color_system="standard" if colours else None,
+        legacy_windows=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        no_color=not colours,
+    )
+    with console.capture() as capture:
+        console.print(renderable)
+    return [line.rstrip() for line in capture.get().rstrip("\n").split("\n")]
+
+
+def _line(value: Json) -> str:
+    return clean(str(value), lines=False)

@@ -19,7 +19,7 @@ from syncd.core.messages import Layer, Push
 from syncd.core.update import decode_update
 from syncd_client import Client, Session
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 5.0
 _ALL = 1 << 60
 
 

@@ -114,9 +114,9 @@ class LocalCopy:
         self._polled = max((row.row for row in rows), default=self._polled)
         return [LocalRow(row.row, row.layer, row.update, own=False) for row in rows if row.life != self._life]
 
-    async def fold(self, roots: Mapping[str, Kind]) -> None:
-        """Fold the synced rows into one per layer, if enough of them gathered. `roots` are the state's kinds."""
-        if self._rows < _FOLD_ROWS:
+    async def fold(self, roots: Mapping[str, Kind], *, now: bool = False) -> None:
+        """Fold the synced rows into one per layer, if enough of them gathered, or `now`. `roots`: the state's kinds."""
+        if self._rows < _FOLD_ROWS and not now:
             return
         self._rows = 0
 

@@ -173,11 +173,11 @@ class Session:
 
     def messages(self) -> list[MessageView]:
         """Return all messages in the agreed order, own ones that are not sent yet last."""
-        return self._view.messages(self.machine.document(Layer.TRANSCRIPT).replica)
+        return self._view.messages(self._replica(Layer.TRANSCRIPT))
 
     def message(self, message: str) -> MessageView | None:
         """Return one message, None if there is none of that id."""
-        return self._view.message(self.machine.document(Layer.TRANSCRIPT).replica, message)
+        return self._view.message(self._replica(Layer.TRANSCRIPT), message)
 
     def history(self, *, before: int | None = None, limit: int = 50) -> list[MessageView]:
         """Return the newest `limit` messages with a `seq` below `before`, oldest first."""
@@ -186,11 +186,11 @@ class Session:
 
     def commands(self) -> list[dict[str, Json]]:
         """Return all commands with their receipts, in the agreed order."""
-        return read_commands(self.machine.document(Layer.TRANSCRIPT).replica)
+        return read_commands(self._replica(Layer.TRANSCRIPT))
 
     def reads(self) -> dict[str, int]:
         """Return how far each subject has read: subject to `seq`."""
-        replica = self.machine.document(Layer.TRANSCRIPT).replica
+        replica = self._replica(Layer.TRANSCRIPT)
         found = {subject: replica.read(Root.READS, subject) for subject in replica.keys(Root.READS)}
         return {subject: read["seq"] for subject, read in found.items() if isinstance(read, dict) and "seq" in read}
 
@@ -333,11 +333,18 @@ class Session:
 
     def state_replica(self) -> Replica:
         """See `state.StateHost`."""
-        return self.machine.document(Layer.STATE).replica
+        return self._replica(Layer.STATE)
 
     def state_roots(self) -> Mapping[str, Kind]:
         """See `state.StateHost`."""
         return self.machine.document(Layer.STATE).index.roots
+
+    def _replica(self, layer: Layer) -> Replica:
+        try:
+            return self.machine.document(layer).replica
+        except ReplicaBroken:
+            self.reload()
+            raise
 
     def take_stream_id(self) -> tuple[int, int]:
         """See `stream.StreamHost`."""
@@ -462,7 +469,7 @@ class Session:
         return ch.MessageChanged(view, own) if view is not None else None
 
     def _command_change(self, id: str) -> ch.Change | None:
-        replica = self.machine.document(Layer.TRANSCRIPT).replica
+        replica = self._replica(Layer.TRANSCRIPT)
         command = replica.read(Root.COMMANDS, id)
         if not isinstance(command, dict):
             return None
@@ -549,6 +556,8 @@ class Session:
                 for event in await self._copy.commit(old, self._client.subject):
                     if isinstance(event, Saved):
                         self._happened(event)
+            # Folding collects what was deleted: bytes that break a document which keeps it do no harm after that.
+            await self._copy.fold(self.state_roots(), now=True)
             machine = await self._copy.load(self._client.subject, old.tickets())
             if not old.pending():
                 break

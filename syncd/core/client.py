@@ -261,7 +261,7 @@ class ClientMachine:
         self._documents = {
             Layer.TRANSCRIPT: Document(transcript_shape(limits), limits, client_id=client_ids[Layer.TRANSCRIPT]),
             Layer.STATE: Document(
-                state_shape(limits), limits, roots=_kinds(roots or {}), client_id=client_ids[Layer.STATE]
+                state_shape(limits), limits, roots=_kinds(roots or {}), client_id=client_ids[Layer.STATE], undo=True
             ),
         }
         self._roots = dict(roots or {})
@@ -283,9 +283,7 @@ class ClientMachine:
 
     # The local copy
 
-    def load(
-        self, rows: Iterable[LocalRow], tickets: Mapping[int, int] | None = None, *, last_ticket: int = 0
-    ) -> None:
+    def load(self, rows: Iterable[LocalRow], tickets: Mapping[int, int] | None = None, *, last_ticket: int = 0) -> None:
         """Take the stored rows, once, in order of row.
 
         `tickets` (row to ticket) and `last_ticket` are those of the machine before: no ticket is given twice.

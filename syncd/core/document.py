@@ -32,17 +32,20 @@ class Document:
         *,
         roots: Mapping[str, Kind] | None = None,
         client_id: int | None = None,
+        undo: bool = False,
     ) -> None:
-        """Make an empty document. With `client_id` its replica can be written (see `Replica`)."""
+        """Make an empty document. With `client_id` its replica can be written, with `undo` undone (see `Replica`)."""
         self._limits = limits
         # What was taken update by update is larger as a whole: snapshots, merged batches, answers to an open.
         self._own_limits = replace(limits, update_structs_max=CLOCK_MAX, update_clients_max=CLOCK_MAX)
         self._client_id = client_id
+        self._undo = undo
         self.index = ContainerIndex(shape, dict(roots or {}))
         #: State vector of what was handed to `apply`.
         self.applied: dict[int, int] = {}
         self._waiting: list[bytes] = []
         self._replica: Replica | None = None
+        self._broken = ""
 
     def decode(self, update: bytes, *, trusted: bool = False) -> DecodedUpdate:
         """Decode an update strictly. `trusted` waives how much one update may hold: for what was taken before.
@@ -80,14 +83,18 @@ class Document:
         Raises:
             ReplicaBroken: pycrdt failed, or came to another state than planned. Reload the document from the log.
         """
+        if self._broken:
+            raise ReplicaBroken(self._broken)
         if self._replica is None:
-            self._replica = Replica(self.index.roots, client_id=self._client_id)
+            self._replica = Replica(self.index.roots, client_id=self._client_id, undo=self._undo)
         if self._waiting:
             for name, kind in self.index.roots.items():
                 self._replica.ensure_root(name, kind)
             waiting, self._waiting = self._waiting, []
             self._replica.apply(waiting)
-            self._check_state()
+            if self._replica.vector() != self.applied:  # Invariant 3.
+                self._broken = "the document came to another state than planned"
+                raise ReplicaBroken(self._broken)
         return self._replica
 
     @property
@@ -101,7 +108,7 @@ class Document:
 
     def snapshot(self) -> bytes:
         """Return everything that was applied as one update without deleted content."""
-        if self._client_id is None:
+        if not self._undo:
             return self.diff()
         return fold(self.index.roots, [self.diff()])
 
@@ -122,10 +129,3 @@ class Document:
             self.accept(plan)
             self.apply(update, plan.ends)
         return left
-
-    def _check_state(self) -> None:
-        assert self._replica is not None
-        reached = self._replica.vector()
-        if reached != self.applied:  # Invariant 3.
-            self._replica = None
-            raise ReplicaBroken("the document came to another state than planned")

@@ -55,15 +55,21 @@ class Replica:
 
     1. After any failure inside pycrdt it refuses every further call: used on, such a document aborts or hangs the
        process.
-    2. A replica that is written through (`edit`) keeps deleted content (`skip_gc`), since writing below a parent that
-       was deleted meanwhile is a use after free otherwise; `fold` is where deleted content goes.
-    3. No observer is registered while remote updates are applied.
+    2. No handle to a nested type outlives a call: writing through one whose parent was deleted meanwhile is a use
+       after free.
+    3. A replica with undo keeps deleted content (`skip_gc`): pycrdt's undo crashes where it was collected. `fold` is
+       where that content goes.
+    4. No observer is registered while remote updates are applied.
     """
 
-    def __init__(self, roots: Mapping[str, Kind], *, client_id: int | None = None) -> None:
-        """Make an empty document. With `client_id` it may be written, under that id; without, it is only read."""
+    def __init__(self, roots: Mapping[str, Kind], *, client_id: int | None = None, undo: bool = False) -> None:
+        """Make an empty document. With `client_id` it may be written, under that id; without, it is only read.
+
+        `undo` makes `track_undo` and `undo` possible.
+        """
         self.client_id = client_id
-        self._doc: Doc[Any] | None = Doc(client_id=client_id, skip_gc=client_id is not None)
+        self._undoable = undo
+        self._doc: Doc[Any] | None = Doc(client_id=client_id, skip_gc=undo)  # Invariant 3.
         self._roots: dict[str, Any] = {}
         self._undo: UndoManager | None = None
         for name, kind in roots.items():
@@ -200,6 +206,8 @@ class Replica:
 
     def track_undo(self, name: str) -> None:
         """Have `undo` cover the root `name`: this replica's own edits only."""
+        if not self._undoable:
+            raise LocalProtocolError("this replica was made without undo")
         if self._undo is None:
             self._undo = UndoManager(scopes=[self._roots[name]])
             self._undo.include_origin(_OWN)

@@ -36,7 +36,7 @@ class _Mailbox:
     def __init__(self) -> None:
         self.answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def deliver(self, session: str, message: ServerMessage, frame: bytes) -> bool:
+    def deliver(self, session: str, message: ServerMessage, frame: bytes, *, owed: bool = False) -> bool:
         if self.answer.done():
             return True
         if isinstance(message, Reject):

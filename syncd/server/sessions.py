@@ -38,8 +38,11 @@ _WRITE_RIGHTS = frozenset({Right.TRANSCRIPT, Right.STATE})
 class Outlet(Protocol):
     """Where what a machine sends to one peer goes."""
 
-    def deliver(self, session: str, message: ServerMessage, frame: bytes) -> bool:
-        """Take a message and its frame; return False if the reader is too far behind to be sent it. Never blocks."""
+    def deliver(self, session: str, message: ServerMessage, frame: bytes, *, owed: bool = False) -> bool:
+        """Take a message and its frame; return False if the reader is too far behind to be sent it. Never blocks.
+
+        `owed` is what a reader lacks that was behind: that is never refused.
+        """
         ...
 
     def drop(self, session: str, code: CloseCode, reason: str, *, whole_link: bool) -> None:
@@ -130,9 +133,8 @@ class Sessions:
         self._tasks = []
 
     async def settle(self) -> None:
-        """Wait until nothing waits to be committed."""
-        while self._dirty and not self.storage_full and self._tasks:
-            self._idle.clear()
+        """Wait until nothing waits to be committed, and what was committed is sent."""
+        if self._tasks:
             await self._idle.wait()
 
     # Getting at a session
@@ -153,15 +155,37 @@ class Sessions:
             if task is None:  # Invariant 1.
                 task = asyncio.create_task(self._load(session, create), name=f"load {session}")
                 self._loading[session] = task
-                task.add_done_callback(lambda _: self._loading.pop(session, None))
+                task.add_done_callback(lambda done: self._loaded(session, done))
             await asyncio.shield(task)
         found.used_at = time.monotonic()
         return found
 
+    def _loaded(self, session: str, task: asyncio.Task[None]) -> None:
+        self._loading.pop(session, None)
+        if not task.cancelled():
+            task.exception()  # Said to whoever waits; they may all have gone.
+
     async def _load(self, session: str, create: bool) -> None:
-        info = await self.log.info(session)
-        if info is None and create:
-            info = await self.create(session)
+        try:
+            info = await self.log.info(session)
+            if info is None and create:
+                if self.storage_full:
+                    raise SessionGone(CloseCode.STORAGE_FULL, "the server's storage is full: come back to make it")
+                info = await self.create(session)
+            machine = await self._load_machine(session, info)
+        except StorageFull as error:
+            raise SessionGone(CloseCode.STORAGE_FULL, "the server's storage is full: come back") from error
+        except StoreDamaged as error:
+            _log.error("session_damaged", session=session, reason=str(error))
+            raise SessionGone(CloseCode.DAMAGED, "this session is damaged on the server: ask its operator") from error
+        except StoreError as error:
+            _log.error("session_not_loaded", session=session, error=type(error).__name__, reason=str(error))
+            raise SessionGone(CloseCode.SERVER_ERROR, "the session cannot be loaded now") from error
+        machine.storage_full = self.storage_full
+        self._lives[session] = LiveSession(session, machine, used_at=time.monotonic())
+        self._metrics.sessions_loaded.set(len(self._lives))
+
+    async def _load_machine(self, session: str, info: SessionInfo | None) -> ServerMachine:
         if info is None:
             raise SessionGone(CloseCode.FORBIDDEN, "there is no such session, or it is not for you")
         if info.deleted_at_ms is not None:
@@ -170,15 +194,10 @@ class Sessions:
             raise SessionGone(CloseCode.DAMAGED, "this session is damaged on the server: ask its operator")
         client_id = new_client_id(secrets.token_bytes(7))
         machine = ServerMachine(session, info.incarnation, self.limits, client_id=client_id)
-        try:
-            machine.load(await self.log.read(session))
-        except StoreDamaged as error:
-            _log.error("session_damaged", session=session, reason=str(error))
-            raise SessionGone(CloseCode.DAMAGED, "this session is damaged on the server: ask its operator") from error
-        machine.storage_full = self.storage_full
-        live = LiveSession(session, machine, used_at=time.monotonic())
-        self._lives[session] = live
-        self._metrics.sessions_loaded.set(len(self._lives))
+        machine.load(await self.log.read(session))
+        if machine.version != info.version:  # Invariant 1.
+            raise SessionGone(CloseCode.RESYNC, "the session changed while it was loaded")
+        return machine
 
     # Peers
 
@@ -191,7 +210,7 @@ class Sessions:
         rights = grant.rights(opened.session)
         if rights is None:
             raise SessionGone(CloseCode.FORBIDDEN, "there is no such session, or it is not for you")
-        live = await self.live(opened.session, create=bool(rights & _WRITE_RIGHTS) and not self.storage_full)
+        live = await self.live(opened.session, create=bool(rights & _WRITE_RIGHTS))
         live.outlets[peer] = outlet
         live.machine.attach(peer, grant, rights, device=device, opened=opened)
         self.mark(live)
@@ -225,7 +244,7 @@ class Sessions:
         if live is None:
             return
         try:
-            self._deliver(live, live.machine.catch_up(peer))
+            self._deliver(live, live.machine.catch_up(peer), owed=True)
         except ReplicaBroken as error:
             self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
 
@@ -241,6 +260,7 @@ class Sessions:
     def mark(self, live: LiveSession) -> None:
         """Have the loop look at a session whose machine was given something."""
         self._dirty[live.session] = live
+        self._idle.clear()
         self._wake.set()
 
     async def _run(self) -> None:
@@ -249,7 +269,13 @@ class Sessions:
             self._wake.clear()
             lives, self._dirty = self._dirty, {}
             turns = [(live, ready) for live in lives.values() if (ready := self._ready(live)) is not None]
-            committed = await self._commit(turns)
+            try:
+                committed = await self._commit(turns)
+            except Exception as error:
+                # A loop that had ended would leave everybody waiting for ever.
+                _log.exception("commit_loop_failed")
+                self._give_up(turns, StoreError(f"{type(error).__name__}: {error}"))
+                committed = False
             if not self._dirty:
                 self._idle.set()
             if committed:
@@ -274,7 +300,7 @@ class Sessions:
             try:
                 conflicts = await self.log.append(batch)  # Invariant 2.
             except StorageFull as error:
-                self._became_full(turns, error)
+                await self._became_full(turns, error)
                 return False
             except StoreError as error:
                 self._give_up(turns, error)
@@ -305,9 +331,10 @@ class Sessions:
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
             self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
 
-    def _deliver(self, live: LiveSession, sends: Sequence[Send | Drop]) -> None:
+    def _deliver(self, live: LiveSession, sends: Sequence[Send | Drop], *, owed: bool = False) -> None:
         for send in sends:
             if isinstance(send, Drop):
+                live.machine.detach(send.peer)
                 outlet = live.outlets.pop(send.peer, None)
                 if outlet is not None:
                     outlet.drop(live.session, send.code, send.reason, whole_link=send.whole_link)
@@ -315,7 +342,7 @@ class Sessions:
             frame = encode(send.message)
             for peer in send.peers:
                 outlet = live.outlets.get(peer)
-                if outlet is not None and not outlet.deliver(live.session, send.message, frame):
+                if outlet is not None and not outlet.deliver(live.session, send.message, frame, owed=owed):
                     self._metrics.behind.inc()
                     live.machine.fall_behind(peer)
 
@@ -341,16 +368,16 @@ class Sessions:
         for outlet in outlets.values():
             outlet.drop(live.session, code, reason, whole_link=False)
 
-    def _became_full(self, turns: Sequence[tuple[LiveSession, Ready]], error: StorageFull) -> None:
-        for live, ready in turns:
-            if ready.entries:
-                self._fail(live, CloseCode.STORAGE_FULL, "the server's storage is full: edits stay with you", None)
-            else:
-                self.mark(live)
+    async def _became_full(self, turns: Sequence[tuple[LiveSession, Ready]], error: StorageFull) -> None:
         if not self.storage_full:
             _log.error("storage_full", reason=str(error))
             self._set_full(True)
             self._probe = asyncio.create_task(self._probe_storage(), name="storage probe")
+        for live, ready in turns:
+            if ready.entries:
+                self._fail(live, CloseCode.STORAGE_FULL, "the server's storage is full: edits stay with you", None)
+            elif self._lives.get(live.session) is live:
+                await self._advance(live, ready)  # Reading goes on.
 
     def _set_full(self, full: bool) -> None:
         self.storage_full = full  # Invariant 4.

@@ -28,6 +28,7 @@ from syncd.core.messages import (
     Hello,
     Leave,
     Open,
+    Opened,
     Ping,
     Pong,
     PresenceChanged,
@@ -94,6 +95,9 @@ class Link:
         # Sessions this link is behind in, and since when.
         self.behind: set[str] = set()
         self.behind_since = 0.0
+        #: Set when the socket is closed, by whichever side.
+        self.closed = asyncio.Event()
+        self._owed_bytes = 0
         self._links = links
         self._ws = ws
         self._transport = transport
@@ -102,24 +106,31 @@ class Link:
         """Write a message for this link alone."""
         self._write(websocket_frame(encode(message)))
 
-    def _write(self, frame: bytes) -> None:
+    def _write(self, frame: bytes, *, owed: bool = False) -> None:
         if self.closing or self._transport.is_closing():
             return
         self._transport.write(frame)
         self._links.bytes_out += len(frame)
-        if self._transport.get_write_buffer_size() > _HARD_OUTBOXES * self._links.limits.outbox_bytes_max:
+        outbox = self._links.limits.outbox_bytes_max
+        unsent = self._transport.get_write_buffer_size()
+        # A whole session may go out at once; that it takes its time is not the reader's fault.
+        if owed:
+            self._owed_bytes = unsent
+        elif unsent <= outbox:
+            self._owed_bytes = 0
+        if unsent > self._owed_bytes + _HARD_OUTBOXES * outbox:
             self._links.close(self, CloseCode.BEHIND, "nothing was read for too long")
 
-    def deliver(self, session: str, message: ServerMessage, frame: bytes) -> bool:
+    def deliver(self, session: str, message: ServerMessage, frame: bytes, *, owed: bool = False) -> bool:
         """See `sessions.Outlet`. `frame` is the message's, shared by all its readers."""
         full = self._transport.get_write_buffer_size() > self._links.limits.outbox_bytes_max
-        if full and isinstance(message, Update | PresenceChanged):  # Invariant 1.
+        if full and not owed and isinstance(message, Update | PresenceChanged):  # Invariant 1.
             if not self.behind:
                 self.behind_since = time.monotonic()
             self.behind.add(session)
             self._links.watch(self)
             return False
-        self._write(self._links.framed(frame))
+        self._write(self._links.framed(frame), owed=owed or isinstance(message, Opened))
         return True
 
     def drop(self, session: str, code: CloseCode, reason: str, *, whole_link: bool) -> None:
@@ -137,6 +148,11 @@ class Link:
         """Whether its reader has taken most of what was sent."""
         return self._transport.get_write_buffer_size() <= self._links.limits.outbox_bytes_max // 4
 
+    @property
+    def stuffed(self) -> bool:
+        """Whether so much waits for its reader that another whole session is too much."""
+        return self._transport.get_write_buffer_size() > _HARD_OUTBOXES * self._links.limits.outbox_bytes_max
+
     async def close(self, code: CloseCode, reason: str, retry_after_s: float = 0.0) -> None:
         """Say bye and close the socket; cut it if it does not answer."""
         if self.closing:  # Invariant 2.
@@ -148,6 +164,8 @@ class Link:
                 await self._ws.close(code=code, message=reason.encode()[:120])
         except (TimeoutError, ConnectionError, RuntimeError):
             self._transport.abort()
+        finally:
+            self.closed.set()
 
 
 class Links:
@@ -208,13 +226,13 @@ class Links:
         self._pending += 1
         link: Link | None = None
         try:
-            link = await self._greet(request, ws, address)
-            self._pending -= 1
+            try:
+                link = await self._greet(request, ws, address)
+            finally:
+                self._pending -= 1
             if link is not None:
                 await self._serve(link, ws)
         except RemoteProtocolError as error:
-            if link is None:
-                self._pending -= 1
             self.metrics.close(error.code)
             await self._finish(ws, link, error)
         finally:
@@ -252,6 +270,8 @@ class Links:
         self.metrics.links.set(len(self._links))
         _log.info("link_opened", peer=link.peer, subject=grant.subject, jti=grant.token_id, device=hello.device)
         link.send(self._welcome(link))
+        if self._draining:
+            self.close(link, CloseCode.SHUTDOWN, "the server goes away")
         return link
 
     def _welcome(self, link: Link) -> Welcome:
@@ -280,7 +300,10 @@ class Links:
         volume = TokenBucket(self.limits.bytes_per_s, self.limits.bytes_burst)
         async for message in ws:
             if link.ending or self._draining:
+                await link.closed.wait()  # By whoever is ending it, with the code that says why.
                 return
+            if message.type is WSMsgType.ERROR:
+                break
             if message.type is not WSMsgType.BINARY:
                 raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "frames are binary")
             size = len(message.data)
@@ -318,6 +341,9 @@ class Links:
         if len(link.sessions) >= self.limits.sessions_per_link_max:
             link.send(Closed(opened.session, CloseCode.RATE, "too many sessions on one link"))
             return
+        if link.stuffed:
+            link.send(Closed(opened.session, CloseCode.BEHIND, "read first what was sent"))
+            return
         link.sessions.add(opened.session)
         try:
             await self._sessions.attach(link.peer, link, link.grant, opened, device=link.device)
@@ -354,6 +380,7 @@ class Links:
 
     def _forget(self, link: Link) -> None:
         link.ending = link.closing = True
+        link.closed.set()
         self._links.discard(link)
         self._behind.discard(link)
         for session in link.sessions:
@@ -406,6 +433,14 @@ class Links:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, *self._closing, return_exceptions=True)
 
+    def _catch_up(self, link: Link) -> None:
+        while link.behind and link.writable:
+            self._sessions.catch_up(link.behind.pop(), link.peer)
+        if link.behind:
+            link.behind_since = time.monotonic()
+        else:
+            self._behind.discard(link)
+
     def _storage_moved(self, storage: Storage) -> None:
         for link in self._links:
             link.send(storage)
@@ -425,10 +460,7 @@ class Links:
                 if link.closing:
                     self._behind.discard(link)
                 elif link.writable:
-                    self._behind.discard(link)
-                    sessions, link.behind = link.behind, set()
-                    for session in sessions:
-                        self._sessions.catch_up(session, link.peer)
+                    self._catch_up(link)
                 elif now - link.behind_since > self.limits.behind_timeout_s:
                     self.close(link, CloseCode.BEHIND, "nothing was read for too long")
             if now >= next_expiry:

@@ -139,7 +139,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("needs the right to mount a file system")
     yield place
-    subprocess.run(["umount", place], check=True)
+    subprocess.run(["umount", "--lazy", place], check=True)  # lazy: a failed test may hold files
 
 
 async def test_a_full_disk_stops_the_log_and_nothing_else(small_disk: Path) -> None:

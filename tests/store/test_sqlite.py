@@ -1,5 +1,6 @@
 """What opening a file promises, and what each failure of SQLite becomes."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -44,6 +45,16 @@ async def test_pragmas_are_as_promised(tmp_path: Path) -> None:
 
     assert await database.run(read) == want | {"busy_timeout": 5000}
     await database.close()
+
+
+async def test_many_may_create_one_file_at_once(tmp_path: Path) -> None:
+    """Each waits for the others instead of failing; SQLite alone fails one in fifty."""
+    for at in range(25):
+        databases = [Database(tmp_path / f"{at}.db", SCHEMA) for _ in range(6)]
+        await asyncio.gather(*(database.open() for database in databases))
+        assert {await database.run(count) for database in databases} == {0}
+        for database in databases:
+            await database.close()
 
 
 async def test_an_older_file_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -10,32 +10,45 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 _READ_BYTES = 64 << 10
 #: Close without a goodbye: the other side gets a reset (RST) in the middle of whatever it was doing.
 _RESET = struct.pack("ii", 1, 0)
 
-Admit = Callable[[bytes], Awaitable[None]]
+
+class Gate(Protocol):
+    """What decides when a client's messages go on."""
+
+    def arrived(self, message: bytes) -> int:
+        """Take note of a message as it comes from the client; return what `admit` will be asked with."""
+        ...
+
+    async def admit(self, ticket: int) -> None:
+        """Return when the message may go on. Asked in the order of arrival, one at a time."""
+        ...
+
+    def lost(self) -> None:
+        """The connection is gone, and with it every message that did not go on."""
+        ...
 
 
 class FaultProxy:
     """A TCP proxy on loopback.
 
     1. A cut resets both sides: neither is told that the other is gone.
-    2. With `admit`, a message of the client goes on only when `admit` has returned; messages stay in order.
+    2. With a gate, a message of the client goes on only when the gate admits it; messages stay in order.
 
     `await start()`, use `url`, then `await stop()`.
     """
 
-    def __init__(self, port: int, *, admit: Admit | None = None, on_lost: Callable[[], None] | None = None) -> None:
-        """Stand in front of the server at `port`. `on_lost` is called when a connection ended, however it did."""
+    def __init__(self, port: int, *, gate: Gate | None = None) -> None:
+        """Stand in front of the server at `port`."""
         self.url = ""
         self.bytes_up = 0
         self.bytes_down = 0
         self._server_port = port
-        self._admit = admit
-        self._on_lost = on_lost
+        self._gate = gate
         self._listening: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = {}
         self._flow = asyncio.Event()
@@ -98,14 +111,19 @@ class FaultProxy:
         task = asyncio.current_task()
         assert task is not None
         self._connections[task] = (to_client, to_server)
-        pumps = [
-            asyncio.create_task(self._pass_up(from_client, to_server)),
-            asyncio.create_task(self._pass_down(from_server, to_client)),
-        ]
+        down = asyncio.create_task(self._pass_on(from_server, to_client, up=False))
+        if self._gate is None:
+            pumps = [down, asyncio.create_task(self._pass_on(from_client, to_server, up=True))]
+        else:
+            held: asyncio.Queue[tuple[bytes, int | None]] = asyncio.Queue()
+            take = asyncio.create_task(_take_messages(from_client, held, self._gate))
+            pumps = [down, take, asyncio.create_task(self._pass_messages(held, to_server, self._gate))]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._connections[task]
+            if self._gate is not None:
+                self._gate.lost()
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
@@ -113,34 +131,23 @@ class FaultProxy:
                 writer.close()
                 with contextlib.suppress(ConnectionError):
                     await writer.wait_closed()
-            if self._on_lost is not None:
-                self._on_lost()
 
-    async def _pass_up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            if self._admit is None:
-                while data := await reader.read(_READ_BYTES):
-                    self.bytes_up += len(data)
-                    await self._pass(writer, data)
-                return
-            head = await reader.readuntil(b"\r\n\r\n")
-            self.bytes_up += len(head)
-            await self._pass(writer, head)
-            upgrade = b"upgrade: websocket" in head.lower()
-            while upgrade:
-                frame, payload = await _read_frame(reader)
-                if payload is not None:
-                    await self._admit(payload)  # Invariant 2.
-                self.bytes_up += len(frame)
-                await self._pass(writer, frame)
-
-    async def _pass_down(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(_READ_BYTES):
-                self.bytes_down += len(data)
-                await self._pass(writer, data)
+                await self._pass(writer, data, up=up)
 
-    async def _pass(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+    async def _pass_messages(
+        self, held: asyncio.Queue[tuple[bytes, int | None]], writer: asyncio.StreamWriter, gate: Gate
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                data, ticket = await held.get()
+                if ticket is not None:
+                    await gate.admit(ticket)  # Invariant 2.
+                await self._pass(writer, data, up=True)
+
+    async def _pass(self, writer: asyncio.StreamWriter, data: bytes, *, up: bool) -> None:
         await self._flow.wait()
         if self._left is not None:
             part, self._left = data[: self._left], self._left - len(data)
@@ -148,12 +155,27 @@ class FaultProxy:
                 writer.write(part)
                 self._reset()
                 return
+        if up:
+            self.bytes_up += len(data)
+        else:
+            self.bytes_down += len(data)
         writer.write(data)
         await writer.drain()
 
 
+async def _take_messages(
+    reader: asyncio.StreamReader, held: asyncio.Queue[tuple[bytes, int | None]], gate: Gate
+) -> None:
+    """Take a client's WebSocket apart: its upgrade request, then frames, those that are messages with a ticket."""
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        held.put_nowait((await reader.readuntil(b"\r\n\r\n"), None))
+        while True:
+            frame, message = await _read_frame(reader)
+            held.put_nowait((frame, None if message is None else gate.arrived(message)))
+
+
 async def _read_frame(reader: asyncio.StreamReader) -> tuple[bytes, bytes | None]:
-    """Return one WebSocket frame of a client as it came, and its content if it holds a whole message (RFC 6455, 5.2)."""
+    """Return one frame of a client as it came, and its content if it is a whole message (RFC 6455, 5.2)."""
     head = await reader.readexactly(2)
     size = head[1] & 0x7F
     if size >= 126:

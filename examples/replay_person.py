@@ -19,7 +19,7 @@ from syncd.core.messages import Layer, Push
 from syncd.core.update import decode_update
 from syncd_client import Client, Session
 
-_PATIENCE_S = 5.0
+_PATIENCE_S = 30.0
 _ALL = 1 << 60
 
 
@@ -41,7 +41,7 @@ class Person:
     def __init__(self, name: str, server_port: int, folder: Path) -> None:
         self.name = name
         self.store = folder / f"{name}.db"
-        self.proxy = FaultProxy(server_port, admit=self._admit, on_lost=self._lost)
+        self.proxy = FaultProxy(server_port, gate=self)
         self.client_id = 0
         self.typed = 0
         #: How often the session went live.
@@ -143,19 +143,24 @@ class Person:
             self._limit = limit
             self._moved.set()
 
-    async def _admit(self, payload: bytes) -> None:
-        message = decode_client(payload, DEFAULT_LIMITS)
-        if not isinstance(message, Push) or message.layer is not Layer.STATE:
-            return
-        structs = decode_update(message.update, DEFAULT_LIMITS).sections.get(self.client_id)
-        # A frame of deletions alone moves no clock: it waits until everything may pass.
-        end = structs[-1][0] + structs[-1][1] if structs else _ALL
-        if structs:
-            self._arrived = max(self._arrived, end)
-            self._moved.set()
-        await self._until(lambda: end <= self._limit, "the other to need an edit")  # Invariant 1.
+    def arrived(self, message: bytes) -> int:
+        """See `fault_proxy.Gate`. The ticket is the clock that a frame of edits reaches."""
+        frame = decode_client(message, DEFAULT_LIMITS)
+        if not isinstance(frame, Push) or frame.layer is not Layer.STATE:
+            return 0
+        structs = decode_update(frame.update, DEFAULT_LIMITS).sections.get(self.client_id)
+        if not structs:
+            return _ALL  # Deletions alone move no clock: they wait until everything may pass.
+        self._arrived = max(self._arrived, structs[-1][0] + structs[-1][1])
+        self._moved.set()
+        return self._arrived
 
-    def _lost(self) -> None:
+    async def admit(self, ticket: int) -> None:
+        """See `fault_proxy.Gate`."""
+        await self._until(lambda: ticket <= self._limit, "the other to need an edit")  # Invariant 1.
+
+    def lost(self) -> None:
+        """See `fault_proxy.Gate`."""
         self._arrived = 0
         self._moved.set()
 
@@ -168,11 +173,15 @@ class Person:
     async def until_lost(self) -> None:
         """Return when the client noticed that its link is gone."""
         await self._until(lambda: not self.client.connected, "the link's end")
-        self._lost()
+        self.lost()
 
     async def until_synced(self) -> None:
         """Return when everything is on the server's disk."""
-        await self._until(lambda: not self.session.unsynced, "the last acks")
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self.session.synced()
+        except TimeoutError:
+            raise self._halted("the last acks") from None
 
     async def _until(self, holds: Callable[[], bool], what: str) -> None:
         try:
@@ -181,10 +190,13 @@ class Person:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:
-            raise ReplayFailed(
-                f"{self.name} waited {_PATIENCE_S:g} s for {what}: link {self.session.status}, "
-                f"{self.session.unsynced} edits unsynced"
-            ) from None
+            raise self._halted(what) from None
+
+    def _halted(self, what: str) -> ReplayFailed:
+        return ReplayFailed(
+            f"{self.name} waited {_PATIENCE_S:g} s for {what}: link {self.session.status}, "
+            f"{self.session.unsynced} edits unsynced"
+        )
 
     async def _watch(self) -> None:
         live = False

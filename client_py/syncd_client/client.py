@@ -20,7 +20,7 @@ from typing import Self
 import structlog
 
 from syncd import __version__
-from syncd.core.errors import CloseCode, LocalProtocolError, SyncdError
+from syncd.core.errors import CloseCode, LocalProtocolError, StoreError, SyncdError
 from syncd.core.ids import is_id, uuid7
 from syncd.core.limits import DEFAULT_LIMITS, Limits
 from syncd.core.messages import ClientMessage, Hello, Leave, Refresh, Refreshed, ServerMessage, Storage, Unknown
@@ -38,6 +38,8 @@ Token = str | Callable[[], str | Awaitable[str]] | None
 
 _BACKOFF_S = 0.2
 _BACKOFF_MAX_S = 15.0
+#: A link that held this long was a good one: the next attempt is a first one again.
+_STABLE_S = 10.0
 #: How often other processes' writes into the same store are looked for.
 _POLL_S = 0.25
 #: A token is refreshed this long before it ends, or after nine tenths of its life if that is shorter.
@@ -75,6 +77,7 @@ class Client:
         self._token = token
         self._agent = agent
         self._sessions: dict[str, Session] = {}
+        self._opening = asyncio.Lock()
         self._status = Status(Link.OFFLINE)
         self._transport: Transport | None = None
         self._to_send: dict[str, Session] = {}
@@ -130,19 +133,19 @@ class Client:
         """
         if not is_id(session):
             raise LocalProtocolError(f"{session!r} is not a session's id: 1 to 64 of A-Z a-z 0-9 _ -")
-        if session not in self._sessions:
-            found = Session(self, session)
-            self._sessions[session] = found
-            try:
+        async with self._opening:
+            if session not in self._sessions:
+                found, subject = Session(self, session), self.subject
                 await found.load()
-            except BaseException:
-                del self._sessions[session]
-                raise
-            if self.connected:
-                found.link_up()
-            else:
-                found.link_down(self._status)
-        return self._sessions[session]
+                # Known to the link only now: a link that comes up meanwhile finds no half-loaded session.
+                self._sessions[session] = found
+                if subject != self.subject:
+                    found.reload()
+                if self.connected:
+                    found.link_up()
+                else:
+                    found.link_down(self._status)
+            return self._sessions[session]
 
     async def sessions(self) -> Sequence[LocalSession]:
         """Return the sessions this device has a copy of."""
@@ -160,12 +163,16 @@ class Client:
         await self.store.forget(session)
 
     def retry(self) -> None:
-        """Try to connect now, also after a refusal: the network is back, or the token is another."""
+        """Try to connect now, also after a refusal: the network is back, or something changed on the server."""
         self._try_now.set()
+        for session in self._sessions.values():
+            session.retry()
 
     def use_token(self, token: Token) -> None:
-        """Use another token from now on, and try to connect with it."""
+        """Use another token from now on: connect with it, anew if there is a link."""
         self._token = token
+        if self._transport is not None:
+            self.keep(asyncio.create_task(self._transport.close(), name="close link"))
         self.retry()
 
     async def live(self) -> None:
@@ -223,14 +230,18 @@ class Client:
                 if closed.code == CloseCode.TOKEN_EXPIRED and not callable(self._token):
                     stop, reason = True, "the token expired: give the client a fresh one"
                 elif closed.code in (CloseCode.BAD_TOKEN, CloseCode.REVOKED) and callable(self._token):
-                    stop = refused > 0  # Invariant 3.
-                refused += not closed.retryable
+                    stop = refused > 0 and time.monotonic() - started <= _STABLE_S  # Invariant 3.
+                refused = 0 if time.monotonic() - started > _STABLE_S else refused + (not closed.retryable)
                 status = Status(Link.REFUSED if stop else Link.RECONNECTING, closed.code, reason)
             except SyncdError as error:
                 was_live = self.connected
                 status = Status(Link.RECONNECTING if was_live else Link.OFFLINE, 0, str(error))
                 stop, delay_s = False, 0.0
-            if time.monotonic() - started > 10.0:
+            except Exception as error:  # noqa: BLE001 - better a link that is made again than one that is gone for good
+                _log.exception("link_failed")
+                status = Status(Link.RECONNECTING, 0, f"{type(error).__name__}: {error}")
+                stop, delay_s = False, 0.0
+            if time.monotonic() - started > _STABLE_S:
                 attempt = 0
             self._down(status)
             self._try_now.clear()
@@ -280,7 +291,8 @@ class Client:
                 if self._expires_at and callable(self._token):
                     group.create_task(self._refresh_token())
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            # Of several that failed at once the one counts that knows why.
+            raise min(errors.exceptions, key=lambda e: not isinstance(e, LinkClosed)) from None
         finally:
             self._transport = None
             await transport.close()
@@ -288,7 +300,7 @@ class Client:
     def _identified(self, subject: str) -> None:
         """Note who the token names. Copies that were opened for somebody else are read again."""
         before, self.subject = self.subject, subject
-        if before not in ("", subject):
+        if before != subject:
             for session in list(self._sessions.values()):
                 session.reload()
 
@@ -338,9 +350,12 @@ class Client:
             now = time.monotonic()
             for session in list(self._sessions.values()):
                 session.tick(now)
-            if self._sessions and await self.store.changed():
-                for session in list(self._sessions.values()):
-                    await session.absorb_others()
+            try:
+                if self._sessions and await self.store.changed():
+                    for session in list(self._sessions.values()):
+                        await session.absorb_others()
+            except StoreError as error:
+                _log.warning("store_not_read", error=type(error).__name__, reason=str(error))
 
 
 def _subject_of(token: str) -> str:

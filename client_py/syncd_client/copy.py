@@ -31,6 +31,7 @@ from syncd.store.local import (
     AppendUpdate,
     IndexText,
     LocalStore,
+    LocalUpdate,
     MarkSynced,
     RefuseUpdates,
     SetSession,
@@ -57,10 +58,11 @@ class LocalCopy:
         self._rows = 0
         self._polled = 0
 
-    async def load(self, subject: str, tickets: Mapping[int, int]) -> ClientMachine:
-        """Return a machine with what is stored. `tickets` (row to ticket) names edits that somebody waits for.
+    async def load(self, subject: str, before: ClientMachine | None = None) -> ClientMachine:
+        """Return a machine with what is stored, in the place of the one `before`.
 
-        Another subject's unsynced edits are shown and left alone: nobody but it can push them.
+        Another subject's unsynced edits stay in the store until it is back: nobody else can push them, nor what would
+        be built on them.
 
         Raises:
             StoreDamaged: the copy does not read; forget it and fetch it anew.
@@ -75,9 +77,12 @@ class LocalCopy:
             seq=stored.seq,
             roots=stored.roots,
         )
-        own = {row.row for row in rows if row.own and (not subject or row.subject in ("", subject))}
-        machine.load((LocalRow(row.row, row.layer, row.update, own=row.row in own) for row in rows), tickets)
-        self._rows = len(rows) - len(own)
+        machine.load(
+            (LocalRow(row.row, row.layer, row.update, row.own) for row in rows if _is_ours(row, subject)),
+            before.tickets() if before else {},
+            last_ticket=before.last_ticket if before else 0,
+        )
+        self._rows = sum(not row.own for row in rows)
         self._polled = max((row.row for row in rows), default=0)
         return machine
 
@@ -108,11 +113,15 @@ class LocalCopy:
             case StoreRefused(rows, code, reason):
                 return RefuseUpdates(self._session, rows, str(code), reason, now_ms())
 
-    async def others(self) -> list[LocalRow]:
-        """Return what other processes wrote into this copy since it was last asked."""
+    async def others(self, subject: str) -> list[LocalRow]:
+        """Return what other processes of this subject wrote into this copy since it was last asked."""
         rows = await self._store.poll(self._session, self._polled)
         self._polled = max((row.row for row in rows), default=self._polled)
-        return [LocalRow(row.row, row.layer, row.update, own=False) for row in rows if row.life != self._life]
+        return [
+            LocalRow(row.row, row.layer, row.update, own=False)
+            for row in rows
+            if row.life != self._life and _is_ours(row, subject)
+        ]
 
     async def fold(self, roots: Mapping[str, Kind], *, now: bool = False) -> None:
         """Fold the synced rows into one per layer, if enough of them gathered, or `now`. `roots`: the state's kinds."""
@@ -136,6 +145,10 @@ class LocalCopy:
         ]
         if writes:
             await self._store.write(writes)
+
+
+def _is_ours(row: LocalUpdate, subject: str) -> bool:
+    return not row.own or not subject or row.subject in ("", subject)
 
 
 def fresh_client_id() -> int:

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from syncd.core.client import (
     CaughtUp,
     Changed,
@@ -25,7 +27,7 @@ from syncd.core.client import (
     StorageMoved,
     Synced,
 )
-from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StoreError, SyncdError
+from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError, SyncdError
 from syncd.core.ids import uuid7
 from syncd.core.messages import Json, Layer, PresenceEntry, ServerMessage
 from syncd.core.replica import Replica, ReplicaBroken, check_value
@@ -41,6 +43,8 @@ from syncd_client.stream import ClientIds, MessageStream
 
 if TYPE_CHECKING:
     from syncd_client.client import Client
+
+_log = structlog.get_logger("syncd.client")
 
 _INDEX_S = 0.5
 _RETRY_S = 1.0
@@ -123,6 +127,9 @@ class Session:
         self._reopen: asyncio.TimerHandle | None = None
         self._status = Status(Link.OFFLINE)
         self._reload_wanted = False
+        self._store_error: StoreError | None = None
+        # Tickets of edits that were refused, for whoever asks later.
+        self._refusals: dict[int, NotSynced] = {}
         self._stream_ids = ClientIds(fresh_client_id)
         self._copy = LocalCopy(client.store, session, client.limits, life=client.life)
         self.machine: ClientMachine
@@ -131,7 +138,7 @@ class Session:
 
     async def load(self) -> None:
         """Read the local copy. Called by `Client.open`."""
-        self.machine = await self._copy.load(self._client.subject, {})
+        self.machine = await self._copy.load(self._client.subject)
         self._turns = asyncio.create_task(self._run(), name=f"session {self.id}")
         self._wake.set()
 
@@ -140,8 +147,11 @@ class Session:
         if self._turns is not None:
             if self._index_timer is not None:
                 self._index_timer.cancel()
-            await self.saved()
-            await self._index_texts()
+            try:
+                await self.saved()
+                await self._index_texts()
+            except StoreError as error:
+                _log.warning("session_closed_unsaved", session=self.id, reason=str(error))
             self._turns.cancel()
             await asyncio.gather(self._turns, return_exceptions=True)
             self._turns = None
@@ -313,6 +323,8 @@ class Session:
 
     async def wait_synced(self, ticket: int) -> None:
         """Return when the edit of `ticket` is on the server's disk. See `Message.synced`."""
+        if (refusal := self._refusals.get(ticket)) is not None:
+            raise refusal
         future = self._waiting_synced.get(ticket)
         if future is not None:
             await asyncio.shield(future)
@@ -359,7 +371,7 @@ class Session:
 
     def take_stream_update(self, update: bytes) -> None:
         """See `stream.StreamHost`."""
-        self._took(self.machine.take_own(Layer.TRANSCRIPT, update))
+        self._edit_with(lambda: self.machine.take_own(Layer.TRANSCRIPT, update))
 
     def send_presence(self, state: Json) -> None:
         """Have the others see `state`."""
@@ -367,11 +379,18 @@ class Session:
         self._client.wake_sender(self)
 
     def _edit(self, layer: Layer, change: Callable[[Replica], bytes]) -> int | None:
+        return self._edit_with(lambda: self.machine.edit(layer, change))
+
+    def _edit_with(self, edit: Callable[[], int | None]) -> int | None:
+        if self._store_error is not None:
+            raise self._store_error
         try:
-            ticket = self.machine.edit(layer, change)
+            ticket = edit()
         except (ReplicaBroken, Rejected) as error:
             self.reload()
             raise LocalProtocolError(f"this edit does not fit the session: {error}") from error
+        finally:
+            self._wake.set()
         self._took(ticket)
         return ticket
 
@@ -404,19 +423,35 @@ class Session:
     async def _turn(self) -> None:
         for event in await self._copy.commit(self.machine, self._client.subject):
             self._happened(event)
-        await self._copy.fold(self.state_roots())
+        try:
+            await self._copy.fold(self.state_roots())
+        except StorageFull as error:
+            _log.warning("fold_waits", session=self.id, reason=str(error))
         if self._reload_wanted:
             await self._reload()
 
     async def _store_failed(self, error: StoreError) -> None:
         """This disk did not take it: say so to whoever waits, and go back to what is on it."""
+        _log.warning("store_failed", session=self.id, error=type(error).__name__, reason=str(error))
+        self._store_error = error  # An edit made from here on would stand on what is not stored.
         waiting, self._waiting_saved = self._waiting_saved, {}
         for ticket, future in waiting.items():
             _fail(future, error)
             _fail(self._waiting_synced.pop(ticket, None), error)
         self._set_status(Status(Link.OFFLINE, reason=f"this device's store: {error}"))
-        await asyncio.sleep(_RETRY_S)
-        self.reload()
+        old = self.machine
+        old.disconnect()
+        while True:
+            try:
+                machine = await self._copy.load(self._client.subject, old)
+                break
+            except StoreError as again:
+                self._store_error = again
+                await asyncio.sleep(_RETRY_S)
+        self._store_error = None
+        self._reload_wanted = False
+        self._adopt(old, machine)
+        self._reopen_in(_RETRY_S)
 
     def _happened(self, event: Event) -> None:
         match event:
@@ -436,7 +471,8 @@ class Session:
                     self._tell(("presence", entry.peer), lambda entry=entry: ch.PresenceChanged(entry))  # type: ignore[misc]
             case Refused(tickets, code, reason):
                 for ticket in tickets:
-                    _fail(self._waiting_synced.pop(ticket, None), NotSynced(f"{code}: {reason}"))
+                    self._refusals[ticket] = NotSynced(f"{code}: {reason}")
+                    _fail(self._waiting_synced.pop(ticket, None), self._refusals[ticket])
                 self._tell(("refused", code), lambda: ch.EditRefused(str(code), reason))
                 self._maybe_all_synced()
             case Reload():
@@ -525,15 +561,27 @@ class Session:
             self._set_status(Status(Link.REFUSED, int(code), shut.reason))
             return
         self._set_status(Status(Link.RECONNECTING, int(code), shut.reason))
-        delay_s = self._client.backoff_s(self._attempts, at_least_s=1.0 if code == CloseCode.STORAGE_FULL else 0.0)
+        if code == CloseCode.RESYNC:
+            # Pushed before what it stands on, it may be another process' edit that this one has to push as well.
+            self._reload_wanted = True
+        self._reopen_in(self._client.backoff_s(self._attempts, at_least_s=1.0 if code == CloseCode.STORAGE_FULL else 0))
         self._attempts += 1
+
+    def _reopen_in(self, delay_s: float) -> None:
+        if self._reopen is not None:
+            self._reopen.cancel()
         self._reopen = asyncio.get_running_loop().call_later(delay_s, self._reopen_now)
 
     def _reopen_now(self) -> None:
         self._reopen = None
-        if self._client.connected:
+        if self._client.connected and self.machine.state is LinkState.CLOSED:
             self._client.leave(self)
             self.link_up()
+
+    def retry(self) -> None:
+        """Open again what the server refused: the token is another, or the app says that something changed."""
+        self._refusal = None
+        self._reopen_in(0.0)
 
     def _set_status(self, status: Status) -> None:
         if status != self._status:
@@ -558,12 +606,12 @@ class Session:
                         self._happened(event)
             # Folding collects what was deleted: bytes that break a document which keeps it do no harm after that.
             await self._copy.fold(self.state_roots(), now=True)
-            machine = await self._copy.load(self._client.subject, old.tickets())
+            machine = await self._copy.load(self._client.subject, old)
             if not old.pending():
                 break
         self._reload_wanted = False
         self._adopt(old, machine)
-        if self._client.connected:
+        if self._client.connected and self._reopen is None:
             self._client.leave(self)
             self.link_up()
 
@@ -581,7 +629,7 @@ class Session:
 
     async def absorb_others(self) -> None:
         """Take what other processes wrote into the same store."""
-        if rows := await self._copy.others():
+        if rows := await self._copy.others(self._client.subject):
             self.machine.absorb(rows)
             self._wake.set()
 

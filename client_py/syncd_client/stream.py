@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol, Self
 
-from syncd.core.errors import LocalProtocolError
+from syncd.core.errors import LocalProtocolError, SyncdError
 from syncd.core.messages import Json
 from syncd.core.replica import Replica, check_text
 from syncd.core.schema import NewMessage, Root
@@ -51,14 +51,19 @@ class ClientIds:
     def __init__(self, make: Callable[[], int]) -> None:
         self._make = make
         self._idle: list[int] = []
+        self._lent: set[int] = set()
 
     def take(self) -> tuple[int, bool]:
         """Return an idle id and whether it is new."""
-        return (self._idle.pop(), False) if self._idle else (self._make(), True)
+        client_id, new = (self._idle.pop(), False) if self._idle else (self._make(), True)
+        self._lent.add(client_id)
+        return client_id, new
 
     def give_back(self, client_id: int) -> None:
-        """Let the next stream have it."""
-        self._idle.append(client_id)
+        """Let the next stream have it, if it is of this pool."""
+        if client_id in self._lent:
+            self._lent.remove(client_id)
+            self._idle.append(client_id)
 
 
 class MessageStream:
@@ -80,6 +85,7 @@ class MessageStream:
         self._chars = 0
         self._kind = "text"
         self._timer: asyncio.TimerHandle | None = None
+        self._failed: SyncdError | None = None
 
     async def __aenter__(self) -> Self:
         self._client_id, clock = self._host.take_stream_id()
@@ -90,11 +96,16 @@ class MessageStream:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        writer = self._open()
-        self._flush()
-        self._take(writer.finish())
-        self._replica = self._writer = None
-        self._host.return_stream_id(self._client_id)
+        try:
+            writer = self._open()
+            self._flush()
+            self._take(writer.finish())
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._replica = self._writer = None
+            if self._failed is None:
+                self._host.return_stream_id(self._client_id)
         await self._host.saved()
 
     async def text(self, text: str) -> None:
@@ -130,7 +141,13 @@ class MessageStream:
             self._flush()
             await self._host.saved()  # A writer faster than the disk waits for it here.
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush_timed)
+
+    def _flush_timed(self) -> None:
+        try:
+            self._flush()
+        except SyncdError as error:
+            self._failed = error  # Raised by the next call.
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -148,6 +165,8 @@ class MessageStream:
             self._host.take_stream_update(update)
 
     def _open(self) -> PartWriter:
+        if self._failed is not None:
+            raise self._failed
         if self._writer is None:
             raise LocalProtocolError("this stream is not open: use it within `async with session.stream(...)`")
         return self._writer

@@ -62,7 +62,8 @@ async def _chat(session: str, access: Access, store: Path | None, to: Sequence[s
 
     if sys.stdin.isatty() and not sys.stdout.isatty():
         raise Trouble("a chat needs a screen: use `syncd tail` to read, or pipe lines in to write", USAGE)
-    async with make_client(access, store) as client:
+    client, path = make_client(access, store)
+    async with client:
         opened = await client.open(session)
         if sys.stdin.isatty():
             from syncd.cli.screen import Screen
@@ -71,7 +72,7 @@ async def _chat(session: str, access: Access, store: Path | None, to: Sequence[s
         else:
             from syncd.cli.pipe import post_lines
 
-            await post_lines(client, opened, sys.stdin, to=to, wait_s=wait_s, dev=bool(access.dev))
+            await post_lines(opened, path, sys.stdin, to=to, wait_s=wait_s, dev=bool(access.dev))
 
 
 def register(app: typer.Typer) -> None:

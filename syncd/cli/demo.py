@@ -11,12 +11,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncd.cli.trouble import Trouble
 from syncd_client import Client
 
+from syncd.cli.trouble import Trouble
+
 if TYPE_CHECKING:
-    from syncd.server.app import Server
     from syncd_client import Session
+
+    from syncd.server.app import Server
 
 _TIMEOUT_S = 20.0
 _MONA = "user:mona"

@@ -11,11 +11,6 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.text import Text
-
-from syncd.cli import paint
-from syncd.cli.words import clean
-from syncd.core.messages import Json
-from syncd.core.transcript import MessageView
 from syncd_client import (
     CaughtUp,
     Change,
@@ -28,6 +23,11 @@ from syncd_client import (
     StateChanged,
     StatusChanged,
 )
+
+from syncd.cli import paint
+from syncd.cli.words import clean
+from syncd.core.messages import Json
+from syncd.core.transcript import MessageView
 
 
 class Follower(Protocol):
@@ -181,7 +181,7 @@ class TextFollower:
                 doing = "left" if entry.state is None else json.dumps(entry.state, ensure_ascii=False)
                 self._note(f"{paint.short(entry.subject)}  {doing}")
             case StatusChanged(status):
-                self._line(paint.badge(status))
+                self._line(Text(": ").join(part for part in (paint.badge(status), paint.why(status)) if part))
             case EditRefused(code, reason):
                 self._note(f"the server refused an edit ({code}): {reason}")
 

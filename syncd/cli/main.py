@@ -10,7 +10,13 @@ from typing import Annotated
 import typer
 
 from syncd import __version__
-from syncd.cli import chat, doctor, serve, sessions, tail, tokens, transfer
+from syncd.cli.chat import register as register_chat
+from syncd.cli.doctor import register as register_doctor
+from syncd.cli.serve import register as register_serve
+from syncd.cli.sessions import register as register_sessions
+from syncd.cli.tail import register as register_tail
+from syncd.cli.tokens import register as register_tokens
+from syncd.cli.transfer import register as register_transfer
 from syncd.cli.trouble import INTERRUPTED, explain, say
 from syncd.core.errors import SyncdError
 
@@ -39,8 +45,16 @@ def root(
     """Durable, local-first sessions shared by people, their devices and AI agents."""
 
 
-for _group in (serve, tokens, sessions, chat, tail, transfer, doctor):
-    _group.register(app)
+for _register in (
+    register_serve,
+    register_chat,
+    register_tail,
+    register_sessions,
+    register_transfer,
+    register_tokens,
+    register_doctor,
+):
+    _register(app)
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ from rich.console import Console, Group, RenderableType
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.text import Text
+from syncd_client import Link, Status
 
 from syncd.cli.trouble import Trouble
 from syncd.cli.words import clean, clock, plural
 from syncd.core.errors import CloseCode
 from syncd.core.messages import Json, PresenceEntry
 from syncd.core.transcript import MessageView
-from syncd_client import Link, Status
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_red", "bright_cyan", "bright_magenta")
 _BADGES = {
@@ -108,14 +108,17 @@ def tool_call(part: Mapping[str, Json]) -> str:
 
 
 def badge(status: Status) -> Text:
-    """Return where a session stands: a mark and a word, and why it is not live."""
+    """Return where a session stands: a mark and a word."""
     mark, style = _BADGES[status.link]
     line = Text(f"{mark} {status.link}", style=style)
-    if not status.live and status.reason:
-        line.append(f": {_line(status.reason)}", style="not bold")
     if status.storage_full:
         line.append("  server full: edits wait here", style="yellow")
     return line
+
+
+def why(status: Status) -> Text:
+    """Return why a session is not live, empty if it is."""
+    return Text("" if status.live else _line(status.reason), style="dim")
 
 
 def refused(status: Status, *, dev: bool) -> Trouble:

@@ -8,21 +8,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import TextIO
 
 import typer
+from syncd_client import Link, Message, NotSynced, Session
 
 from syncd.cli import paint
 from syncd.cli.trouble import Trouble
 from syncd.cli.words import clean, plural
-from syncd_client import Client, Link, Message, NotSynced, Session
 from syncd.server.logs import configure
 
 _POLL_S = 0.05
 
 
 async def post_lines(
-    client: Client, session: Session, lines: TextIO, *, to: Sequence[str], wait_s: float, dev: bool
+    session: Session, store: Path, lines: TextIO, *, to: Sequence[str], wait_s: float, dev: bool
 ) -> None:
     """Post every line that is not blank; print it once it is on this disk, and its number once it is on the server's.
 
@@ -45,11 +46,11 @@ async def post_lines(
     except TimeoutError:
         waiting = plural(session.unsynced, "edit")
         raise Trouble(
-            f"{waiting} not synced ({clean(str(session.status), lines=False)}); kept in {client.store.path}, sent the "
+            f"{waiting} not synced ({clean(str(session.status), lines=False)}); kept in {store}, sent the "
             "next time you open this session"
         ) from None
     except NotSynced as error:
-        raise Trouble(f"the server refused a message for good ({error}); it is kept in {client.store.path}") from None
+        raise Trouble(f"the server refused a message for good ({error}); it is kept in {store}") from None
 
 
 async def _all_synced(session: Session, posted: Sequence[Message], *, dev: bool) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
@@ -31,12 +31,6 @@ from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.layout.processors import BeforeInput
 from rich.console import RenderableType
 from rich.text import Text
-
-from syncd.cli import paint
-from syncd.cli.scroll import Transcript
-from syncd.cli.slash import Slash
-from syncd.cli.words import clean, plural
-from syncd.core.errors import SyncdError
 from syncd_client import (
     CaughtUp,
     Change,
@@ -47,6 +41,12 @@ from syncd_client import (
     Session,
     StatusChanged,
 )
+
+from syncd.cli import paint
+from syncd.cli.scroll import Transcript
+from syncd.cli.slash import Slash
+from syncd.cli.words import clean, plural
+from syncd.core.errors import SyncdError
 
 _TYPING_S = 4.0
 _TICK_S = 1.0
@@ -70,7 +70,9 @@ class Screen:
         self._slash = Slash(client, session)
         self._transcript = Transcript(session.messages)
         self._note: RenderableType | None = None
+        self._note_scroll = 0
         self._typed_at = 0.0
+        self._fresh = False
         self._presence = ""
         self._tasks: set[asyncio.Task[None]] = set()
         names = [f"/{name}" for name in (*self._slash.commands, "quit")]
@@ -91,6 +93,7 @@ class Screen:
 
     async def run(self) -> None:
         """Show the chat until the person leaves, then say what is not synced."""
+        self._fresh = not self._session.messages()
         changes = self._session.changes()
         tasks = [
             asyncio.create_task(self._watch(changes), name="changes"),
@@ -121,8 +124,9 @@ class Screen:
                     Window(height=1, char="─", style="fg:ansibrightblack"),
                     Window(
                         FormattedTextControl(self._note_text),
-                        height=lambda: Dimension(max=max(3, self.app.output.get_size().rows // 2)),
+                        height=lambda: Dimension(max=self._note_rows()),
                         dont_extend_height=True,
+                        get_vertical_scroll=lambda _: self._note_scroll,
                     ),
                 ]
             ),
@@ -152,10 +156,8 @@ class Screen:
 
     def _prompt(self) -> AnyFormattedText:
         me = paint.short(self._client.subject) or "me"
-        return ANSI(
-            "\n".join(paint.to_lines(Text.assemble((me, f"bold {paint.colour(self._client.subject)}"), " › "), 60))
-            + " "
-        )
+        colour = paint.colour(self._client.subject).replace("_", "")
+        return [(f"bold fg:ansi{colour}", me), ("", " › ")]
 
     def _note_text(self) -> AnyFormattedText:
         return self._ansi(self._note) if self._note is not None else ""
@@ -169,6 +171,7 @@ class Screen:
             if self._transcript.below
             else Text(),
             paint.here(self._session.presence.everyone(), self._client.subject),
+            paint.why(status),
         ]
         for part in parts:
             if part:
@@ -178,19 +181,19 @@ class Screen:
 
     def show(self, note: RenderableType | None) -> None:
         """Show something above the line to type in, until the next message or Esc."""
-        self._note = note
+        self._note, self._note_scroll = note, 0
         self.app.invalidate()
 
     # What happens
 
-    async def _watch(self, changes: object) -> None:
-        async for change in changes:  # type: ignore[attr-defined]
+    async def _watch(self, changes: AsyncIterator[Change]) -> None:
+        async for change in changes:
             self._happened(change)
             self.app.invalidate()
 
     def _happened(self, change: Change) -> None:
         match change:
-            case CaughtUp(count, live) if live and count:
+            case CaughtUp(count, live) if live and count and not self._fresh:
                 self.show(Text(f"{plural(count, 'new message')} since this device was here last", style="dim"))
             case MessageChanged(_, own) if own:
                 self._transcript.to_end()
@@ -238,11 +241,11 @@ class Screen:
 
         @keys.add("pageup")
         def _(_: KeyPressEvent) -> None:
-            self._transcript.scroll(1)
+            self._scroll(1)
 
         @keys.add("pagedown")
         def _(_: KeyPressEvent) -> None:
-            self._transcript.scroll(-1)
+            self._scroll(-1)
 
         @keys.add("end", filter=Condition(lambda: not self._buffer.text))
         def _(_: KeyPressEvent) -> None:
@@ -260,6 +263,17 @@ class Screen:
             event.app.exit()
 
         return keys
+
+    def _scroll(self, pages: int) -> None:
+        """Scroll what is open above the line to type in, the transcript if nothing is."""
+        if self._note is None:
+            self._transcript.scroll(pages)
+            return
+        lines = len(paint.to_lines(self._note, self._columns()))
+        self._note_scroll = min(max(0, self._note_scroll - pages * self._note_rows()), max(0, lines - 1))
+
+    def _note_rows(self) -> int:
+        return max(3, self.app.output.get_size().rows // 2)
 
     def _submit(self) -> None:
         text = self._buffer.text.strip()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from syncd.cli.options import DEFAULT_URL, Access, SessionId, Token, TokenFile, Url, access
+from syncd.cli.options import DEFAULT_URL, Access, SessionId, Token, TokenFile, Url, access, data_directory
 from syncd.cli.trouble import USAGE, Trouble
 from syncd.cli.words import ago, clean, size
 
@@ -38,6 +38,8 @@ def sessions(
     On a server these are the sessions that the token names. For a local store it says how many edits are not synced.
     """
     if local is not None:
+        if not local.is_file():
+            raise Trouble(f"{local}: there is no such file; local copies are in {data_directory()} unless named")
         _print_local(local, asyncio.run(_local(local)))
     else:
         _print_remote(asyncio.run(_remote(access(url, token, token_file))))
@@ -60,8 +62,6 @@ async def _remote(to: Access) -> list[dict[str, Any]]:
 async def _local(path: Path) -> Sequence[LocalSession]:
     from syncd.store.local import LocalStore
 
-    if not path.is_file():
-        raise Trouble(f"{path}: there is no such file; `syncd chat` says which one it uses")
     store = LocalStore(path)
     await store.open()
     try:

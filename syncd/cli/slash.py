@@ -13,12 +13,12 @@ from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
+from syncd_client import Client, Session
 
 from syncd.cli import paint
 from syncd.cli.trouble import Trouble
 from syncd.cli.words import clean
 from syncd.core.transcript import MessageView
-from syncd_client import Client, Session
 
 _FOUND_MAX = 20
 _EXCERPT_CHARS = 160
@@ -153,14 +153,13 @@ class Slash:
     async def _export(self, name: str) -> RenderableType:
         if not name:
             raise Trouble("where to? /export FILE.md or FILE.json")
-        path = Path(name).expanduser()
-        data = self._as_json() if path.suffix == ".json" else self._as_markdown()
+        data = self._as_json() if name.endswith(".json") else self._as_markdown()
         try:
-            await asyncio.to_thread(_write_new, path, data)
+            path = await asyncio.to_thread(_write_new, name, data)
         except FileExistsError:
-            raise Trouble(f"{path} exists: name another file") from None
+            raise Trouble(f"{name} exists: name another file") from None
         except OSError as error:
-            raise Trouble(f"{path} cannot be written: {error.strerror}") from None
+            raise Trouble(f"{name} cannot be written: {error.strerror}") from None
         return Text(f"written to {path}")
 
     def _as_json(self) -> str:
@@ -174,9 +173,11 @@ class Slash:
         return markdown(self._session.id, self._session.messages())
 
 
-def _write_new(path: Path, text: str) -> None:
+def _write_new(name: str, text: str) -> Path:
+    path = Path(name).expanduser()
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
+    return path
 
 
 def _target_of(view: MessageView) -> dict[str, str]:

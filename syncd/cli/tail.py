@@ -45,14 +45,16 @@ def tail(
 
 
 async def _tail(session: str, to: Access, store: Path | None, last: int, *, as_json: bool) -> None:
+    from syncd_client import Link, StatusChanged
+
     from syncd.cli.device import make_client
     from syncd.cli.follow import Follower, JsonFollower, TextFollower
     from syncd.cli.paint import refused
     from syncd.server.logs import configure
-    from syncd_client import Link, StatusChanged
 
     configure("console", "warning")
-    async with make_client(to, store) as client:
+    client, _ = make_client(to, store)
+    async with client:
         opened = await client.open(session)
         follower: Follower = JsonFollower(opened) if as_json else TextFollower(opened)
         changes = opened.changes()

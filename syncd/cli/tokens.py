@@ -137,8 +137,9 @@ def key() -> None:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(
-        epilog="[bold]Examples[/]\n\n  syncd token --sub user:mona --session 'trip-*=transcript,state,presence,command' "
-        "--ttl 1h\n\n  export SYNCD_TOKEN=$(syncd token --sub user:ops --admin)\n\n"
+        epilog="[bold]Examples[/]\n\n"
+        "  syncd token --sub user:mona --session 'trip-*=transcript,state,presence,command' --ttl 1h\n\n"
+        "  export SYNCD_TOKEN=$(syncd token --sub user:ops --admin)\n\n"
         "  SYNCD_TOKEN=$ADMIN syncd token --url https://sync.example.com --sub agent:planner --session 'trip-*'"
     )(token)
     app.command(epilog="[bold]Example[/]\n\n  syncd key > secret && SYNCD_KEYS_FILE=secret syncd serve")(key)

@@ -34,8 +34,9 @@ def explain(error: SyncdError | OSError) -> tuple[str, int]:
     if isinstance(error, Trouble):
         return str(error), error.exit_code
     # Imported late: these need the network's libraries, which most commands that fail early never load.
-    from syncd.server.config import ConfigError
     from syncd_client.transport import RequestFailed, Unreachable
+
+    from syncd.server.config import ConfigError
 
     if isinstance(error, ConfigError):
         return str(error), USAGE

@@ -99,6 +99,7 @@ class Sessions:
         self._dirty: dict[str, LiveSession] = {}
         self._failed_at: dict[str, float] = {}
         self._broken: set[str] = set()
+        self._scrub_due = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -131,6 +132,7 @@ class Sessions:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks = []
+        await self._scrub()
 
     async def settle(self) -> None:
         """Wait until nothing waits to be committed, and what was committed is sent."""
@@ -253,7 +255,19 @@ class Sessions:
         live = self._lives.get(session)
         if live is not None:
             self._unload(live, CloseCode.DELETED, "this session was deleted")
-        return await self.log.delete(session, self.now_ms())
+        deleted = await self.log.delete(session, self.now_ms())
+        self._scrub_due |= deleted
+        return deleted
+
+    async def _scrub(self) -> None:
+        """Clear what deletions left, once nobody is kept waiting by it."""
+        if self._scrub_due:
+            try:
+                await self.log.scrub()
+            except StorageFull as error:
+                _log.warning("scrub_waits", reason=str(error))
+            else:
+                self._scrub_due = False
 
     # The loop
 
@@ -271,8 +285,7 @@ class Sessions:
             turns = [(live, ready) for live in lives.values() if (ready := self._ready(live)) is not None]
             try:
                 committed = await self._commit(turns)
-            except Exception as error:
-                # A loop that had ended would leave everybody waiting for ever.
+            except Exception as error:  # noqa: BLE001 - a loop that had ended would leave everybody waiting for ever
                 _log.exception("commit_loop_failed")
                 self._give_up(turns, StoreError(f"{type(error).__name__}: {error}"))
                 committed = False
@@ -417,6 +430,8 @@ class Sessions:
                 idle = not live.outlets and not live.machine.peers and not live.machine.pending()
                 if idle and now - live.used_at >= self.limits.idle_evict_s:
                     await self._evict(live)
+            if not self._lives:
+                await self._scrub()
 
     async def _evict(self, live: LiveSession) -> None:
         if self.on_quiet is not None:

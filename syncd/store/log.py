@@ -125,6 +125,14 @@ class SessionLog(Protocol):
         """
         ...
 
+    async def scrub(self) -> None:
+        """Overwrite what deletions may have left in places that no row uses. Slow: call it when it is quiet.
+
+        Raises:
+            StorageFull: it needs space of its own, or another process is reading; try again later.
+        """
+        ...
+
     async def index_messages(self, session: str, version: int, texts: Mapping[str, str]) -> None:
         """Put message texts (id to text) into the search index, which is then up to `version`.
 

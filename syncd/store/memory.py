@@ -126,6 +126,10 @@ class MemorySessionLog:
         self._sessions[session] = _Session(replace(gone, updated_at_ms=gone.created_at_ms))
         return True
 
+    async def scrub(self) -> None:
+        """See `SessionLog.scrub`. Nothing is left anywhere here."""
+        self._check_space()
+
     async def index_messages(self, session: str, version: int, texts: Mapping[str, str]) -> None:
         """See `SessionLog.index_messages`."""
         self._check_space()

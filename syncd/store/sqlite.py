@@ -223,8 +223,12 @@ class Database:
 
     def _check_identity(self, connection: sqlite3.Connection) -> int:
         """Return the file's schema version, 0 for an empty file."""
-        application, version = (_integer(connection, f"PRAGMA {name}") for name in ("application_id", "user_version"))
-        if application == 0 and version == 0 and not _integer(connection, "SELECT count(*) FROM sqlite_schema"):
+        # One statement, so one state of the file: another process may be making it.
+        application, version, objects = connection.execute(
+            "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema) "
+            "FROM pragma_application_id, pragma_user_version"
+        ).fetchone()
+        if application == version == objects == 0:
             if self.read_only:
                 raise StoreError(f"{self.path}: the store is empty; nothing was ever written")
             return 0
@@ -238,7 +242,7 @@ class Database:
             )
         if self.read_only and version < newest:
             raise StoreError(f"{self.path}: written by an older syncd; open it once with this version's server")
-        return version
+        return int(version)
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         newest = len(self._schema.migrations)
@@ -274,8 +278,3 @@ def transact(connection: sqlite3.Connection, function: Callable[[sqlite3.Connect
 def rows_per_statement(connection: sqlite3.Connection, columns: int) -> int:
     """Return how many rows of `columns` parameters one statement may insert."""
     return connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) // columns
-
-
-def _integer(connection: sqlite3.Connection, sql: str) -> int:
-    value: int = connection.execute(sql).fetchone()[0]
-    return value

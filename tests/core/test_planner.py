@@ -200,7 +200,7 @@ def test_transcript_depth_max() -> None:
 
 def assert_depth(index: ContainerIndex, most: int, root: str) -> None:
     chain = [shared(Kind.MAP, parent=root, key="k")]
-    chain += [shared(Kind.MAP, parent=(ABC, clock), key="k") for clock in range(20_000)]
+    chain += [shared(Kind.MAP, parent=(ABC, clock), key="k") for clock in range(LIMITS.update_structs_max - 1)]
     plan(index, abc(*chain[:most]))
     assert_refused(index, abc(*chain[: most + 1]), RejectCode.TOO_DEEP)
     assert_refused(index, abc(*chain), RejectCode.TOO_DEEP)

@@ -86,8 +86,8 @@ async def test_files_are_for_their_owner_only(tmp_path: Path, sqlite_log: Sqlite
 async def test_a_batch_beyond_one_statement_is_one_transaction(sqlite_log: SqliteSessionLog) -> None:
     """More rows than SQLite has parameters for are committed, in order, all the same, or none of them."""
     await sqlite_log.create("s", "i", 1)
-    data = [b"%d" % at for at in range(45_000)]
-    await sqlite_log._database.run(lambda connection: connection.execute("PRAGMA max_page_count = 600"))
+    data = [*(b"%d" % at for at in range(45_000)), bytes(4 << 20)]  # the last does not fit, all before it do
+    await sqlite_log._database.run(lambda connection: connection.execute("PRAGMA max_page_count = 700"))
     with pytest.raises(StorageFull):
         await sqlite_log.append([Append("s", 0, [entry(part) for part in data])])
     assert await sqlite_log.read("s") == []

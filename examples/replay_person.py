@@ -134,8 +134,8 @@ class Person:
         self._set_gate()
 
     def is_free(self) -> bool:
-        """Whether all that was typed may pass, and the link is there to be broken."""
-        return self.typed <= self._needed and self.session.status.live
+        """Whether all that was typed may pass."""
+        return self.typed <= self._needed
 
     def _set_gate(self) -> None:
         limit = _ALL if self.typed <= self._needed else self._clocks[self._needed]

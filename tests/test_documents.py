@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from syncd_client import Client
+from typer.main import get_command
 
+from syncd.cli.main import app
 from syncd.core.codec import _CLIENT_TYPES, _SERVER_TYPES
 from syncd.core.entries import EntryKind
 from syncd.core.errors import HOSTILE_CODES, CloseCode, RejectCode
@@ -35,7 +37,7 @@ EXAMPLE_URL = "http://127.0.0.1:8484"
 
 def section(number: int) -> str:
     """Return one section of PROTOCOL.md."""
-    found = re.search(rf"^## {number} .*?(?=^## \d|\Z)", PROTOCOL, re.DOTALL | re.MULTILINE)
+    found = re.search(rf"^## {number}\. .*?(?=^## \d|\Z)", PROTOCOL, re.DOTALL | re.MULTILINE)
     assert found is not None
     return found[0]
 
@@ -94,7 +96,7 @@ def test_every_reject_code_is_in_the_protocol(code: RejectCode) -> None:
 def test_every_frame_is_in_the_protocol(number: int, kind: type[Any]) -> None:
     """Section 3 has every frame with its number and its fields, named one by one, in the order of the wire."""
     found = re.search(
-        rf"^#### {number} {kind.__name__}\n`(.*)`\n\n(.*?)(?=^###|\Z)", section(3), re.DOTALL | re.MULTILINE
+        rf"^#### {number} {kind.__name__}\n`([^`]*)`\n\n(.*?)(?=^###|\Z)", section(3), re.DOTALL | re.MULTILINE
     )
     assert found is not None
     names = [field.name for field in dataclasses.fields(kind)]
@@ -151,6 +153,35 @@ def test_every_promise_names_its_test() -> None:
 
     for path, test in named:
         assert f"def {test}(" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_every_test_named_in_the_threats_exists() -> None:
+    """SECURITY.md names tests that are there."""
+    named = re.findall(r"(tests/[\w/.]+)::(\w+)", (ROOT / "SECURITY.md").read_text(encoding="utf-8"))
+    assert named
+
+    missing = [f"{path}::{test}" for path, test in named if f"def {test}(" not in (ROOT / path).read_text("utf-8")]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize(("name", "command"), get_command(app).commands.items())  # type: ignore[attr-defined]
+def test_every_command_is_documented(name: str, command: Any) -> None:
+    """The terminal's page has every command, with every option."""
+    page = (ROOT / "docs/terminal.md").read_text(encoding="utf-8")
+    options = [option for param in command.params for option in param.opts if option.startswith("--")]
+
+    assert [what for what in (f"`{name}`", *options) if what not in page] == []
+
+
+def test_commands_of_make_exist() -> None:
+    """What the pages tell to make can be made."""
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    told = {
+        name for page in PAGES for name in re.findall(r"^make ([a-z]+)|`make ([a-z]+)", page.read_text(), re.MULTILINE)
+    }
+
+    assert {first or second for first, second in told} <= targets
 
 
 def _links() -> Iterator[tuple[str, str]]:

@@ -3,7 +3,6 @@
 Knows which commands there are, not what they do.
 """
 
-import os
 import sys
 from typing import Annotated
 
@@ -17,7 +16,7 @@ from syncd.cli.sessions import register as register_sessions
 from syncd.cli.tail import register as register_tail
 from syncd.cli.tokens import register as register_tokens
 from syncd.cli.transfer import register as register_transfer
-from syncd.cli.trouble import INTERRUPTED, explain, say
+from syncd.cli.trouble import explain, say
 from syncd.core.errors import SyncdError
 
 app = typer.Typer(
@@ -61,12 +60,6 @@ def main() -> None:
     """Run the command line; exit with 0, 1 if it failed, 2 if it was called wrongly, 130 after Ctrl-C."""
     try:
         app()
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except (SyncdError, OSError) as error:
         message, exit_code = explain(error)
         say(message)

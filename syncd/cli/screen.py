@@ -50,6 +50,8 @@ from syncd.core.errors import SyncdError
 
 _TYPING_S = 4.0
 _TICK_S = 1.0
+#: How long it says what is new.
+_NEWS_S = 8.0
 _INPUT_LINES_MAX = 8
 #: Redrawn no more often than this, however fast an answer streams.
 _REDRAW_S = 0.04
@@ -184,6 +186,10 @@ class Screen:
         self._note, self._note_scroll = note, 0
         self.app.invalidate()
 
+    def _forget(self, note: RenderableType | None) -> None:
+        if self._note is note:
+            self.show(None)
+
     # What happens
 
     async def _watch(self, changes: AsyncIterator[Change]) -> None:
@@ -195,6 +201,7 @@ class Screen:
         match change:
             case CaughtUp(count, live) if live and count and not self._fresh:
                 self.show(Text(f"{plural(count, 'new message')} since this device was here last", style="dim"))
+                asyncio.get_running_loop().call_later(_NEWS_S, self._forget, self._note)
             case MessageChanged(_, own) if own:
                 self._transcript.to_end()
             case StatusChanged(status):

@@ -11,7 +11,6 @@ from syncd.core.errors import SyncdError
 
 FAILED = 1
 USAGE = 2
-INTERRUPTED = 130
 
 
 class Trouble(SyncdError):

@@ -411,7 +411,7 @@ class ClientMachine:
         return self._limits.frame_bytes_max - _FRAME_OVERHEAD
 
     def set_presence(self, state: Json) -> None:
-        """Say what the others see of this peer; None leaves. Sent now, and again after every reconnect."""
+        """Say what the others see of this peer, None for nothing. Sent now, and again after every reconnect."""
         self._my_presence = state
         self._presence_dirty = True
 

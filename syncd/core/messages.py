@@ -69,7 +69,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class SetPresence:
-    """Replace this peer's presence; None leaves."""
+    """Replace this peer's presence; None is an empty one. Only `Leave`, or the end of the link, takes it away."""
 
     session: str
     state: Json

@@ -507,7 +507,7 @@ class ServerMachine:
             entries.append((key, receipt))
         clock = document.index.state.get(self._client_id, 0)
         update = encode_map_entries(self._client_id, clock, Root.RECEIPTS, entries)
-        plan = document.plan(document.decode(update), trusted=True)
+        plan = document.plan(document.decode(update, trusted=True), trusted=True)
         document.accept(plan)
         self._touch(batch, Layer.TRANSCRIPT, plan)
         batch.ends[Layer.TRANSCRIPT].update(plan.ends)

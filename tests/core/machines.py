@@ -103,8 +103,8 @@ class Server:
 
     def commit(self, ready: Ready) -> None:
         assert ready.expected == self.machine.version
-        for entry in ready.entries:
-            self.disk.append(StoredEntry(len(self.disk) + 1, entry.kind, entry.data))
+        for version, entry in enumerate(ready.entries, start=ready.expected + 1):
+            self.disk.append(StoredEntry(version, entry.kind, entry.data))
 
     def advance(self, ready: Ready, deliver: Callable[[str, ServerMessage], bool] | None = None) -> list[Send | Drop]:
         sends = self.machine.advance(ready, self.now)

@@ -1,0 +1,35 @@
+"""Fixtures of the terminal's tests: a clean environment, commands run here, and a server as a process of its own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.terminal import ServerProcess, Terminal
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Terminal:
+    """A person's terminal: an empty home, no settings."""
+    for name in [name for name in os.environ if name.startswith("SYNCD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(tmp_path)
+    return Terminal(tmp_path, monkeypatch, capfd)
+
+
+@pytest.fixture
+def server(terminal: Terminal) -> Iterator[ServerProcess]:
+    """A server in development mode."""
+    with ServerProcess(terminal.home / "syncd.db") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with the demo session, shared by a module's tests: they leave it as it is."""
+    with ServerProcess(tmp_path_factory.mktemp("demo") / "syncd.db", "--demo") as process:
+        yield process

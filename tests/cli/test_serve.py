@@ -1,0 +1,124 @@
+"""`syncd serve` as a process: its greeting, its stores, its end."""
+
+import json
+import signal
+import sqlite3
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.terminal import SECRET, Process, ServerProcess, Terminal
+
+
+def get(url: str) -> Any:
+    """Return the JSON behind a URL."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stops_cleanly(number: signal.Signals, tmp_path: Path, terminal: Terminal) -> None:
+    """SIGTERM and Ctrl-C end it with 0, the write-ahead log folded into the store."""
+    with ServerProcess(tmp_path / "s.db") as server:
+        assert get(server.url + "/readyz") == {"status": "ready"}
+        server.signal(number)
+        ended = server.ended()
+
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert not (tmp_path / "s.db-wal").exists()
+
+
+def test_greeting_says_what_to_do_next(tmp_path: Path, terminal: Terminal) -> None:
+    """The first line holds the URL; store, next commands and the loud banner follow."""
+    with ServerProcess(tmp_path / "s.db", "--demo") as server:
+        server.signal(signal.SIGTERM)
+        ended = server.ended()
+
+    assert str(tmp_path / "s.db") in ended.out
+    assert f"syncd chat demo --as mona --url {server.url}" in ended.out
+    assert "DEVELOPMENT MODE" in ended.out
+
+
+def test_demo_is_written_once(tmp_path: Path, terminal: Terminal) -> None:
+    """The demo has two speakers and shared state, and a second start leaves it as it is."""
+    with ServerProcess(tmp_path / "s.db", "--demo") as server:
+        first = get(server.url + "/v1/sessions/demo")
+        server.signal(signal.SIGTERM)
+        assert server.ended().exit_code == 0
+    with ServerProcess(tmp_path / "s.db", "--demo") as server:
+        again = get(server.url + "/v1/sessions/demo")
+
+    assert again == first
+    assert [message["by"] for message in first["messages"]] == ["user:mona", "agent:planner"] * 2
+    assert set(first["state"]) == {"notes", "plan", "todo"}
+
+
+def test_store_held_by_another_server(server: ServerProcess, terminal: Terminal) -> None:
+    """The second server names the process that holds the store, and exits with 1."""
+    ran = terminal.run("serve", "--dev", "--port", "0", "--store", str(server.store))
+
+    assert ran.exit_code == 1
+    assert "held by process" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_port_in_use(server: ServerProcess, terminal: Terminal) -> None:
+    """A port that is taken is said, with the option that chooses another."""
+    ran = terminal.run("serve", "--dev", "--port", str(server.port), "--store", "other.db", "--log-level", "error")
+
+    assert (ran.exit_code, "--port" in ran.err) == (1, True)
+
+
+def test_store_of_a_newer_version(terminal: Terminal) -> None:
+    """A store that a newer syncd wrote is left alone."""
+    make_store(terminal.home / "s.db", "PRAGMA user_version = 99")
+    ran = terminal.run("serve", "--dev", "--port", "0", "--store", "s.db")
+
+    assert (ran.exit_code, "newer" in ran.err) == (1, True)
+
+
+def test_store_that_is_none(terminal: Terminal) -> None:
+    """A file that is no database is not touched."""
+    (terminal.home / "s.db").write_text("my diary, " * 1000)
+    ran = terminal.run("serve", "--dev", "--port", "0", "--store", "s.db")
+
+    assert (ran.exit_code, "not a database" in ran.err) == (1, True)
+    assert (terminal.home / "s.db").read_text().startswith("my diary")
+
+
+def test_keys_are_checked(tmp_path: Path, terminal: Terminal) -> None:
+    """With keys there is no development mode: who has no token is told how to get one."""
+    with Process(
+        "serve", "--port", "0", "--store", str(tmp_path / "s.db"), SYNCD_KEYS=SECRET, SYNCD_LOG_LEVEL="error"
+    ) as server:
+        url = server.line().split()[-1]
+        refused = terminal.run("sessions", "--url", url)
+        terminal.setenv("SYNCD_KEYS", SECRET)
+        token = terminal.run("token", "--sub", "user:mona", "--admin").out.strip()
+        terminal.setenv("SYNCD_TOKEN", token)
+        allowed = terminal.run("sessions", "--url", url)
+        minted = terminal.run("token", "--sub", "user:theo", "--session", "s", "--url", url)
+
+    assert (refused.exit_code, "syncd token" in refused.err) == (1, True)
+    assert allowed.exit_code == 0
+    assert minted.out.count(".") == 2
+
+
+def make_store(path: Path, *statements: str) -> None:
+    """Make a server's store, then do something to it behind its back."""
+    import asyncio
+
+    from syncd.store.session_log import SqliteSessionLog
+
+    async def make() -> None:
+        log = SqliteSessionLog(path)
+        await log.open()
+        await log.close()
+
+    asyncio.run(make())
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()

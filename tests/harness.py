@@ -1,0 +1,312 @@
+"""What end-to-end tests are made of: servers in and out of this process, clients, raw links, and a proxy that fails."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from syncd.core.codec import decode_server, encode
+from syncd.core.messages import (
+    Bye,
+    ClientMessage,
+    Hello,
+    Layer,
+    Open,
+    Opened,
+    Push,
+    ServerMessage,
+    Unknown,
+    Welcome,
+)
+from syncd.server.app import Server, create_server
+from syncd.server.auth import Auth, parse_keys
+from syncd.server.config import load
+from syncd.server.metrics import Metrics
+from syncd.server.revocations import Revocations
+from syncd.server.sockets import PROTOCOL
+
+ROOT = Path(__file__).parent.parent
+SECRET = "a-secret-of-at-least-thirty-two-bytes"
+MEMBER = ("transcript", "state", "presence", "command")
+#: The machine may be loaded: nothing waits for less.
+PATIENCE_S = 20.0
+
+
+def mint(subject: str, rights: Iterable[str] = MEMBER, *, sessions: str = "*", ttl_s: float = 3_600.0) -> str:
+    """Return a token that every server here takes."""
+    auth = Auth(parse_keys(SECRET), revocations=Revocations(None), metrics=Metrics())
+    return auth.mint(subject, {sessions: tuple(rights)}, ttl_s=ttl_s).token
+
+
+async def until(condition: Callable[[], Any], what: str = "it", *, within_s: float = PATIENCE_S) -> Any:
+    """Return the first true value of `condition`."""
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {within_s:g} s"
+        await asyncio.sleep(0.005)
+    return found
+
+
+def make_server(store: Path, *, limits: Mapping[str, float] | None = None, **settings: Any) -> Server:
+    """Return a server on a port of the system's choice, not started."""
+    return create_server(load(store=store, port=0, keys=SECRET, limits=dict(limits or {}), **settings))
+
+
+@asynccontextmanager
+async def serving(store: Path, *, limits: Mapping[str, float] | None = None, **settings: Any) -> AsyncIterator[Server]:
+    """A running server in this process."""
+    server = make_server(store, limits=limits, **settings)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+class ServerProcess:
+    """A server in a process of its own, on one port for all its lives."""
+
+    def __init__(self, store: Path, *, limits: Mapping[str, float] | None = None, **settings: Any) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._store = store
+        self._settings = {"port": self.port, "keys": SECRET, "limits": dict(limits or {}), **settings}
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and return when it listens."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.serve",
+            str(self._store),
+            json.dumps(self._settings),
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            line = await self._process.stdout.readline()
+        assert line.startswith(b"http"), "the server did not start"
+
+    async def kill(self) -> None:
+        """Kill it without any chance to tidy up."""
+        await self._end(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """Ask it to stop; return its exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: int) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        async with asyncio.timeout(PATIENCE_S):
+            await process.communicate()
+        assert process.returncode is not None
+        return process.returncode
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for a Python process of a test."""
+    paths = [str(ROOT), str(ROOT / "client_py"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+class RawLink:
+    """Speaks frames, honest or not, and notes what comes back."""
+
+    def __init__(self, url: str, token: str = "", *, device: str = "raw") -> None:
+        self._url = url + "/v1/sync"
+        self._token = token
+        self._device = device
+        self._http = aiohttp.ClientSession()
+        self.ws: aiohttp.ClientWebSocketResponse
+        self.got: list[ServerMessage] = []
+        self.close_code: int | None = None
+        self.numbers: dict[str, int] = {}
+        self._reading: asyncio.Task[None] | None = None
+
+    async def connect(self, *, protocols: Iterable[str] = (PROTOCOL,), headers: Mapping[str, str] | None = None) -> None:
+        """Upgrade, and say nothing."""
+        self.ws = await self._http.ws_connect(
+            self._url, protocols=tuple(protocols), headers=headers, max_msg_size=1 << 30, timeout=aiohttp.ClientWSTimeout()
+        )
+        self._reading = asyncio.create_task(self._read())
+
+    async def hello(self) -> Welcome:
+        """Connect and say hello."""
+        await self.connect()
+        await self.send(Hello((1,), self._token, self._device))
+        return await self.expect(Welcome)
+
+    async def send(self, message: ClientMessage) -> None:
+        """Send a frame."""
+        await self.ws.send_bytes(encode(message))
+
+    async def open(self, session: str = "s", **fields: Any) -> Opened:
+        """Open a session."""
+        self.numbers[session] = 0
+        await self.send(Open(session, **{"vectors": {}, **fields}))
+        return await self.expect(Opened, lambda m: m.session == session)
+
+    async def push(self, update: bytes, *, layer: Layer = Layer.TRANSCRIPT, session: str = "s") -> int:
+        """Push an update under the next number; return that."""
+        self.numbers[session] += 1
+        await self.send(Push(session, layer, self.numbers[session], update))
+        return self.numbers[session]
+
+    async def expect(self, kind: type[Any], matches: Callable[[Any], bool] = lambda _: True) -> Any:
+        """Return the first frame of `kind` that matches, taking it away with all before it."""
+
+        def find() -> Any:
+            for at, message in enumerate(self.got):
+                if isinstance(message, kind) and matches(message):
+                    del self.got[: at + 1]
+                    return message
+            assert self.close_code is None, f"closed with {self.close_code}, {self.got}"
+            return None
+
+        return await until(find, kind.__name__)
+
+    async def closed(self) -> tuple[int, int | None]:
+        """Return the code of the WebSocket's close, and of the `Bye` before it if there was one."""
+        await until(lambda: self.close_code is not None, "the close")
+        byes = [message.code for message in self.got if isinstance(message, Bye)]
+        assert self.close_code is not None
+        return self.close_code, byes[-1] if byes else None
+
+    async def _read(self) -> None:
+        async for message in self.ws:
+            if message.type is aiohttp.WSMsgType.BINARY:
+                decoded = decode_server(message.data)
+                if not isinstance(decoded, Unknown):
+                    self.got.append(decoded)
+        self.close_code = self.ws.close_code or 0
+
+    async def aclose(self) -> None:
+        """Cut it."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+            with contextlib.suppress(aiohttp.ClientError, ConnectionError):
+                await self.ws.close()
+        await self._http.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class FaultProxy:
+    """Stands between clients and a server, and fails as networks do."""
+
+    def __init__(self, port: int, *, seed: int = 0) -> None:
+        self._target = port
+        self._rng = Random(seed)
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        #: Connections are refused.
+        self.down = False
+        #: Nothing is forwarded, nothing is closed: a half-open connection.
+        self.stalled = False
+        #: Bytes that each connection still passes before it is cut, None for all.
+        self.budget: Callable[[Random], int] | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Cut every connection now."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self.down:
+            writer.transport.abort()
+            return
+        up_writer: asyncio.StreamWriter | None = None
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
+            self._writers |= {writer, up_writer}
+            left = [self.budget(self._rng) if self.budget else None]
+            pumps = [
+                asyncio.create_task(self._pump(reader, up_writer, left)),
+                asyncio.create_task(self._pump(up_reader, writer, left)),
+            ]
+            try:
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for pump in pumps:
+                    pump.cancel()
+                await asyncio.gather(*pumps, return_exceptions=True)
+        except (OSError, asyncio.CancelledError):
+            pass  # The other side is down, or the test is over.
+        finally:
+            for end in (writer, up_writer):
+                if end is not None:
+                    self._writers.discard(end)
+                    end.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: list[int | None]) -> None:
+        while data := await reader.read(1 << 16):
+            while self.stalled:
+                await asyncio.sleep(0.01)
+            if left[0] is not None:
+                data = data[: left[0]]
+                left[0] -= len(data)
+            writer.write(data)
+            await writer.drain()
+            if left[0] is not None and left[0] <= 0:
+                return

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Self
 
+from syncd_client import Client, Session
+
 from examples.fault_proxy import FaultProxy
 from examples.trace import Txn
 from syncd.core.codec import decode_client
 from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import Layer, Push
 from syncd.core.update import decode_update
-from syncd_client import Client, Session
 
 _PATIENCE_S = 30.0
 _ALL = 1 << 60
@@ -98,7 +99,7 @@ class Person:
         self._set_gate()
 
     def mark(self) -> None:
-        """Say in the shared state how much was typed. Before every turn of the loop, so that every frame ends with it."""
+        """Say in the shared state how much was typed: before every turn of the loop, so that frames end with it."""
         if self.typed != self._marked:
             self.session.state.map("progress")[str(self._number)] = self.typed  # Invariant 3.
             self._marked = self.typed
@@ -124,7 +125,9 @@ class Person:
         if self.must_part():
             clock = self._clocks[self.typed]
             # Invariant 2. What the server has needs no frame any more.
-            await self._until(lambda: self._arrived >= clock or not self.session.unsynced, "a frame to come to the gate")
+            await self._until(
+                lambda: self._arrived >= clock or not self.session.unsynced, "a frame to come to the gate"
+            )
 
     # The gate
 

@@ -41,13 +41,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from syncd_client import Client, SyncdError
+from syncd_client.transport import request
 
-from examples.fault_proxy import FaultProxy
 from examples.replay_person import Person, ReplayFailed
 from examples.server_process import ServerProcess, disk_bytes
 from examples.trace import Trace, TraceError, load
-from syncd_client import Client, SyncdError
-from syncd_client.transport import request
 
 SESSION = "replay"
 #: So many transactions are typed between two turns of the event loop: about as long as storing the last ones takes.
@@ -58,6 +57,8 @@ _CUT_BYTES_MAX = 400
 _CUT_PATIENCE_S = 0.05
 _STALL_MAX_S = 0.05
 _KILL_WITHIN_S = 0.01
+_THIRD = "carl"
+_JOIN_TIMEOUT_S = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Replay:
         self._cuts, self._kills = cuts, kills
         self._cut_at = _spread(cuts, len(trace.txns), self._random)
         self._kill_at = _spread(kills, len(trace.txns), self._random)
-        self._server = ServerProcess(folder / "server.db")
+        self.server = ServerProcess(folder / "server.db")
         self._people: list[Person] = []
         self._restart: asyncio.Task[None] | None = None
 
@@ -99,7 +100,7 @@ class Replay:
             SyncdError: a client failed.
         """
         started = time.perf_counter()
-        await self._server.start()
+        await self.server.start()
         try:
             async with self._two_people() as self._people:
                 await self._type_all(step)
@@ -112,17 +113,17 @@ class Replay:
                     links=sum(person.links for person in self._people),
                     seconds=seconds,
                     wire_bytes=tuple((person.proxy.bytes_up, person.proxy.bytes_down) for person in self._people),
-                    disk_bytes={"server": disk_bytes(self._server.store)}
+                    disk_bytes={"server": disk_bytes(self.server.store)}
                     | {person.name: disk_bytes(person.store) for person in self._people},
                 )
         finally:
-            await self._server.kill()
+            await self.server.kill()
 
     @contextlib.asynccontextmanager
     async def _two_people(self) -> AsyncIterator[list[Person]]:
         async with contextlib.AsyncExitStack() as stack:
             people = [
-                await stack.enter_async_context(Person.joining(name, SESSION, self._server.port, self._folder))
+                await stack.enter_async_context(Person.joining(name, SESSION, self.server.port, self._folder))
                 for name in ("ann", "bob")
             ]
             people.sort(key=lambda person: person.client_id)
@@ -178,13 +179,13 @@ class Replay:
 
     async def _kill(self) -> None:
         await asyncio.sleep(self._random.uniform(0.0, _KILL_WITHIN_S))
-        await self._server.kill()
+        await self.server.kill()
         for person in self._people:
             await person.until_lost()
         self._restart = asyncio.create_task(self._start_again())  # They go on typing meanwhile.
 
     async def _start_again(self) -> None:
-        await self._server.start()
+        await self.server.start()
         for person in self._people:
             person.client.retry()
 
@@ -198,13 +199,14 @@ class Replay:
             await person.until_has(other.typed)
             await person.until_synced()
         texts = {f"{person.name}'s copy": person.text() for person in self._people}
-        whole = await request(self._server.url, "GET", f"/v1/sessions/{SESSION}")
+        whole = await request(self.server.url, "GET", f"/v1/sessions/{SESSION}")
         texts["the server"] = str(whole["state"]["document"])
-        async with Client(self._server.url, token="dev:carl", store=self._folder / "carl.db") as third:
+        async with Client(self.server.url, token=f"dev:{_THIRD}", store=self._folder / f"{_THIRD}.db") as third:
             session = await third.open(SESSION)
-            async with asyncio.timeout(30.0):
-                while not session.status.live:
-                    await asyncio.sleep(0.01)
+            async with asyncio.timeout(_JOIN_TIMEOUT_S), session.changes() as changes:
+                async for _ in changes:
+                    if session.status.live:
+                        break
             texts["a third client"] = str(session.state.text("document"))
         for name, text in texts.items():
             if text != self._trace.end:

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-_SERVE = ("/tmp/serve.py",)
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.02
@@ -52,7 +51,17 @@ class ServerProcess:
         Raises:
             RuntimeError: it ended, or did not serve in time; the message ends with what it said last.
         """
-        command = (sys.executable, *_SERVE, "--dev", "--port", str(self.port), "--store", str(self.store))
+        command = (
+            sys.executable,
+            "-m",
+            "syncd",
+            "serve",
+            "--dev",
+            "--port",
+            str(self.port),
+            "--store",
+            str(self.store),
+        )
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(*command, env=self._env, stdout=log, stderr=log)
         if self._cores is not None:

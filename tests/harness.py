@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 
@@ -37,6 +37,8 @@ from syncd.server.config import load
 from syncd.server.metrics import Metrics
 from syncd.server.revocations import Revocations
 from syncd.server.sockets import PROTOCOL
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
@@ -187,10 +189,10 @@ class RawLink:
         await self.send(Push(session, layer, self.numbers[session], update))
         return self.numbers[session]
 
-    async def expect(self, kind: type[Any], matches: Callable[[Any], bool] = lambda _: True) -> Any:
+    async def expect(self, kind: type[T], matches: Callable[[T], bool] = lambda _: True) -> T:
         """Return the first frame of `kind` that matches, taking it away with all before it."""
 
-        def find() -> Any:
+        def find() -> T | None:
             for at, message in enumerate(self.got):
                 if isinstance(message, kind) and matches(message):
                     del self.got[: at + 1]
@@ -198,7 +200,8 @@ class RawLink:
             assert self.close_code is None, f"closed with {self.close_code}, {self.got}"
             return None
 
-        return await until(find, kind.__name__)
+        found: T = await until(find, kind.__name__)
+        return found
 
     async def closed(self) -> tuple[int, int | None]:
         """Return the code of the WebSocket's close, and of the `Bye` before it if there was one."""

@@ -122,6 +122,16 @@ class ServerProcess(Process):
         self.url = match[1]
 
     @property
+    def id(self) -> int:
+        """The process' id."""
+        return self._process.pid
+
+    def terminate(self) -> None:
+        """Stop it as an operator would, and wait for it."""
+        self.signal(signal.SIGTERM)
+        assert self.ended().exit_code == 0
+
+    @property
     def port(self) -> int:
         """Where it listens."""
         return int(self.url.rpartition(":")[2])

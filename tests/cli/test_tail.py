@@ -51,7 +51,7 @@ async def test_json_follows_a_stream(server: ServerProcess, terminal: Terminal) 
 
     assert [event["text"] for event in begin if event["type"] == "message"] == ["message 1", "message 2"]
     whole = "".join(f"token {number} " for number in range(20))
-    (first, *_), last = streamed, streamed[-1]
+    first, *_, last = [event for event in streamed if event["type"] == "message"]
     assert last["text"] == whole
     assert first["text"] + "".join(event["text"] for event in streamed if event["type"] == "delta") == whole
     assert (state["name"], state["key"], state["value"]) == ("plan", "city", "Lisbon")
@@ -70,7 +70,7 @@ async def test_lines_for_people(server: ServerProcess, terminal: Terminal) -> No
             session.state.list("todo").append("taxi")
             await read_to(tail, lines, "taxi")
             server.signal(signal.SIGTERM)
-            await read_to(tail, lines, "shutting")
+            await read_to(tail, lines, "◐ reconnecting")
 
     shown = "\n".join(lines)
     assert "hello \N{REPLACEMENT CHARACTER}[2Jdlrow\n  second line" in shown

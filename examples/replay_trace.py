@@ -203,8 +203,8 @@ class Replay:
         texts["the server"] = str(whole["state"]["document"])
         async with Client(self.server.url, token=f"dev:{_THIRD}", store=self._folder / f"{_THIRD}.db") as third:
             session = await third.open(SESSION)
-            async with asyncio.timeout(_JOIN_TIMEOUT_S), session.changes() as changes:
-                async for _ in changes:
+            async with asyncio.timeout(_JOIN_TIMEOUT_S):
+                async for _ in session.changes():
                     if session.status.live:
                         break
             texts["a third client"] = str(session.state.text("document"))

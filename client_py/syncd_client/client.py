@@ -74,6 +74,9 @@ class Client:
         self.store = LocalStore(Path(store))
         #: Who the token names, as the server said; before that, as the token itself says.
         self.subject = _subject_of(token) if isinstance(token, str) else ""
+        #: As the server last said.
+        self.frame_bytes_max = limits.frame_bytes_max
+        self.presence_bytes_max = limits.presence_bytes_max
         self._token = token
         self._agent = agent
         self._sessions: dict[str, Session] = {}
@@ -280,6 +283,7 @@ class Client:
         self._transport = transport
         self._expires_at = welcome.expires_at - welcome.now + time.time() if welcome.expires_at else 0.0
         try:
+            self.frame_bytes_max, self.presence_bytes_max = welcome.frame_bytes_max, welcome.presence_bytes_max
             self._identified(welcome.subject)
             self._status = Status(Link.LIVE)
             self._live.set()

@@ -27,6 +27,7 @@ from syncd.core.client import (
     StorageMoved,
     Synced,
 )
+from syncd.core.codec import pack
 from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError, SyncdError
 from syncd.core.ids import uuid7
 from syncd.core.messages import Json, Layer, PresenceEntry, ServerMessage
@@ -90,6 +91,8 @@ class Presence:
         """Change some of what the others see of this peer; None takes a field away."""
         mine = {key: value for key, value in {**self._mine, **state}.items() if value is not None}
         check_value(mine)
+        if len(pack(mine)) > self._session.presence_bytes_max:
+            raise LocalProtocolError(f"presence holds at most {self._session.presence_bytes_max} bytes")
         self._mine = mine
         if mine or state:
             self._session.send_presence(dict(mine))
@@ -373,6 +376,11 @@ class Session:
         """See `stream.StreamHost`."""
         self._edit_with(lambda: self.machine.take_own(Layer.TRANSCRIPT, update))
 
+    @property
+    def presence_bytes_max(self) -> int:
+        """How much presence the server takes."""
+        return self._client.presence_bytes_max
+
     def send_presence(self, state: Json) -> None:
         """Have the others see `state`."""
         self.machine.set_presence(state)
@@ -537,6 +545,7 @@ class Session:
     def link_up(self) -> None:
         """A link is there: open the session on it."""
         if self._refusal is None and self.machine.state is LinkState.CLOSED and not self._reload_wanted:
+            self.machine.frame_bytes_max = self._client.frame_bytes_max
             self.machine.connect()
             self._client.wake_sender(self)
 

@@ -152,9 +152,9 @@ class Transport:
             return decoded
         if self._bye is not None:
             raise LinkClosed(self._bye.code, self._bye.reason, self._bye.retry_after_s)
+        if message.type is aiohttp.WSMsgType.CLOSE and message.data in _CODES and message.data != CloseCode.NORMAL:
+            raise LinkClosed(int(message.data), str(message.extra or ""))
         code = self._ws.close_code
-        if message.type is aiohttp.WSMsgType.CLOSE and code in _CODES and code != 1000:
-            raise LinkClosed(int(code), str(message.extra or ""))
         if code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE or message.type is aiohttp.WSMsgType.ERROR:
             raise Unreachable("the link broke")
         raise Unreachable(f"the link ended ({code})")

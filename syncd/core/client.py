@@ -256,6 +256,8 @@ class ClientMachine:
         self.storage_full = False
         self.rights: frozenset[str] | None = None
         self.presence: dict[str, PresenceEntry] = {}
+        #: As the server last said; its own limit may be another than this side's.
+        self.frame_bytes_max = limits.frame_bytes_max
         self._limits = limits
         self._ack_timeout_s = ack_timeout_s
         self._documents = {
@@ -408,7 +410,7 @@ class ClientMachine:
 
     def update_bytes_max(self) -> int:
         """Return how large one update may be: it must fit a frame."""
-        return self._limits.frame_bytes_max - _FRAME_OVERHEAD
+        return self.frame_bytes_max - _FRAME_OVERHEAD
 
     def set_presence(self, state: Json) -> None:
         """Say what the others see of this peer, None for nothing. Sent now, and again after every reconnect."""

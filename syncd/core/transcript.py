@@ -135,6 +135,7 @@ class MessageView:
     parts: tuple[Mapping[str, Json], ...]
     created_at: int
     run: str | None
+    attempt: int | None
     parent: str | None
     fork_of: str | None
     metadata: Mapping[str, Json]
@@ -169,7 +170,7 @@ class MessageView:
             "parts": [dict(part) for part in self.parts],
             "created_at": self.created_at,
         }
-        for name in ("run", "parent", "fork_of"):
+        for name in ("run", "attempt", "parent", "fork_of"):
             if getattr(self, name) is not None:
                 body[name] = getattr(self, name)
         if self.to:
@@ -196,6 +197,7 @@ def read_message(replica: Replica, message: str) -> MessageView | None:
         parts=tuple(_read_part(part) for part in _list(parts) if isinstance(part, dict)),
         created_at=raw["created_at"] if isinstance(raw.get("created_at"), int) else 0,
         run=_string(raw.get("run")),
+        attempt=raw["attempt"] if isinstance(raw.get("attempt"), int) else None,
         parent=_string(raw.get("parent")),
         fork_of=_string(raw.get("fork_of")),
         metadata=metadata if isinstance(metadata, dict) else {},

@@ -20,7 +20,7 @@ from syncd.core.errors import CloseCode, StorageFull, StoreDamaged, StoreError, 
 from syncd.core.grant import Grant, Right
 from syncd.core.ids import new_client_id, uuid7
 from syncd.core.limits import Limits
-from syncd.core.messages import ClientMessage, Open, ServerMessage, Storage
+from syncd.core.messages import ClientMessage, Open, Reject, ServerMessage, Storage
 from syncd.core.replica import ReplicaBroken
 from syncd.core.server import Drop, Ready, Send, ServerMachine
 from syncd.server.metrics import Metrics
@@ -352,6 +352,8 @@ class Sessions:
                 if outlet is not None:
                     outlet.drop(live.session, send.code, send.reason, whole_link=send.whole_link)
                 continue
+            if isinstance(send.message, Reject):
+                self._metrics.reject(send.message.code)
             frame = encode(send.message)
             for peer in send.peers:
                 outlet = live.outlets.get(peer)

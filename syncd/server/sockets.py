@@ -137,10 +137,10 @@ class Link:
         """See `sessions.Outlet`."""
         self.sessions.discard(session)
         self.behind.discard(session)
-        self._links.metrics.close(code)
         if whole_link:
             self._links.close(self, code, reason)
         else:
+            self._links.metrics.close(code)
             self.send(Closed(session, code, reason))
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -32,15 +33,29 @@ def change(store: Path, sql: str, *values: object) -> None:
     connection.close()
 
 
-@pytest.fixture
-def store(terminal: Terminal) -> Path:
-    """A server's store with two sessions, its server stopped; beside it `mona.db`, the local store that wrote it."""
-    with ServerProcess(terminal.home / "s.db") as server:
-        for session in ("home", "trip"):
-            arguments = ["chat", session, "--as", "mona", "--url", server.url, "--store", "mona.db"]
-            assert terminal.run(*arguments, lines="one\ntwo\n").exit_code == 0
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with `s.db`, a server's store with two sessions, and `mona.db`, the local store that wrote it."""
+    home = tmp_path_factory.mktemp("written")
+
+    async def write(url: str) -> None:
+        async with Client(url, token="dev:mona", store=home / "mona.db") as client:
+            for name in ("home", "trip"):
+                session = await client.open(name)
+                for text in ("one", "two"):
+                    await (await session.post(text)).synced()
+
+    with ServerProcess(home / "s.db") as server:
+        asyncio.run(write(server.url))
         server.terminate()
-    return server.store
+    return home
+
+
+@pytest.fixture
+def store(written: Path, terminal: Terminal) -> Path:
+    """A copy of the server's store, nobody using it; beside it the local one."""
+    shutil.copy(written / "mona.db", terminal.home / "mona.db")
+    return Path(shutil.copy(written / "s.db", terminal.home / "s.db"))
 
 
 def test_store_that_is_well(store: Path, terminal: Terminal) -> None:
@@ -152,7 +167,19 @@ def test_nothing_is_written(store: Path, terminal: Terminal) -> None:
 def test_local_store(store: Path, terminal: Terminal) -> None:
     """A device's store is recognised; what waits in it is a note, a row that does not check a problem."""
     local = terminal.home / "mona.db"
-    terminal.run("chat", "trip", "--store", "mona.db", "--url", "http://127.0.0.1:1", "--wait", "0", lines="later\n")
+    terminal.run(
+        "chat",
+        "trip",
+        "--as",
+        "mona",
+        "--store",
+        "mona.db",
+        "--url",
+        "http://127.0.0.1:1",
+        "--wait",
+        "0",
+        lines="later\n",
+    )
     well = findings(terminal, local)
     change(local, "UPDATE local_update SET data = zeroblob(length(data)) WHERE row = 1")
     damaged = findings(terminal, local)

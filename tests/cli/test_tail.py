@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 from syncd_client import Client
+
 from tests.cli.terminal import Process, ServerProcess, Terminal
 
 

@@ -11,7 +11,7 @@ def test_nothing_cleaned_is_obeyed_by_a_terminal(text: str) -> None:
     """No control character but the line break survives, C1 ones included, nor anything that turns the direction."""
     shown = clean(text)
 
-    assert not any(ord(c) < 0x20 and c != "\n" or 0x7F <= ord(c) < 0xA0 for c in shown)
+    assert not any((ord(c) < 0x20 and c != "\n") or 0x7F <= ord(c) < 0xA0 for c in shown)
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
     assert "\n" not in clean(text, lines=False)
 

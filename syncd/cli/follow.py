@@ -63,8 +63,8 @@ class _History:
 class JsonFollower:
     """One JSON object a line, each with a `type`.
 
-    A message comes whole when it is new, when it got its receipt and when it is finished; what streams in between
-    comes as `delta`. Control characters are always escaped.
+    A message comes whole when it is new, when it got its receipt and when it is finished. Whatever it grows by comes
+    as `delta` too, so that the first and the deltas make up the last. Control characters are always escaped.
     """
 
     def __init__(self, session: Session) -> None:
@@ -113,10 +113,11 @@ class JsonFollower:
         before, place = self._texts.get(view.id), self._places.get(view.id)
         text = view.text
         self._remember(view)
-        if before is None or place != (view.seq, view.streaming) or not text.startswith(before):
+        grew = before is not None and text.startswith(before)
+        if grew and len(text) > len(before or ""):
+            self._print("delta", message=view.id, text=text[len(before or "") :])
+        if not grew or place != (view.seq, view.streaming):
             self._print("message", **view.json(), text=text, streaming=view.streaming, own=own)
-        elif len(text) > len(before):
-            self._print("delta", message=view.id, text=text[len(before) :])
 
     def _remember(self, view: MessageView) -> None:
         self._texts[view.id] = view.text

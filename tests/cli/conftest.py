@@ -1,5 +1,6 @@
 """Fixtures of the terminal's tests: a clean environment, commands run here, and a server as a process of its own."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.terminal import ServerProcess, Terminal
+
+_ROOMS = itertools.count()
 
 
 @pytest.fixture
@@ -21,15 +24,14 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
     return Terminal(tmp_path, monkeypatch, capfd)
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server in development mode, shared by all tests: each uses a room of its own, and leaves it running."""
+    with ServerProcess(tmp_path_factory.mktemp("server") / "syncd.db") as process:
+        yield process
+
+
 @pytest.fixture
-def server(terminal: Terminal) -> Iterator[ServerProcess]:
-    """A server in development mode."""
-    with ServerProcess(terminal.home / "syncd.db") as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server with the demo session, shared by a module's tests: they leave it as it is."""
-    with ServerProcess(tmp_path_factory.mktemp("demo") / "syncd.db", "--demo") as process:
-        yield process
+def room() -> str:
+    """The id of a session that no other test uses."""
+    return f"room-{next(_ROOMS)}"

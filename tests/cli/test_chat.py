@@ -20,20 +20,20 @@ def texts(terminal: Terminal, url: str, session: str) -> list[str]:
     return [message["parts"][0]["text"] for message in json.loads(ran.out)["messages"]]
 
 
-def test_lines_become_messages(server: ServerProcess, terminal: Terminal) -> None:
+def test_lines_become_messages(server: ServerProcess, room: str, terminal: Terminal) -> None:
     """Every line is posted as it is, a blank one is not, and the command ends once all are on the server."""
-    ran = terminal.run("chat", "ops", "--as", "ci", "--url", server.url, lines="built\n\n/etc is fine \x1b[2J\n")
+    ran = terminal.run("chat", room, "--as", "ci", "--url", server.url, lines="built\n\n/etc is fine \x1b[2J\n")
 
     assert (ran.exit_code, ran.err) == (0, "")
     assert "#1  built\n#2  /etc is fine" in ran.out
     assert "\x1b" not in ran.out
-    assert texts(terminal, server.url, "ops") == ["built", "/etc is fine \x1b[2J"]
+    assert texts(terminal, server.url, room) == ["built", "/etc is fine \x1b[2J"]
 
 
-def test_addressed_lines(server: ServerProcess, terminal: Terminal) -> None:
+def test_addressed_lines(server: ServerProcess, room: str, terminal: Terminal) -> None:
     """--to names whom every message addresses."""
-    terminal.run("chat", "ops", "--as", "ci", "--to", "agent:planner", "--url", server.url, lines="plan it\n")
-    ran = terminal.run("export", "ops", "--url", server.url)
+    terminal.run("chat", room, "--as", "ci", "--to", "agent:planner", "--url", server.url, lines="plan it\n")
+    ran = terminal.run("export", room, "--url", server.url)
 
     assert json.loads(ran.out)["messages"][0]["to"] == ["agent:planner"]
 
@@ -83,11 +83,11 @@ def test_posted_offline_and_killed_arrives_once(tmp_path: Path, terminal: Termin
         assert sorted(texts(terminal, second.url, "trip")) == ["after", "after", "before", "written on the train"]
 
 
-def test_screen_in_a_terminal(server: ServerProcess, terminal: Terminal) -> None:
+def test_screen_in_a_terminal(server: ServerProcess, room: str, terminal: Terminal) -> None:
     """On a terminal it shows the transcript, takes a message, searches, and leaves with 0 at /quit."""
-    terminal.run("chat", "trip", "--as", "theo", "--url", server.url, lines="hello from theo\n")
+    terminal.run("chat", room, "--as", "theo", "--url", server.url, lines="hello from theo\n")
     primary, secondary = pty.openpty()
-    arguments = ["chat", "trip", "--as", "mona", "--url", server.url]
+    arguments = ["chat", room, "--as", "mona", "--url", server.url]
     environment = {**os.environ, "TERM": "xterm", "LINES": "24", "COLUMNS": "80"}
     process = subprocess.Popen(
         [sys.executable, "-m", "syncd", *arguments],
@@ -110,7 +110,7 @@ def test_screen_in_a_terminal(server: ServerProcess, terminal: Terminal) -> None
         os.close(primary)
 
     assert "● live" in shown
-    assert texts(terminal, server.url, "trip") == ["hello from theo", "hello from mona"]
+    assert texts(terminal, server.url, room) == ["hello from theo", "hello from mona"]
 
 
 def read_until(descriptor: int, expected: str) -> str:

@@ -119,13 +119,13 @@ async def test_line_stays_when_the_disk_is_full(
     assert kept == "precious words"
 
 
-async def test_two_people_see_each_other(server: ServerProcess, terminal: Terminal, keys: PipeInput) -> None:
+async def test_two_people_see_each_other(server: ServerProcess, room: str, terminal: Terminal, keys: PipeInput) -> None:
     """Who is here and who types is in the status line; what the other writes comes into the transcript."""
     async with (
         Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as mine,
         Client(server.url, token="dev:theo", store=terminal.home / "theo.db") as other,
     ):
-        session, theirs = await mine.open("trip"), await other.open("trip")
+        session, theirs = await mine.open(room), await other.open(room)
         async with shown(session, keys) as screen:
             theirs.presence.update(status="typing")
             await until(lambda: "theo is typing" in status(screen))

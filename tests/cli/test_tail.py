@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from pathlib import Path
 from typing import Any
 
 from syncd_client import Client
@@ -30,13 +31,13 @@ def events(tail: Process, until: str, **fields: Any) -> list[dict[str, Any]]:
             return found
 
 
-async def test_json_follows_a_stream(server: ServerProcess, terminal: Terminal) -> None:
+async def test_json_follows_a_stream(server: ServerProcess, room: str, terminal: Terminal) -> None:
     """History first, then live: an answer as it is written, state, presence; the deltas make up the whole."""
     async with Client(server.url, token="dev:agent:planner", store=terminal.home / "planner.db") as client:
-        session = await client.open("trip")
+        session = await client.open(room)
         for number in range(3):
             await (await session.post(f"message {number}")).synced()
-        with Process("tail", "trip", "--as", "mona", "--url", server.url, "-n", "2", "--json") as tail:
+        with Process("tail", room, "--as", "mona", "--url", server.url, "-n", "2", "--json") as tail:
             begin = await heard(tail, "caught_up", live=True)
             async with session.stream() as stream:
                 for number in range(20):
@@ -60,18 +61,19 @@ async def test_json_follows_a_stream(server: ServerProcess, terminal: Terminal) 
     assert (ended.exit_code, ended.err.count("Traceback")) == (130, 0)
 
 
-async def test_lines_for_people(server: ServerProcess, terminal: Terminal) -> None:
+async def test_lines_for_people(tmp_path: Path, room: str, terminal: Terminal) -> None:
     """A line for each thing, none of it able to drive the terminal; the link's state is among them."""
-    async with Client(server.url, token="dev:theo\u202eevil", store=terminal.home / "theo.db") as client:
-        session = await client.open("trip")
-        await (await session.post("hello \x1b[2J\u202edlrow\nsecond line")).synced()
-        with Process("tail", "trip", "--as", "mona", "--url", server.url) as tail:
-            lines: list[str] = []
-            await read_to(tail, lines, "second line")
-            session.state.list("todo").append("taxi")
-            await read_to(tail, lines, "taxi")
-            server.signal(signal.SIGTERM)
-            await read_to(tail, lines, "◐ reconnecting")
+    with ServerProcess(tmp_path / "s.db") as server:
+        async with Client(server.url, token="dev:theo\u202eevil", store=terminal.home / "theo.db") as client:
+            session = await client.open(room)
+            await (await session.post("hello \x1b[2J\u202edlrow\nsecond line")).synced()
+            with Process("tail", room, "--as", "mona", "--url", server.url) as tail:
+                lines: list[str] = []
+                await read_to(tail, lines, "second line")
+                session.state.list("todo").append("taxi")
+                await read_to(tail, lines, "taxi")
+                server.signal(signal.SIGTERM)
+                await read_to(tail, lines, "◐ reconnecting")
 
     shown = "\n".join(lines)
     assert "hello \N{REPLACEMENT CHARACTER}[2Jdlrow\n  second line" in shown
@@ -81,22 +83,22 @@ async def test_lines_for_people(server: ServerProcess, terminal: Terminal) -> No
     assert "\u202e" not in shown
 
 
-def test_reader_that_has_enough(server: ServerProcess, terminal: Terminal) -> None:
+def test_reader_that_has_enough(server: ServerProcess, room: str, terminal: Terminal) -> None:
     """`syncd tail | head -1` ends without a word when the pipe is closed."""
-    terminal.run("chat", "trip", "--as", "theo", "--url", server.url, lines="one\n")
-    with Process("tail", "trip", "--as", "mona", "--url", server.url, "--json") as tail:
+    terminal.run("chat", room, "--as", "theo", "--url", server.url, lines="one\n")
+    with Process("tail", room, "--as", "mona", "--url", server.url, "--json") as tail:
         events(tail, "caught_up", live=True)
         tail.close_output()
-        terminal.run("chat", "trip", "--as", "theo", "--url", server.url, lines="two\n")
+        terminal.run("chat", room, "--as", "theo", "--url", server.url, lines="two\n")
         ended = tail.ended()
 
     assert (ended.exit_code, ended.err) == (1, "")
 
 
-def test_refused_tail_ends(server: ServerProcess, terminal: Terminal) -> None:
+def test_refused_tail_ends(server: ServerProcess, room: str, terminal: Terminal) -> None:
     """A token that the server does not take ends it with a sentence."""
     terminal.setenv("SYNCD_TOKEN", "no-token")
-    ran = terminal.run("tail", "trip", "--url", server.url)
+    ran = terminal.run("tail", room, "--url", server.url)
 
     assert ran.exit_code == 1
     assert "syncd token" in ran.err

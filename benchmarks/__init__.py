@@ -1,0 +1,1 @@
+"""Benchmarks: what syncd costs, measured against its targets. `python -m benchmarks --help`."""

@@ -12,7 +12,7 @@ from syncd.core.update import Kind
 LAST = "\N{END OF PROOF}END"
 
 
-def answer(tokens: int, *, client_id: int = 4_711, message: str = "answer", token: str = "tok ") -> list[bytes]:  # noqa: S107
+def answer(tokens: int, *, client_id: int = 4_711, message: str = "answer", token: str = "tok ") -> list[bytes]:
     """Return the update that makes a message, and one for each of `tokens` tokens."""
     replica = Replica({Root.MESSAGES: Kind.MAP}, client_id=client_id)
     new = NewMessage(message, "assistant", {"kind": "agent", "name": "bench"}, (), (), 0)

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import os
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Self, cast
 
 from syncd.core.codec import encode
 from syncd.core.messages import ClientMessage, Hello, Layer, Open, Push
@@ -95,8 +95,8 @@ class Wire(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes.
+        self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(self.failed or f"the server closed the connection ({exc})")

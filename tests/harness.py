@@ -163,7 +163,7 @@ class RawLink:
     async def connect(self, *, protocols: Iterable[str] = (PROTOCOL,), headers: Mapping[str, str] | None = None) -> None:
         """Upgrade, and say nothing."""
         self.ws = await self._http.ws_connect(
-            self._url, protocols=tuple(protocols), headers=headers, max_msg_size=1 << 30, timeout=aiohttp.ClientWSTimeout()
+            self._url, protocols=tuple(protocols), headers=headers, max_msg_size=1 << 30, timeout=aiohttp.ClientWSTimeout(ws_close=0.5)
         )
         self._reading = asyncio.create_task(self._read())
 

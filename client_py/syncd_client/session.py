@@ -569,7 +569,8 @@ class Session:
             self._refusal = shut
             self._set_status(Status(Link.REFUSED, int(code), shut.reason))
             return
-        self._set_status(Status(Link.RECONNECTING, int(code), shut.reason))
+        full = code == CloseCode.STORAGE_FULL or self.machine.storage_full
+        self._set_status(Status(Link.RECONNECTING, int(code), shut.reason, storage_full=full))
         if code == CloseCode.RESYNC:
             # Pushed before what it stands on, it may be another process' edit that this one has to push as well.
             self._reload_wanted = True

@@ -43,6 +43,7 @@ from syncd_client import (
 )
 
 from syncd.cli import paint
+from syncd.cli.logbook import logs_to
 from syncd.cli.scroll import Transcript
 from syncd.cli.slash import Slash
 from syncd.cli.words import clean, plural
@@ -94,7 +95,7 @@ class Screen:
         )
 
     async def run(self) -> None:
-        """Show the chat until the person leaves, then say what is not synced."""
+        """Show the chat until the person leaves."""
         self._fresh = not self._session.messages()
         changes = self._session.changes()
         tasks = [
@@ -102,7 +103,8 @@ class Screen:
             asyncio.create_task(self._say_presence(), name="presence"),
         ]
         try:
-            await self.app.run_async()
+            with logs_to(lambda line: self.show(Text(clean(line), style="red"))):
+                await self.app.run_async()
         finally:
             for task in (*tasks, *self._tasks):
                 task.cancel()

@@ -45,4 +45,6 @@ def explain(error: SyncdError | OSError) -> tuple[str, int]:
         return f"{error}. Set SYNCD_TOKEN, or name a file by --token-file; `syncd token` makes one.", FAILED
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return "the port is in use: stop what listens there, or choose another one by --port (0 finds one)", FAILED
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; check the path and its permissions", FAILED
     return str(error), FAILED

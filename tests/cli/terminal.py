@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -77,7 +78,11 @@ class Process:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
     def line(self) -> str:
         """Return the next line it prints."""
@@ -102,8 +107,10 @@ class Process:
 
     def ended(self) -> Outcome:
         """Wait until it has ended; return how."""
-        out, err = self._process.communicate(timeout=DEADLINE_S)
-        return Outcome(self._process.returncode, out, err)
+        exit_code = self._process.wait(timeout=DEADLINE_S)
+        # Not by communicate(): it reads past what `line` has buffered.
+        out, err = (pipe.read() if pipe is not None else "" for pipe in (self._process.stdout, self._process.stderr))
+        return Outcome(exit_code, out, err)
 
 
 class ServerProcess(Process):

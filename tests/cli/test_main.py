@@ -80,6 +80,13 @@ def test_no_server_is_a_sentence(arguments: list[str], terminal: Terminal) -> No
     assert ran.err.count("\n") == 1
 
 
+def test_file_that_is_not_there(terminal: Terminal) -> None:
+    """A wrong path is said with the path."""
+    ran = terminal.run("import", "no-such.json")
+
+    assert (ran.exit_code, ran.err.startswith("syncd: no-such.json: ")) == (1, True)
+
+
 def test_two_identities_are_refused(terminal: Terminal) -> None:
     """A token and a name would contradict each other."""
     terminal.setenv("SYNCD_TOKEN", "x")

@@ -1,12 +1,14 @@
 """The chat's screen, with keys from a pipe: what it shows and what it writes."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.formatted_text import fragment_list_to_text, to_formatted_text
 from prompt_toolkit.input import PipeInput, create_pipe_input
@@ -119,6 +121,22 @@ async def test_line_stays_when_the_disk_is_full(
     assert kept == "precious words"
 
 
+async def test_logs_do_not_spoil_the_screen(tmp_path: Path, keys: PipeInput, capfd: pytest.CaptureFixture[str]) -> None:
+    """What libraries and the client log is shown above the line to type in, and never printed."""
+    async with Client("http://127.0.0.1:1", token="dev:mona", store=tmp_path / "mona.db") as client:
+        session = await client.open("trip")
+        async with shown(session, keys) as screen:
+            structlog.get_logger("syncd.client").error("task_failed", task="one")
+            first = note(screen)
+            logging.getLogger("asyncio").error("never retrieved")
+            second = note(screen)
+            keys.send_text("\x04")
+
+    assert "task_failed" in first
+    assert "never retrieved" in second
+    assert capfd.readouterr() == ("", "")
+
+
 async def test_two_people_see_each_other(server: ServerProcess, room: str, terminal: Terminal, keys: PipeInput) -> None:
     """Who is here and who types is in the status line; what the other writes comes into the transcript."""
     async with (
@@ -149,6 +167,7 @@ async def test_scrolling(tmp_path: Path) -> None:
         session = await client.open("trip")
         for number in range(30):
             await session.post(f"message {number}")
+        texts = [view.text for view in session.messages()]
         transcript = Transcript(session.messages)
         newest = lines(transcript, 10)
         for _ in range(50):
@@ -157,7 +176,7 @@ async def test_scrolling(tmp_path: Path) -> None:
         transcript.to_end()
         again = lines(transcript, 10)
 
-    assert newest[-1] == "  message 29"
-    assert "  message 0" in oldest
+    assert newest[-1] == f"  {texts[-1]}"
+    assert f"  {texts[0]}" in oldest
     assert len(oldest) == 10
     assert again == newest

@@ -16,9 +16,9 @@ async def heard(tail: Process, until: str, **fields: Any) -> list[dict[str, Any]
     return await asyncio.to_thread(lambda: events(tail, until, **fields))
 
 
-async def read_to(tail: Process, lines: list[str], word: str) -> None:
-    """Add lines up to the first that holds `word`."""
-    while not any(word in line for line in lines):
+async def read_to(tail: Process, lines: list[str], *words: str) -> None:
+    """Add lines up to the first that holds one of `words`."""
+    while not any(word in line for word in words for line in lines):
         lines.append(await asyncio.to_thread(tail.line))
 
 
@@ -73,7 +73,7 @@ async def test_lines_for_people(tmp_path: Path, room: str, terminal: Terminal) -
                 session.state.list("todo").append("taxi")
                 await read_to(tail, lines, "taxi")
                 server.signal(signal.SIGTERM)
-                await read_to(tail, lines, "◐ reconnecting")
+                await read_to(tail, lines, "◐ reconnecting", "○ offline")
 
     shown = "\n".join(lines)
     assert "hello \N{REPLACEMENT CHARACTER}[2Jdlrow\n  second line" in shown

@@ -45,7 +45,8 @@ def test_nothing_is_overwritten(server: ServerProcess, room: str, terminal: Term
     terminal.run("export", room, "-o", "trip.json")
     exists = terminal.run("import", "trip.json")
 
-    assert (refused.exit_code, (terminal.home / "mine.txt").read_text()) == (1, "mine")
+    assert (refused.exit_code, "name another file" in refused.err) == (1, True)
+    assert (terminal.home / "mine.txt").read_text() == "mine"
     assert (exists.exit_code, "exists" in exists.err) == (1, True)
 
 

@@ -56,8 +56,9 @@ async def _fill(server: Server, store: Path, count: int) -> None:
         for first in range(0, count, _AT_ONCE):
             await asyncio.gather(*(session.post(_TEXT) for _ in range(min(_AT_ONCE, count - first))))
             await session.synced()
-        while any(view.seq is None for view in session.messages()[-_AT_ONCE:]):
-            await asyncio.sleep(0.05)
+        async for _ in session.changes():
+            if all(view.seq is not None for view in session.messages()[-_AT_ONCE:]):
+                return
 
 
 async def _join(server: Server, store: Path, count: int) -> tuple[float, int]:

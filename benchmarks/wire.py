@@ -60,10 +60,16 @@ class Wire(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         _, wire = await loop.create_connection(cls, "127.0.0.1", port)
         key = base64.b64encode(os.urandom(16)).decode()
-        wire.write(
-            f"GET /v1/sync HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: syncd.v1\r\n\r\n".encode()
+        lines = (
+            "GET /v1/sync HTTP/1.1",
+            f"Host: 127.0.0.1:{port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Protocol: syncd.v1",
         )
+        wire.write("\r\n".join((*lines, "", "")).encode())
         wire.send(Hello((1,), f"dev:{subject}", "bench"))
         return wire
 

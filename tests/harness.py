@@ -160,10 +160,16 @@ class RawLink:
         self.numbers: dict[str, int] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def connect(self, *, protocols: Iterable[str] = (PROTOCOL,), headers: Mapping[str, str] | None = None) -> None:
+    async def connect(
+        self, *, protocols: Iterable[str] = (PROTOCOL,), headers: Mapping[str, str] | None = None
+    ) -> None:
         """Upgrade, and say nothing."""
         self.ws = await self._http.ws_connect(
-            self._url, protocols=tuple(protocols), headers=headers, max_msg_size=1 << 30, timeout=aiohttp.ClientWSTimeout(ws_close=0.5)
+            self._url,
+            protocols=tuple(protocols),
+            headers=headers,
+            max_msg_size=1 << 30,
+            timeout=aiohttp.ClientWSTimeout(ws_close=0.5),
         )
         self._reading = asyncio.create_task(self._read())
 
@@ -304,7 +310,7 @@ class FaultProxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: list[int | None]) -> None:
         while data := await reader.read(1 << 16):
-            while self.stalled:
+            while self.stalled:  # noqa: ASYNC110 - set from outside, at any time
                 await asyncio.sleep(0.01)
             if left[0] is not None:
                 data = data[: left[0]]

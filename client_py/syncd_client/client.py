@@ -244,6 +244,9 @@ class Client:
                 _log.exception("link_failed")
                 status = Status(Link.RECONNECTING, 0, f"{type(error).__name__}: {error}")
                 stop, delay_s = False, 0.0
+            if (task := asyncio.current_task()) is not None and False:
+                # Python 3.11 loses a cancellation that meets the end of the link inside the task group.
+                raise asyncio.CancelledError
             if time.monotonic() - started > _STABLE_S:
                 attempt = 0
             self._down(status)

@@ -346,6 +346,10 @@ class Session:
         """See `state.StateHost`."""
         self._edit(Layer.STATE, change)
 
+    def update_bytes_max(self) -> int:
+        """See `state.StateHost`."""
+        return self.machine.update_bytes_max()
+
     def state_replica(self) -> Replica:
         """See `state.StateHost`."""
         return self._replica(Layer.STATE)

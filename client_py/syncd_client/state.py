@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
+from syncd.core.codec import pack
 from syncd.core.errors import LocalProtocolError
 from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import Json
 from syncd.core.replica import Replica, check_text, check_value
 from syncd.core.update import Kind
+
+#: What an edit has beside its content: the names it is under, ids and clocks.
+_OVERHEAD_BYTES = 1 << 10
 
 
 class StateHost(Protocol):
@@ -21,6 +25,10 @@ class StateHost(Protocol):
 
     def edit_state(self, change: Callable[[Replica], bytes]) -> None:
         """Have `change` write, and take what it wrote."""
+        ...
+
+    def update_bytes_max(self) -> int:
+        """How large one edit may be."""
         ...
 
     def state_replica(self) -> Replica:
@@ -101,8 +109,13 @@ class _Root:
             )
         return self._host.state_replica()
 
-    def _edit(self, change: Callable[[Replica], None]) -> None:
+    def _edit(self, change: Callable[[Replica], None], *, content: Json = None) -> None:
         self._replica()
+        # Before it is written, since what is too large would be in the document already. A little is left for keys.
+        if len(pack(content)) > self._host.update_bytes_max() - _OVERHEAD_BYTES:
+            raise LocalProtocolError(
+                f"one edit holds at most {self._host.update_bytes_max()} bytes: make several of it"
+            )
 
         def write(replica: Replica) -> bytes:
             replica.ensure_root(self.name, self.KIND)
@@ -142,7 +155,7 @@ class StateMap(_Root):
             raise LocalProtocolError(f"a key has 1 to {DEFAULT_LIMITS.key_bytes_max} bytes")
         check_text(key)
         check_value(value)
-        self._edit(lambda replica: replica.set((self.name,), key, value))
+        self._edit(lambda replica: replica.set((self.name,), key, value), content=value)
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
@@ -186,7 +199,7 @@ class StateList(_Root):
         check_value(value)
         if not 0 <= index <= len(self):
             raise IndexError(index)
-        self._edit(lambda replica: replica.insert((self.name,), index, [value]))
+        self._edit(lambda replica: replica.insert((self.name,), index, [value]), content=value)
 
     def __delitem__(self, index: int) -> None:
         length = len(self)
@@ -216,7 +229,7 @@ class StateText(_Root):
         """Add `text` at the end."""
         check_text(text)
         if text:
-            self._edit(lambda replica: replica.text_append((self.name,), text))
+            self._edit(lambda replica: replica.text_append((self.name,), text), content=text)
 
     def delete(self, start: int, end: int) -> None:
         """Delete the code points from `start` up to `end`."""
@@ -229,6 +242,8 @@ class StateText(_Root):
             LocalProtocolError: the positions are outside of the text, or `text` holds half a surrogate pair.
         """
         check_text(text)
+        if end and self._replica() is None:
+            raise LocalProtocolError(f"positions {start} to {end} are outside of 0 to 0")
         if start == end and not text:
             return
-        self._edit(lambda replica: replica.text_replace((self.name,), start, end, text))
+        self._edit(lambda replica: replica.text_replace((self.name,), start, end, text), content=text)

@@ -151,8 +151,16 @@ class Replica:
         return list(self._call(lambda _: found.keys())) if isinstance(found, Map) else []
 
     def contains(self, *path: str | int) -> bool:
-        """Whether there is something at `path`."""
-        return self._call(lambda _: self._find(path)) is not None
+        """Whether there is something at `path`, be it a null."""
+
+        def look(_: Doc[Any]) -> bool:
+            parent = self._find(path[:-1]) if len(path) > 1 else None
+            step = path[-1]
+            if isinstance(parent, Map | dict) and isinstance(step, str):
+                return step in parent
+            return self._find(path) is not None
+
+        return self._call(look)
 
     def set(self, path: Sequence[str | int], key: str, value: Any) -> None:
         """Set `key` of the map at `path`. Only within `edit`."""

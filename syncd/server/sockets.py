@@ -32,6 +32,7 @@ from syncd.core.messages import (
     Ping,
     Pong,
     PresenceChanged,
+    Push,
     Refresh,
     Refreshed,
     ServerMessage,
@@ -193,8 +194,10 @@ class Links:
         self._watcher: asyncio.Task[None] | None = None
         self._draining = False
         self._framed: tuple[bytes, bytes] = (b"", b"")
-        #: Written since the metric was last brought up to date: a counter with a lock is too dear for each reader.
+        #: Since the metrics were last brought up to date: counters with a lock are too dear for each frame and reader.
         self.bytes_out = 0
+        self.frames_in = 0
+        self.bytes_in = 0
         sessions.on_storage = self._storage_moved
 
     def __len__(self) -> int:
@@ -307,8 +310,8 @@ class Links:
             if message.type is not WSMsgType.BINARY:
                 raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "frames are binary")
             size = len(message.data)
-            self.metrics.frames_in.inc()
-            self.metrics.bytes_in.inc(size)
+            self.frames_in += 1
+            self.bytes_in += size
             if link.grant.expired(time.time()):  # Invariant 2.
                 raise RemoteProtocolError(CloseCode.TOKEN_EXPIRED, "the token expired")
             await self._act(link, decode_client(message.data, self.limits))
@@ -320,7 +323,9 @@ class Links:
             self.metrics.close(CloseCode.TOO_BIG)
 
     async def _act(self, link: Link, message: ClientMessage) -> None:
-        if isinstance(message, Open):
+        if isinstance(message, Push):  # Nearly all of them.
+            self._sessions.receive(message.session, link.peer, message)
+        elif isinstance(message, Open):
             await self._open(link, message)
         elif isinstance(message, Leave):
             self._sessions.detach(message.session, link.peer)
@@ -454,7 +459,9 @@ class Links:
         while True:
             await asyncio.sleep(_WATCH_S)
             self.metrics.bytes_out.inc(self.bytes_out)
-            self.bytes_out = 0
+            self.metrics.frames_in.inc(self.frames_in)
+            self.metrics.bytes_in.inc(self.bytes_in)
+            self.bytes_out = self.frames_in = self.bytes_in = 0
             now = time.monotonic()
             for link in list(self._behind):
                 if link.closing:

@@ -78,51 +78,58 @@ async def test_without_a_network_everything_works_and_arrives_later(server: Serv
 
 async def test_two_devices_edit_offline_and_both_edits_survive(server: Server, tmp_path: Path) -> None:
     """Text, list and map edited apart end equal on both, with everything in them."""
-    async with FaultProxy(server.port) as proxy:
-        async with person(proxy.url, "ann", tmp_path) as (a, ann), person(proxy.url, "bob", tmp_path) as (b, bob):
-            await live(a, b)
-            ann.state.text("doc").append("middle")
-            ann.state.list("list").append(0)
-            await synced(ann)
-            await until(lambda: str(bob.state.text("doc")) == "middle")
-            proxy.down = True
-            proxy.cut()
-            await until(lambda: not ann.status.live and not bob.status.live)
-            ann.state.text("doc").insert(0, "😀 ")
-            bob.state.text("doc").append(" 漢字")
-            ann.state.list("list").append("a")
-            bob.state.list("list").append("b")
-            ann.state.map("map")["a"] = 1
-            bob.state.map("map")["b"] = 2
-            await ann.post("from ann")
-            await bob.post("from bob")
-            proxy.down = False
-            a.retry()
-            b.retry()
-            await synced(ann, bob)
-            await until(lambda: ann.state.json() == bob.state.json() and texts(ann) == texts(bob))
-            assert str(ann.state.text("doc")) == "😀 middle 漢字"
-            assert sorted(map(str, ann.state.list("list"))) == ["0", "a", "b"]
-            assert ann.state.json()["map"] == {"a": 1, "b": 2}
-            assert sorted(texts(ann)) == ["from ann", "from bob"]
+    async with (
+        FaultProxy(server.port) as proxy,
+        person(proxy.url, "ann", tmp_path) as (a, ann),
+        person(proxy.url, "bob", tmp_path) as (b, bob),
+    ):
+        await live(a, b)
+        ann.state.text("doc").append("middle")
+        ann.state.list("list").append(0)
+        await synced(ann)
+        await until(lambda: str(bob.state.text("doc")) == "middle")
+        proxy.down = True
+        proxy.cut()
+        await until(lambda: not ann.status.live and not bob.status.live)
+        ann.state.text("doc").insert(0, "😀 ")
+        bob.state.text("doc").append(" 漢字")
+        ann.state.list("list").append("a")
+        bob.state.list("list").append("b")
+        ann.state.map("map")["a"] = 1
+        bob.state.map("map")["b"] = 2
+        await ann.post("from ann")
+        await bob.post("from bob")
+        proxy.down = False
+        a.retry()
+        b.retry()
+        await synced(ann, bob)
+        await until(lambda: ann.state.json() == bob.state.json() and texts(ann) == texts(bob))
+        assert str(ann.state.text("doc")) == "😀 middle 漢字"
+        assert sorted(map(str, ann.state.list("list"))) == ["0", "a", "b"]
+        assert ann.state.json()["map"] == {"a": 1, "b": 2}
+        assert sorted(texts(ann)) == ["from ann", "from bob"]
 
 
 async def test_a_server_killed_under_a_running_client_is_no_event(tmp_path: Path) -> None:
     """Killed and started again, the server gets what it lacks, and the client says how it stands."""
-    async with ServerProcess(tmp_path / "server.db") as process:
-        async with person(process.url, "ann", tmp_path) as (client, session):
-            await (await session.post("before")).synced()
-            assert session.status.live
-            await process.kill()
-            await until(lambda: session.status.link in (Link.RECONNECTING, Link.OFFLINE))
-            message = await session.post("while it is down")
-            await process.start()
-            client.retry()
-            await asyncio.wait_for(message.synced(), PATIENCE_S)
-            await until(lambda: [view.seq for view in session.messages()] == [1, 2])
+    async with (
+        ServerProcess(tmp_path / "server.db") as process,
+        person(process.url, "ann", tmp_path) as (client, session),
+    ):
+        await (await session.post("before")).synced()
+        assert session.status.live
+        await process.kill()
+        await until(lambda: session.status.link in (Link.RECONNECTING, Link.OFFLINE))
+        message = await session.post("while it is down")
+        await process.start()
+        client.retry()
+        await asyncio.wait_for(message.synced(), PATIENCE_S)
+        await until(lambda: [view.seq for view in session.messages()] == [1, 2])
 
 
-async def test_a_half_open_connection_is_noticed(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_half_open_connection_is_noticed(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A network that swallows everything without closing is left after a heartbeat and a half."""
     monkeypatch.setattr("syncd_client.transport.Transport.__init__.__kwdefaults__", {"heartbeat_s": 0.4})
     async with FaultProxy(server.port) as proxy, person(proxy.url, "ann", tmp_path) as (client, session):
@@ -235,16 +242,18 @@ async def test_a_refused_edit_is_kept_said_and_goes_round_no_loop(server: Server
 
 async def test_waiting_for_a_refused_post_says_so_early_and_late(server: Server, tmp_path: Path) -> None:
     """`synced` raises for who waits already, and for who asks after the refusal."""
-    async with serving(tmp_path / "small.db", limits={"session_bytes_max": 1_000}) as small:
-        async with person(small.url, "ann", tmp_path) as (_, session):
-            message = await session.post("x" * 2_000)
-            for _ in range(2):
-                with pytest.raises(NotSynced, match="session_full"):
-                    await asyncio.wait_for(message.synced(), PATIENCE_S)
-            await until(lambda: session.unsynced == 0)
-            assert len(await session.refused()) == 1
-            await until(lambda: texts(session) == [])
-            await (await session.post("fits")).synced()
+    async with (
+        serving(tmp_path / "small.db", limits={"session_bytes_max": 1_000}) as small,
+        person(small.url, "ann", tmp_path) as (_, session),
+    ):
+        message = await session.post("x" * 2_000)
+        for _ in range(2):
+            with pytest.raises(NotSynced, match="session_full"):
+                await asyncio.wait_for(message.synced(), PATIENCE_S)
+        await until(lambda: session.unsynced == 0)
+        assert len(await session.refused()) == 1
+        await until(lambda: texts(session) == [])
+        await (await session.post("fits")).synced()
 
 
 async def test_an_edit_too_large_is_refused_before_it_is_kept(server: Server, tmp_path: Path) -> None:
@@ -287,7 +296,7 @@ async def test_changes_start_with_what_was_missed_and_never_pile_up(server: Serv
         assert len(told) == 4
     async with person(server.url, "bob", tmp_path) as (_, bob):
         changes = bob.changes()
-        counts = []
+        counts: list[CaughtUp] = []
         while not counts or not counts[-1].live:
             change = await asyncio.wait_for(anext(changes), PATIENCE_S)
             if isinstance(change, CaughtUp):
@@ -300,7 +309,9 @@ async def test_presence_of_others_comes_and_goes(server: Server, tmp_path: Path)
     async with person(server.url, "ann", tmp_path) as (_, ann):
         ann.presence.update(status="typing")
         async with person(server.url, "bob", tmp_path) as (_, bob):
-            await until(lambda: {e.subject: e.state for e in bob.presence.everyone()}.get("user:ann") == {"status": "typing"})
+            await until(
+                lambda: {e.subject: e.state for e in bob.presence.everyone()}.get("user:ann") == {"status": "typing"}
+            )
             ann.presence.update(status=None)
             await until(lambda: {e.subject: e.state for e in bob.presence.everyone()}.get("user:ann") == {})
         await until(lambda: [e.subject for e in ann.presence.everyone()] == ["user:ann"])
@@ -365,12 +376,14 @@ def test_an_id_of_another_pool_is_not_taken() -> None:
 
 async def test_two_processes_share_one_store_file(server: Server, tmp_path: Path) -> None:
     """Each sees what the other wrote without a network, and what either wrote arrives once."""
-    async with person(NOWHERE, "ann", tmp_path, store="one.db") as (_, first):
-        async with person(NOWHERE, "ann", tmp_path, store="one.db") as (_, second):
-            await first.post("from the first")
-            await until(lambda: texts(second) == ["from the first"])
-            await second.post("from the second")
-            await until(lambda: len(texts(first)) == 2)
+    async with (
+        person(NOWHERE, "ann", tmp_path, store="one.db") as (_, first),
+        person(NOWHERE, "ann", tmp_path, store="one.db") as (_, second),
+    ):
+        await first.post("from the first")
+        await until(lambda: texts(second) == ["from the first"])
+        await second.post("from the second")
+        await until(lambda: len(texts(first)) == 2)
     async with (
         person(server.url, "ann", tmp_path, store="one.db") as (_, first),
         person(server.url, "ann", tmp_path, store="one.db") as (_, second),
@@ -426,8 +439,12 @@ async def test_another_subjects_unsynced_edits_are_never_pushed_under_this_name(
         await until(lambda: texts(bob) == ["bob's words"])
     async with person(server.url, "ann", tmp_path, store="shared.db") as (_, ann):
         await synced(ann)
-        await until(lambda: {view.text: view.by for view in ann.messages()}
-                    == {"bob's words": "user:bob", "ann's words": "user:ann"})
+        await until(
+            lambda: (
+                {view.text: view.by for view in ann.messages()}
+                == {"bob's words": "user:bob", "ann's words": "user:ann"}
+            )
+        )
 
 
 # This disk
@@ -440,13 +457,12 @@ async def test_a_full_local_disk_fails_the_post_and_nothing_else(server: Server,
         database = client.store._database
 
         def limit(pages: int) -> Callable[[sqlite3.Connection], int]:
-            return lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone()[0]  # type: ignore[no-any-return]
+            return lambda c: int(c.execute(f"PRAGMA max_page_count = {pages}").fetchone()[0])
 
         pages = await database.run(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
         await database.run(limit(pages))
         with pytest.raises(StoreError):
-            for _ in range(5):
-                await session.post("x" * 100_000)
+            await asyncio.gather(*(session.post("x" * 100_000) for _ in range(5)))
         kept = set(texts(session)) - {"saved"}
         assert len(kept) <= 1
         await database.run(limit(1 << 30))

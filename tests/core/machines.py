@@ -1,4 +1,4 @@
-"""Machines without I/O: a server's with its log as a list, clients' with their stores as lists, frames over the codec."""
+"""Machines without I/O: a server's, its log a list; clients', their stores dicts; frames over the codec."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

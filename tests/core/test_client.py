@@ -1,5 +1,6 @@
 """ClientMachine: stored before it is sent, pushed once, refused edits aside, with no socket and no database."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,7 @@ from syncd.core.messages import (
 from syncd.core.replica import Replica
 from syncd.core.schema import Root
 from syncd.core.transcript import put_message
-from syncd.core.update import Kind
+from syncd.core.update import Kind, decode_update
 from tests.core.machines import SESSION, Device, Pen, Server, Wire, fresh_id, member, new_message
 
 
@@ -194,8 +195,6 @@ def test_two_refused_pushes_in_a_row_are_sent_again_in_order() -> None:
 
 
 def _first_clock(update: bytes) -> int:
-    from syncd.core.update import decode_update
-
     [structs] = decode_update(update, Limits()).sections.values()
     return structs[0][0]
 
@@ -248,9 +247,9 @@ def test_a_root_of_two_kinds_is_decided_by_the_server() -> None:
     """Made offline with another kind than the server's, the own root is set aside; reading never mixes them."""
     wire = Wire(Device("ann"), Device("bob"))
     ann, bob = wire.devices["ann"], wire.devices["bob"]
-    bob.machine.edit(Layer.STATE, lambda r: (r.ensure_root("x", Kind.TEXT), r.edit(lambda r: r.text_append(("x",), "😀")))[1])
+    bob.machine.edit(Layer.STATE, lambda r: _made(r, Kind.TEXT, lambda r: r.text_append(("x",), "😀")))
     wire.connect("bob")
-    ann.machine.edit(Layer.STATE, lambda r: (r.ensure_root("x", Kind.ARRAY), r.edit(lambda r: r.insert(("x",), 0, [1])))[1])
+    ann.machine.edit(Layer.STATE, lambda r: _made(r, Kind.ARRAY, lambda r: r.insert(("x",), 0, [1])))
     wire.connect("ann")
     assert ann.happened(Reload)
     ann.reload()
@@ -258,6 +257,11 @@ def test_a_root_of_two_kinds_is_decided_by_the_server() -> None:
     assert list(ann.refused.values()) == [RejectCode.WRONG_CONTENT]
     assert ann.state("x") == "😀"
     assert ann.machine.unsynced == 0
+
+
+def _made(replica: Replica, kind: Kind, change: Callable[[Replica], None]) -> bytes:
+    replica.ensure_root("x", kind)
+    return replica.edit(change)
 
 
 def test_an_edit_too_large_for_a_frame_is_refused_at_once() -> None:
@@ -346,8 +350,10 @@ def test_no_ack_in_time_shuts_the_session() -> None:
     ann.outgoing()
     ann.machine.tick(10.0)
     ann.machine.tick(69.0)
-    assert ann.machine.state is LinkState.OPEN
+    assert ann.happened(Shut) == []
     ann.machine.tick(71.0)
+    ann.settle()
+    assert len(ann.happened(Shut)) == 1
     assert ann.machine.state is LinkState.CLOSED
 
 

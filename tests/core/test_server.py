@@ -120,7 +120,9 @@ def test_the_only_writer_is_not_echoed_but_gets_its_receipts() -> None:
 
     own = server.got("ann")
     catch(pen.transcript, own)
-    seqs = [pen.transcript.read(Root.RECEIPTS, key, "seq") for key in pen.transcript.keys(Root.RECEIPTS) if key != "schema"]
+    seqs = [
+        pen.transcript.read(Root.RECEIPTS, key, "seq") for key in pen.transcript.keys(Root.RECEIPTS) if key != "schema"
+    ]
     assert sorted(seqs) == [1, 2, 3]
     alone = transcript()
     catch(alone, own)
@@ -499,7 +501,7 @@ def test_presence_is_published_ten_times_a_second_at_most() -> None:
         server.now = 10.0 + step / 100
         server.machine.receive("ann", SetPresence(SESSION, {"n": step}))
         server.turn()
-        shown += [state for state in here(server.got("bob")).values()]
+        shown += list(here(server.got("bob")).values())
     assert 9 <= len(shown) <= 11
     server.now = 12.0
     server.turn()
@@ -519,7 +521,9 @@ def test_presence_goes_when_the_peer_does() -> None:
     assert {entry.peer for entry in answer.presence} == {"bob", "eve"}
 
 
-@pytest.mark.parametrize("state", ["text", 5, [1], {"x": b"raw"}, {"x": float("nan")}, {"x": "y" * 5_000}, {"x": 1 << 60}])
+@pytest.mark.parametrize(
+    "state", ["text", 5, [1], {"x": b"raw"}, {"x": float("nan")}, {"x": "y" * 5_000}, {"x": 1 << 60}]
+)
 def test_presence_that_is_no_small_object_drops_the_link(state: object) -> None:
     """Anything but a small JSON object closes the link of who sent it."""
     server = opened("ann", "bob")
@@ -781,7 +785,9 @@ def test_regrant_changes_rights_at_once() -> None:
 def test_a_peer_inside_the_server_writes_and_is_not_sent_anything_but_answers() -> None:
     """Without an open it is no reader: acks and rejects only, and not in presence."""
     server = opened("bob")
-    server.machine.attach("rest", member("ann"), member("ann").rights(SESSION) or frozenset(), device="rest", opened=None)
+    server.machine.attach(
+        "rest", member("ann"), member("ann").rights(SESSION) or frozenset(), device="rest", opened=None
+    )
     server.push("rest", 1, Pen().message("by rest"))
     server.push("bob", 1, Pen().message("by bob"))
     server.turn()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -52,7 +53,7 @@ async def test_acked_means_on_disk(server_process: ServerProcess) -> None:
         async with contextlib.AsyncExitStack() as stack:
             reader = await stack.enter_async_context(RawLink(server_process.url, mint("user:reader")))
             await reader.hello()
-            shown = [u for u in (await reader.open()).updates.values()]
+            shown = list((await reader.open()).updates.values())
             loads = []
             for writer in writers:
                 await stack.enter_async_context(writer)
@@ -83,7 +84,7 @@ async def _load(writer: RawLink) -> list[str]:
         while writer.close_code is None:
             sent.append(f"{pen.id}-{len(sent)}")
             await writer.push(pen.message(sent[-1]))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.002)
     return sent
 
 
@@ -127,37 +128,37 @@ async def test_nothing_typed_is_lost(server_process: ServerProcess, tmp_path: Pa
 
 async def test_disconnecting_never_cancels(server: Server, tmp_path: Path) -> None:
     """A writer that is cut off in mid-stream goes on, all of it arrives, and only a command ever cancels."""
-    async with FaultProxy(server.port) as proxy:
-        async with (
-            Client(proxy.url, token=mint("agent:planner"), store=tmp_path / "agent.db") as agent,
-            Client(server.url, token=mint("user:mona"), store=tmp_path / "mona.db") as mona,
-        ):
-            writing, watching = await agent.open("s"), await mona.open("s")
-            await asyncio.wait_for(agent.live(), PATIENCE_S)
-            async with writing.stream() as stream:
-                for number in range(60):
-                    await stream.text(f"{number} ")
-                    if number == 20:
-                        await until(lambda: watching.messages() and "5 " in watching.messages()[-1].text)
-                        proxy.down = True
-                        proxy.cut()
-                        await until(lambda: not writing.status.live)
-                        seen = watching.messages()[-1]
-                        assert seen.streaming
-                    if number == 50:
-                        proxy.down = False
-                        agent.retry()
-                    await asyncio.sleep(0.005)
-            await asyncio.wait_for(writing.synced(), PATIENCE_S)
-            whole = "".join(f"{number} " for number in range(60))
-            await until(lambda: watching.messages()[-1].text == whole)
-            assert not watching.messages()[-1].streaming
-            assert watching.commands() == []
+    async with (
+        FaultProxy(server.port) as proxy,
+        Client(proxy.url, token=mint("agent:planner"), store=tmp_path / "agent.db") as agent,
+        Client(server.url, token=mint("user:mona"), store=tmp_path / "mona.db") as mona,
+    ):
+        writing, watching = await agent.open("s"), await mona.open("s")
+        await asyncio.wait_for(agent.live(), PATIENCE_S)
+        async with writing.stream() as stream:
+            for number in range(60):
+                await stream.text(f"{number} ")
+                if number == 20:
+                    await until(lambda: watching.messages() and "5 " in watching.messages()[-1].text)
+                    proxy.down = True
+                    proxy.cut()
+                    await until(lambda: not writing.status.live)
+                    seen = watching.messages()[-1]
+                    assert seen.streaming
+                if number == 50:
+                    proxy.down = False
+                    agent.retry()
+                await asyncio.sleep(0.005)
+        await asyncio.wait_for(writing.synced(), PATIENCE_S)
+        whole = "".join(f"{number} " for number in range(60))
+        await until(lambda: watching.messages()[-1].text == whole)
+        assert not watching.messages()[-1].streaming
+        assert watching.commands() == []
 
-            command = await watching.command("cancel", target={"message": watching.messages()[-1].id})
-            await until(lambda: writing.commands())
-            [seen_by_agent] = writing.commands()
-            assert (seen_by_agent["id"], seen_by_agent["receipt"]["by"]) == (command, "user:mona")
+        command = await watching.command("cancel", target={"message": watching.messages()[-1].id})
+        await until(lambda: writing.commands())
+        [seen_by_agent] = writing.commands()
+        assert (seen_by_agent["id"], seen_by_agent["receipt"]["by"]) == (command, "user:mona")
 
 
 async def test_identity_cannot_be_forged(server: Server) -> None:
@@ -188,10 +189,19 @@ async def test_identity_cannot_be_forged(server: Server) -> None:
             ("foreign_entry", forger().transcript_edit(lambda r: r.set((Root.MESSAGES,), "m1", body))),
             ("foreign_reference", forger().transcript_edit(lambda r: r.remove((Root.MESSAGES,), "m1"))),
             ("foreign_reference", forger().transcript_edit(lambda r: r.text_append(text_path, " not"))),
-            ("foreign_reference", forger().transcript_edit(lambda r: r.text_replace(text_path, 0, 4, "")),),
+            (
+                "foreign_reference",
+                forger().transcript_edit(lambda r: r.text_replace(text_path, 0, 4, "")),
+            ),
             ("foreign_reference", forger().transcript_edit(lambda r: r.set((Root.MESSAGES, "m1"), "role", "system"))),
-            ("server_only", forger().transcript_edit(lambda r: r.set((Root.RECEIPTS,), "m:x", {"seq": 9, "by": "user:victim"}))),
-            ("server_only", Pen().transcript_edit(lambda r: r.set((Root.RECEIPTS,), "m:m1", {"seq": 1, "by": "user:eve"}))),
+            (
+                "server_only",
+                forger().transcript_edit(lambda r: r.set((Root.RECEIPTS,), "m:x", {"seq": 9, "by": "user:victim"})),
+            ),
+            (
+                "server_only",
+                Pen().transcript_edit(lambda r: r.set((Root.RECEIPTS,), "m:m1", {"seq": 1, "by": "user:eve"})),
+            ),
             ("foreign_entry", forger().transcript_edit(lambda r: r.set((Root.READS,), "user:victim", {"seq": 1}))),
             ("foreign_entry", forger().transcript_edit(lambda r: r.set((Root.COMMANDS,), "c1", {"kind": "steer"}))),
             ("foreign_client_id", Pen(victim_pen.id).message("forged", id="m2")),
@@ -200,7 +210,9 @@ async def test_identity_cannot_be_forged(server: Server) -> None:
         for _, update in attacks:
             await eve.push(update)
             codes.append((await eve.expect(Reject)).code)
-        assert all(code in (expected, "foreign_reference") for (expected, _), code in zip(attacks, codes, strict=True)), codes
+        assert all(
+            code in (expected, "foreign_reference") for (expected, _), code in zip(attacks, codes, strict=True)
+        ), codes
 
         # Own words under a false name: the receipt has the truth.
         honest = forger()
@@ -340,8 +352,8 @@ async def test_a_restored_server_is_noticed(tmp_path: Path) -> None:
             await (await session.post("after")).synced()
             await until(lambda: session.machine.version >= 2)
             await process.terminate()
-            for path in tmp_path.glob("server.db*"):
-                path.unlink()
+            for name in ("server.db", "server.db-wal", "server.db-shm"):
+                (tmp_path / name).unlink(missing_ok=True)
             shutil.copy(tmp_path / "backup.db", tmp_path / "server.db")
             await process.start()
             ann.retry()
@@ -395,33 +407,35 @@ async def test_two_people_over_a_bad_network_end_equal(server: Server, tmp_path:
             assert sorted(view["parts"][0]["text"] for view in first) == sorted(f"m{n}" for n in range(40))
 
 
-async def test_a_full_disk_at_the_server_heals_by_itself(tmp_path: Path) -> None:
-    """Nobody is told saved, reading goes on, everybody sees why; with space again all arrives once."""
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
     if subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("needs the right to mount a file system")
-    try:
-        ballast = place / "ballast"
-        ballast.write_bytes(bytes(200_000))
-        async with ServerProcess(place / "server.db") as process:
-            async with Client(process.url, token=mint("user:ann"), store=tmp_path / "ann.db") as ann:
-                session = await ann.open("s")
-                await (await session.post("first")).synced()
-                for number in range(40):
-                    await session.post(f"{number} " + "x" * 20_000)
-                await until(lambda: session.status.storage_full, "storage full")
-                assert session.unsynced > 0
-                async with RawLink(process.url, mint("user:reader")) as reader:
-                    await reader.hello()
-                    answer = await reader.open()
-                    assert transcript([answer.updates[Layer.TRANSCRIPT]])[0].text == "first"
-                subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
-                await asyncio.wait_for(session.synced(), PATIENCE_S)
-                await until(lambda: not session.status.storage_full)
-            views = await everything(process.url)
-            assert sorted(view.text.split()[0] for view in views) == sorted(["first", *map(str, range(40))])
-            assert [view.seq for view in views] == list(range(1, 42))
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+async def test_a_full_disk_at_the_server_heals_by_itself(small_disk: Path, tmp_path: Path) -> None:
+    """Nobody is told saved, reading goes on, everybody sees why; with space again all arrives once."""
+    async with ServerProcess(small_disk / "server.db") as process:
+        async with Client(process.url, token=mint("user:ann"), store=tmp_path / "ann.db") as ann:
+            session = await ann.open("s")
+            await (await session.post("first")).synced()
+            for number in range(40):
+                await session.post(f"{number} " + "x" * 20_000)
+            await until(lambda: session.status.storage_full, "storage full")
+            assert session.unsynced > 0
+            async with RawLink(process.url, mint("user:reader")) as reader:
+                await reader.hello()
+                answer = await reader.open()
+                assert transcript([answer.updates[Layer.TRANSCRIPT]])[0].text == "first"
+            await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+            await asyncio.wait_for(session.synced(), PATIENCE_S)
+            await until(lambda: not session.status.storage_full)
+        views = await everything(process.url)
+        assert sorted(view.text.split()[0] for view in views) == sorted(["first", *map(str, range(40))])
+        assert [view.seq for view in views] == list(range(1, 42))

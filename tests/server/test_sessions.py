@@ -1,7 +1,7 @@
 """Sessions: one load, one commit loop; what happens when the store or a document fails."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from syncd.core.limits import DEFAULT_LIMITS, Limits
 from syncd.core.messages import Ack, Layer, Open, Opened, Push, ServerMessage, Update
 from syncd.server.metrics import Metrics
 from syncd.server.sessions import LiveSession, SessionGone, Sessions
-from syncd.store.log import Append, Entry, EntryKind
+from syncd.store.log import Append, Entry, EntryKind, StoredEntry
 from syncd.store.memory import MemorySessionLog
 from syncd.store.session_log import SqliteSessionLog
 from tests.core.machines import Pen, member
@@ -43,9 +43,7 @@ class Box:
 
 
 @asynccontextmanager
-async def running(
-    log: MemorySessionLog | SqliteSessionLog, limits: Limits = DEFAULT_LIMITS
-) -> AsyncIterator[Sessions]:
+async def running(log: MemorySessionLog | SqliteSessionLog, limits: Limits = DEFAULT_LIMITS) -> AsyncIterator[Sessions]:
     await log.open()
     sessions = Sessions(log, limits, Metrics())
     await sessions.start()
@@ -73,14 +71,14 @@ class Faulty(MemorySessionLog):
         self.appends = 0
         self.reads = 0
 
-    async def append(self, batch):  # type: ignore[no-untyped-def]
+    async def append(self, batch: Sequence[Append]) -> Sequence[str]:
         self.appends += 1
         await self.gate.wait()
         if self.append_error is not None:
             raise self.append_error
         return await super().append(batch)
 
-    async def read(self, session: str, *, after: int = 0):  # type: ignore[no-untyped-def]
+    async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:
         self.reads += 1
         await asyncio.sleep(0)
         if self.read_error is not None:
@@ -120,7 +118,9 @@ async def test_a_failed_load_is_an_error_and_never_an_empty_session() -> None:
         for live in sessions.lives():
             sessions._unload(live, CloseCode.RESYNC, "")
         log.read_error = StoreDamaged("a flipped bit")
-        for answer in await asyncio.gather(*(sessions.live("s", create=True) for _ in range(3)), return_exceptions=True):
+        for answer in await asyncio.gather(
+            *(sessions.live("s", create=True) for _ in range(3)), return_exceptions=True
+        ):
             assert isinstance(answer, SessionGone)
             assert answer.code is CloseCode.DAMAGED
         log.read_error = StoreError("busy")
@@ -135,7 +135,7 @@ async def test_a_log_that_ends_before_its_version_is_not_served() -> None:
     """A session that changed under its load, as by a deletion, is not shown as a shorter one."""
 
     class Short(Faulty):
-        async def read(self, session: str, *, after: int = 0):  # type: ignore[no-untyped-def]
+        async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:
             return (await super().read(session, after=after))[:-1]
 
     log = Short()
@@ -231,7 +231,11 @@ async def test_an_open_in_the_batch_that_found_the_storage_full_is_answered() ->
         push(sessions, "ann", 1, Pen().message())
         reader = Box()
         await sessions.attach(
-            "reader", reader, replace(member("reader"), sessions=(("*", frozenset[Right]()),)), Open("quiet", {}), device="d"
+            "reader",
+            reader,
+            replace(member("reader"), sessions=(("*", frozenset[Right]()),)),
+            Open("quiet", {}),
+            device="d",
         )
         log.gate.set()
         await until(lambda: reader.has(Opened))

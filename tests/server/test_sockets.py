@@ -89,16 +89,19 @@ async def test_nothing_is_read_before_the_hello(server: Server) -> None:
 
 async def test_saying_nothing_at_all_is_closed_in_time(tmp_path: Path) -> None:
     """Without a hello the link ends after its deadline, however many pings keep it busy."""
-    async with serving(tmp_path / "s.db", limits={"hello_timeout_s": 0.3}) as server, neighbours(server):
-        async with RawLink(server.url) as raw:
-            await raw.connect()
-            started = asyncio.get_running_loop().time()
-            while raw.close_code is None:
-                with contextlib.suppress(ConnectionError):
-                    await raw.ws.ping()
-                await asyncio.sleep(0.05)
-                assert asyncio.get_running_loop().time() - started < 10
-            assert await raw.closed() == (CloseCode.HANDSHAKE_TIMEOUT, CloseCode.HANDSHAKE_TIMEOUT)
+    async with (
+        serving(tmp_path / "s.db", limits={"hello_timeout_s": 0.3}) as server,
+        neighbours(server),
+        RawLink(server.url) as raw,
+    ):
+        await raw.connect()
+        started = asyncio.get_running_loop().time()
+        while raw.close_code is None:
+            with contextlib.suppress(ConnectionError):
+                await raw.ws.ping()
+            await asyncio.sleep(0.05)
+            assert asyncio.get_running_loop().time() - started < 10
+        assert await raw.closed() == (CloseCode.HANDSHAKE_TIMEOUT, CloseCode.HANDSHAKE_TIMEOUT)
 
 
 async def test_an_oversize_hello_is_refused(server: Server) -> None:
@@ -374,10 +377,13 @@ async def test_too_many_links_of_one_subject_are_refused(tmp_path: Path) -> None
 
 async def test_too_many_links_of_one_address_are_sent_away(tmp_path: Path) -> None:
     """Beyond the bound a link is told to come later, before it may say anything."""
-    async with serving(tmp_path / "s.db", limits={"links_per_address_max": 1}) as server, link(server):
-        async with RawLink(server.url) as second:
-            await second.connect()
-            assert (await second.closed())[0] == CloseCode.TRY_LATER
+    async with (
+        serving(tmp_path / "s.db", limits={"links_per_address_max": 1}) as server,
+        link(server),
+        RawLink(server.url) as second,
+    ):
+        await second.connect()
+        assert (await second.closed())[0] == CloseCode.TRY_LATER
 
 
 async def test_a_push_that_is_refused_leaves_the_link_open(server: Server) -> None:

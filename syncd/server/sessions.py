@@ -427,11 +427,14 @@ class Sessions:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(min(_SWEEP_S, self.limits.idle_evict_s))
-            now = time.monotonic()
-            for live in list(self._lives.values()):
-                idle = not live.outlets and not live.machine.peers and not live.machine.pending()
-                if idle and now - live.used_at >= self.limits.idle_evict_s:
-                    await self._evict(live)
+            await self._evict_idle(time.monotonic())
+
+    async def _evict_idle(self, now: float) -> None:
+        # Not part of the loop above: its variables would keep the last session in memory until the next.
+        for live in list(self._lives.values()):
+            idle = not live.outlets and not live.machine.peers and not live.machine.pending()
+            if idle and now - live.used_at >= self.limits.idle_evict_s:
+                await self._evict(live)
             if not self._lives:
                 await self._scrub()
 

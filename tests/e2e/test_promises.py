@@ -186,7 +186,8 @@ async def test_identity_cannot_be_forged(server: Server) -> None:
         )
         text_path = (Root.MESSAGES, "m1", "parts", 0, "text")
         attacks = [
-            ("foreign_entry", forger().transcript_edit(lambda r: r.set((Root.MESSAGES,), "m1", body))),
+            ("foreign_reference", forger().transcript_edit(lambda r: r.set((Root.MESSAGES,), "m1", body))),
+            ("foreign_entry", Pen().transcript_edit(lambda r: r.set((Root.MESSAGES,), "m1", body))),
             ("foreign_reference", forger().transcript_edit(lambda r: r.remove((Root.MESSAGES,), "m1"))),
             ("foreign_reference", forger().transcript_edit(lambda r: r.text_append(text_path, " not"))),
             (

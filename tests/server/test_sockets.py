@@ -414,16 +414,22 @@ async def test_frames_for_a_session_that_is_not_open_are_ignored(server: Server)
 # Tokens
 
 
-async def test_a_token_that_expires_ends_its_link_within_a_second(server: Server) -> None:
-    """In mid-stream too, with the code that says to come back with a fresh one."""
+@pytest.mark.parametrize("flooding", [False, True])
+async def test_a_token_that_expires_ends_its_link_within_a_second(
+    server: Server, monkeypatch: pytest.MonkeyPatch, flooding: bool
+) -> None:
+    """An idle link is found by the watch; on a busy one no frame is acted on after the end, watch or no watch."""
+    if flooding:
+        monkeypatch.setattr("syncd.server.sockets._EXPIRY_S", 1_000.0)
     async with neighbours(server), link(server, ttl_s=1) as raw:
         await raw.open()
         pen = Pen()
         loop = asyncio.get_running_loop()
         started = loop.time()
         while raw.close_code is None:
-            with contextlib.suppress(ConnectionError, aiohttp.ClientError):
-                await raw.push(pen.message())
+            if flooding:
+                with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+                    await raw.push(pen.message())
             await asyncio.sleep(0.02)
             assert loop.time() - started < 20
         assert await raw.closed() == (CloseCode.TOKEN_EXPIRED, CloseCode.TOKEN_EXPIRED)

@@ -22,7 +22,7 @@ a moment (240 transactions at most; 510 for both people at once, as a kill needs
 
 Of two inserts at the same place, the recording has person 0's first. Yjs sorts them by client id, which are random, so
 person 0 is whoever of the two clients has the lower one. With the ids the other way round the text has the same
-letters and three words in another order; `trace.merged_text`, a model of the merge in plain Python, agrees with both.
+letters, some of them in another order; `trace.merged_text`, a model of the merge in plain Python, agrees with both.
 """
 
 from __future__ import annotations

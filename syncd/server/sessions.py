@@ -281,19 +281,23 @@ class Sessions:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            lives, self._dirty = self._dirty, {}
-            turns = [(live, ready) for live in lives.values() if (ready := self._ready(live)) is not None]
-            try:
-                committed = await self._commit(turns)
-            except Exception as error:  # noqa: BLE001 - a loop that had ended would leave everybody waiting for ever
-                _log.exception("commit_loop_failed")
-                self._give_up(turns, StoreError(f"{type(error).__name__}: {error}"))
-                committed = False
+            committed = await self._commit_dirty()
             if not self._dirty:
                 self._idle.set()
             if committed:
                 # The next batch gathers meanwhile.
                 await asyncio.sleep(self.limits.commit_pause_s)
+
+    async def _commit_dirty(self) -> bool:
+        # Not part of the loop above: its variables would keep a batch's sessions in memory until the next.
+        lives, self._dirty = self._dirty, {}
+        turns = [(live, ready) for live in lives.values() if (ready := self._ready(live)) is not None]
+        try:
+            return await self._commit(turns)
+        except Exception as error:  # noqa: BLE001 - a loop that had ended would leave everybody waiting for ever
+            _log.exception("commit_loop_failed")
+            self._give_up(turns, StoreError(f"{type(error).__name__}: {error}"))
+            return False
 
     def _ready(self, live: LiveSession) -> Ready | None:
         if self._lives.get(live.session) is not live:
@@ -428,6 +432,8 @@ class Sessions:
         while True:
             await asyncio.sleep(min(_SWEEP_S, self.limits.idle_evict_s))
             await self._evict_idle(time.monotonic())
+            if not self._lives:
+                await self._scrub()
 
     async def _evict_idle(self, now: float) -> None:
         # Not part of the loop above: its variables would keep the last session in memory until the next.
@@ -435,8 +441,6 @@ class Sessions:
             idle = not live.outlets and not live.machine.peers and not live.machine.pending()
             if idle and now - live.used_at >= self.limits.idle_evict_s:
                 await self._evict(live)
-            if not self._lives:
-                await self._scrub()
 
     async def _evict(self, live: LiveSession) -> None:
         if self.on_quiet is not None:

@@ -9,8 +9,8 @@ import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from syncd.core.client import (
-    ClientMachine,
+from syncd.core.client import ClientMachine
+from syncd.core.client_turn import (
     Event,
     LocalRow,
     StoreOwn,

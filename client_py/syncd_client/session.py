@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from syncd.core.client import (
+from syncd.core.client import ClientMachine, LinkState
+from syncd.core.client_turn import (
     CaughtUp,
     Changed,
-    ClientMachine,
     Event,
-    LinkState,
     PresenceMoved,
     Refused,
     Reload,

@@ -4,16 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from syncd.core.client import (
-    ClientMachine,
-    Event,
-    LocalRow,
-    StoreOwn,
-    StoreProgress,
-    StoreRefused,
-    StoreRemote,
-    StoreSynced,
-)
+from syncd.core.client import ClientMachine
+from syncd.core.client_turn import Event, LocalRow, StoreOwn, StoreProgress, StoreRefused, StoreRemote, StoreSynced
 from syncd.core.codec import decode_client, decode_server, encode
 from syncd.core.entries import StoredEntry
 from syncd.core.grant import MEMBER_RIGHTS, Grant, Right

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from syncd.core.client import CaughtUp, Changed, LinkState, LocalRow, PresenceMoved, Refused, Reload, Shut, Synced
+from syncd.core.client import LinkState
+from syncd.core.client_turn import CaughtUp, Changed, LocalRow, PresenceMoved, Refused, Reload, Shut, Synced
 from syncd.core.errors import CloseCode, LocalProtocolError, RejectCode
 from syncd.core.grant import Right
 from syncd.core.limits import Limits

@@ -244,7 +244,7 @@ class Client:
                 _log.exception("link_failed")
                 status = Status(Link.RECONNECTING, 0, f"{type(error).__name__}: {error}")
                 stop, delay_s = False, 0.0
-            if (task := asyncio.current_task()) is not None and False:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
                 # Python 3.11 loses a cancellation that meets the end of the link inside the task group.
                 raise asyncio.CancelledError
             if time.monotonic() - started > _STABLE_S:

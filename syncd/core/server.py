@@ -6,7 +6,6 @@ Frames in, entries to commit and frames out. Knows nothing of sockets, tasks, cl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from syncd.core.author import check_bytes, check_plan
 from syncd.core.bindings import Bindings
@@ -27,7 +26,6 @@ from syncd.core.grant import Grant, Right
 from syncd.core.index import Plan, state_shape, transcript_shape
 from syncd.core.limits import Limits
 from syncd.core.messages import (
-    LAYERS,
     Ack,
     ClientMessage,
     Declare,
@@ -39,13 +37,13 @@ from syncd.core.messages import (
     PresenceEntry,
     Push,
     Reject,
-    ServerMessage,
     SetPresence,
     Update,
 )
 from syncd.core.presence import PresenceTable
 from syncd.core.replica import check_value, merge
 from syncd.core.schema import SCHEMA_VERSION, SERVER_SUBJECT, Root
+from syncd.core.server_turn import Batch, Drop, Peer, Ready, Send
 from syncd.core.transcript import MessageView, TranscriptView
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_map_entries
 from syncd.core.varint import decode_state_vector, encode_state_vector
@@ -58,85 +56,6 @@ _LAYER_RIGHTS = {
 _RECEIPTED: Mapping[str, str] = {Root.MESSAGES: "m:", Root.COMMANDS: "c:"}
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """One message for several peers: encode it once."""
-
-    peers: Sequence[str]
-    message: ServerMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Close `peer`: this session on its link, or the whole link if it sent what no correct client sends."""
-
-    peer: str
-    code: CloseCode
-    reason: str
-    whole_link: bool = False
-
-
-@dataclass(slots=True)
-class _Peer:
-    id: str
-    grant: Grant
-    rights: frozenset[Right]
-    device: str
-    reader: bool
-    next_number: int = 1
-    opened: bool = False
-    refused: bool = False
-    # State vectors it was last sent up to, while it is behind, and who left since.
-    behind: dict[Layer, dict[int, int]] | None = None
-    missed: dict[str, PresenceEntry] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Batch:
-    updates: dict[Layer, list[tuple[str, bytes]]] = field(default_factory=lambda: {layer: [] for layer in LAYERS})
-    ends: dict[Layer, dict[int, int]] = field(default_factory=lambda: {layer: {} for layer in LAYERS})
-    bindings: list[tuple[str, list[int]]] = field(default_factory=list)
-    # Messages and commands that need a receipt: key to subject.
-    facts: dict[str, str] = field(default_factory=dict)
-    roots: dict[str, Kind] = field(default_factory=dict)
-    touched: list[tuple[str, str]] = field(default_factory=list)
-    opening: list[tuple[_Peer, Open]] = field(default_factory=list)
-    # A peer's id may be attached again before the answers to its life before are due: those are nobody's.
-    pushed: dict[str, tuple[_Peer, int]] = field(default_factory=dict)
-    rejects: list[tuple[_Peer, Reject]] = field(default_factory=list)
-    drops: list[Drop] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.updates[Layer.TRANSCRIPT]
-            or self.updates[Layer.STATE]
-            or self.bindings
-            or self.opening
-            or self.pushed
-            or self.rejects
-            or self.drops
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """What must be on disk before `advance` may be called. With no entries there is nothing to commit.
-
-    `expected` is the version of the last entry before them.
-    """
-
-    expected: int
-    entries: Sequence[Entry]
-    batch: _Batch
-    receipts: bytes
-    merged: Mapping[Layer, bytes]
-
-    @property
-    def pushes(self) -> int:
-        """How many updates of peers it holds."""
-        return sum(len(updates) for updates in self.batch.updates.values())
-
-
 class ServerMachine:
     """The server's side of one session, all peers.
 
@@ -146,8 +65,8 @@ class ServerMachine:
     4. Pushes of a peer are counted without gaps; any irregularity closes it, and its next open repairs.
     5. Every message and command gets one receipt, by the server's own subject, in the commit that holds it.
 
-    After `ready()` append and commit its entries, then call `advance()` with the same object and send what it
-    returns. If the commit failed, throw the machine away and close its peers: memory is ahead of the disk.
+    Call `tick()`, then `ready()`; append and commit its entries, then call `advance()` with the same object and send
+    what it returns. If the commit failed, throw the machine away and close its peers: memory is ahead of the disk.
     """
 
     def __init__(
@@ -159,6 +78,7 @@ class ServerMachine:
         self.version = 0
         self.seq = 0
         self.storage_full = False
+        self._now = 0.0
         self._limits = limits
         self._client_id = client_id
         self._bindings = Bindings(ids_max=limits.client_ids_max)
@@ -167,8 +87,8 @@ class ServerMachine:
             Layer.STATE: Document(state_shape(limits), limits, roots=roots),
         }
         self._presence = PresenceTable(per_s=limits.presence_per_s)
-        self._peers: dict[str, _Peer] = {}
-        self._batch = _Batch()
+        self._peers: dict[str, Peer] = {}
+        self._batch = Batch()
         self._view: TranscriptView | None = None
         self._before: dict[Layer, dict[int, int | None]] = {}
         self._published: tuple[PresenceEntry, ...] = ()
@@ -285,7 +205,7 @@ class ServerMachine:
 
     def attach(self, peer: str, grant: Grant, rights: frozenset[Right], *, device: str, opened: Open | None) -> None:
         """Let a peer in. Without `opened` it only writes, inside the server, and reads by other means."""
-        entry = _Peer(peer, grant, rights, device, reader=opened is not None)
+        entry = Peer(peer, grant, rights, device, reader=opened is not None)
         self._peers[peer] = entry
         if opened is None:
             return
@@ -368,7 +288,7 @@ class ServerMachine:
         elif isinstance(message, Declare):
             self._declare(entry, message.client_ids)
 
-    def _push(self, peer: _Peer, push: Push) -> None:
+    def _push(self, peer: Peer, push: Push) -> None:
         if self.storage_full:
             self._drop(
                 peer.id, CloseCode.STORAGE_FULL, "the server's storage is full: the edits stay with you, come back"
@@ -384,7 +304,7 @@ class ServerMachine:
         except Rejected as refusal:
             self._refuse(peer, push, refusal)
 
-    def _refuse(self, peer: _Peer, push: Push, refusal: Rejected) -> None:
+    def _refuse(self, peer: Peer, push: Push, refusal: Rejected) -> None:
         code, reason = refusal.code, refusal.reason
         if code in HOSTILE_CODES:
             self._drop(peer.id, CloseCode.BAD_UPDATE, f"{code}: {reason}", whole_link=True)
@@ -398,7 +318,7 @@ class ServerMachine:
         peer.refused = True
         self._batch.rejects.append((peer, Reject(self.session, push.number, code, reason)))
 
-    def _accept(self, peer: _Peer, layer: Layer, update: bytes) -> None:
+    def _accept(self, peer: Peer, layer: Layer, update: bytes) -> None:
         subject = peer.grant.subject
         if not peer.rights & _LAYER_RIGHTS[layer]:
             raise Rejected(RejectCode.FORBIDDEN, f"the grant does not allow to write the {layer}")
@@ -426,7 +346,7 @@ class ServerMachine:
         self._batch.ends[layer].update(plan.ends)
         self._tail_bytes += len(update)
 
-    def _declare(self, peer: _Peer, client_ids: Sequence[int]) -> None:
+    def _declare(self, peer: Peer, client_ids: Sequence[int]) -> None:
         if len(client_ids) > self._limits.client_ids_per_frame_max:
             self._drop(peer.id, CloseCode.BAD_MESSAGE, "more client ids than one frame may declare", whole_link=True)
             return
@@ -445,7 +365,7 @@ class ServerMachine:
             self._bindings.bind(subject, client_ids)
             self._batch.bindings.append((subject, client_ids))
 
-    def _set_presence(self, peer: _Peer, state: Json) -> None:
+    def _set_presence(self, peer: Peer, state: Json) -> None:
         if Right.PRESENCE not in peer.rights:
             return
         try:
@@ -469,6 +389,10 @@ class ServerMachine:
         """Whether `ready` has something now, or presence waits for its time."""
         return bool(self._batch) or self._presence.pending()
 
+    def tick(self, now: float) -> None:
+        """Let time pass: what waited for it is due in the next turn. `now` is monotonic, in seconds."""
+        self._now = now
+
     def waits_for_time(self) -> bool:
         """Whether presence waits for its turn: call `ready` again soon."""
         return self._presence.pending()
@@ -477,7 +401,7 @@ class ServerMachine:
         """Return the next batch, None if there is nothing. `now_ms` (Unix) is written into its receipts."""
         if not self.pending():
             return None
-        batch, self._batch = self._batch, _Batch()
+        batch, self._batch = self._batch, Batch()
         receipts = self._write_receipts(batch, now_ms) if batch.facts else b""
         merged = {
             layer: merge(
@@ -490,7 +414,7 @@ class ServerMachine:
         entries += [Entry(ENTRY_KIND[layer], update) for layer, update in merged.items()]
         return Ready(self.version, entries, batch, receipts, merged)
 
-    def _write_receipts(self, batch: _Batch, now_ms: int) -> bytes:
+    def _write_receipts(self, batch: Batch, now_ms: int) -> bytes:
         document = self._documents[Layer.TRANSCRIPT]
         free = self._bindings.unbound(SERVER_SUBJECT, [self._client_id])
         if free:
@@ -514,13 +438,13 @@ class ServerMachine:
         self._tail_bytes += len(update)
         return update
 
-    def _touch(self, batch: _Batch, layer: Layer, plan: Plan) -> None:
+    def _touch(self, batch: Batch, layer: Layer, plan: Plan) -> None:
         # Noted even while nobody reads: a view may be made before this batch is on disk.
         if layer is Layer.TRANSCRIPT:
             batch.touched += plan.touched(self._documents[layer].index)
 
-    def advance(self, ready: Ready, now: float) -> list[Send | Drop]:
-        """Return what to send now that `ready` is on disk, in order. `now` is monotonic, in seconds."""
+    def advance(self, ready: Ready) -> list[Send | Drop]:
+        """Return what to send now that `ready` is on disk, in order."""
         batch = ready.batch
         self.version += len(ready.entries)
         self._tail_entries += len(ready.entries)
@@ -543,7 +467,7 @@ class ServerMachine:
             Send((peer.id,), Ack(self.session, number)) for peer, number in batch.pushed.values() if self._here(peer)
         ]
         sends += [drop for drop in batch.drops if drop.whole_link or drop.peer not in self._peers]
-        self._published = self._presence.take(now)
+        self._published = self._presence.take(self._now)
         if entries := self._published:
             for peer in self._peers.values():
                 if peer.behind is not None:
@@ -553,7 +477,7 @@ class ServerMachine:
                 sends.append(Send(readers, PresenceChanged(self.session, entries)))
         return sends
 
-    def _here(self, peer: _Peer) -> bool:
+    def _here(self, peer: Peer) -> bool:
         return self._peers.get(peer.id) is peer
 
     def _updates(self, ready: Ready) -> Iterable[Send]:
@@ -570,7 +494,7 @@ class ServerMachine:
             if writer and writer.opened and layer is Layer.TRANSCRIPT and ready.receipts and writer.behind is None:
                 yield Send((writer.id,), Update(self.session, layer, ready.receipts))
 
-    def _opened(self, peer: _Peer, opened: Open) -> Opened:
+    def _opened(self, peer: Peer, opened: Open) -> Opened:
         updates: dict[Layer, bytes] = {}
         for layer, document in self._documents.items():
             if document.applied and (diff := document.diff(opened.vectors.get(layer))) != EMPTY_UPDATE:

@@ -22,7 +22,8 @@ from syncd.core.ids import new_client_id, uuid7
 from syncd.core.limits import Limits
 from syncd.core.messages import ClientMessage, Open, Reject, ServerMessage, Storage
 from syncd.core.replica import ReplicaBroken
-from syncd.core.server import Drop, Ready, Send, ServerMachine
+from syncd.core.server import ServerMachine
+from syncd.core.server_turn import Drop, Ready, Send
 from syncd.server.metrics import Metrics
 from syncd.store.log import Append, SessionInfo, SessionLog
 
@@ -303,6 +304,7 @@ class Sessions:
         if self._lives.get(live.session) is not live:
             return None
         try:
+            live.machine.tick(time.monotonic())
             return live.machine.ready(self.now_ms())
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
             self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
@@ -334,7 +336,7 @@ class Sessions:
     async def _advance(self, live: LiveSession, ready: Ready) -> None:
         machine = live.machine
         try:
-            self._deliver(live, machine.advance(ready, time.monotonic()))
+            self._deliver(live, machine.advance(ready))
             if ready.entries:
                 self._metrics.updates.inc(ready.pushes)
             if machine.waits_for_time():

@@ -470,7 +470,7 @@ class Links:
             self.bytes_out = self.frames_in = self.bytes_in = 0
             if self._forgotten >= _COLLECT_AFTER_LINKS:
                 self._forgotten = 0
-                pass
+                gc.collect()
             now = time.monotonic()
             for link in list(self._behind):
                 if link.closing:

@@ -14,7 +14,8 @@ from syncd.core.limits import Limits
 from syncd.core.messages import ClientMessage, Layer, Open, Push, ServerMessage
 from syncd.core.replica import Replica
 from syncd.core.schema import NewCommand, NewMessage, Root, text_part
-from syncd.core.server import Drop, Ready, Send, ServerMachine
+from syncd.core.server import ServerMachine
+from syncd.core.server_turn import Drop, Ready, Send
 from syncd.core.transcript import TranscriptView, put_command, put_message
 from syncd.core.update import Kind
 
@@ -99,7 +100,8 @@ class Server:
             self.disk.append(StoredEntry(version, entry.kind, entry.data))
 
     def advance(self, ready: Ready, deliver: Callable[[str, ServerMessage], bool] | None = None) -> list[Send | Drop]:
-        sends = self.machine.advance(ready, self.now)
+        self.machine.tick(self.now)
+        sends = self.machine.advance(ready)
         self.give(sends, deliver)
         return sends
 

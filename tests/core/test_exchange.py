@@ -9,7 +9,7 @@ from syncd.core.client import LinkState
 from syncd.core.entries import EntryKind, StoredEntry
 from syncd.core.messages import Ack, ClientMessage, Layer, Open, ServerMessage, Update
 from syncd.core.schema import Root
-from syncd.core.server import Drop
+from syncd.core.server_turn import Drop
 from tests.core.machines import Device, Server
 
 SEEDS = 180
@@ -110,7 +110,8 @@ class World:
         if crash_at == "after commit":
             return self.crash_server()
         self.server.now += 0.5
-        for send in self.server.machine.advance(ready, self.server.now):
+        self.server.machine.tick(self.server.now)
+        for send in self.server.machine.advance(ready):
             if isinstance(send, Drop):
                 self.cut(next(d for d in self.devices if d.name == send.peer))
                 continue

@@ -23,7 +23,7 @@ from syncd.core.messages import (
 )
 from syncd.core.replica import Replica, SharedList, SharedMap, SharedText
 from syncd.core.schema import SCHEMA_VERSION, Root
-from syncd.core.server import Send
+from syncd.core.server_turn import Send
 from syncd.core.update import EMPTY_UPDATE, Kind
 from tests.core.machines import SESSION, Pen, Server, fresh_id, member
 

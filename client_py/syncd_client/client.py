@@ -81,6 +81,7 @@ class Client:
         self._agent = agent
         self._sessions: dict[str, Session] = {}
         self._opening = asyncio.Lock()
+        self._closing = False
         self._status = Status(Link.OFFLINE)
         self._transport: Transport | None = None
         self._to_send: dict[str, Session] = {}
@@ -107,6 +108,7 @@ class Client:
         """Save what is not saved, close sessions, link and store. What is not synced stays for the next time."""
         for session in list(self._sessions.values()):
             await session.close()
+        self._closing = True
         for task in (*self._tasks, *self._kept):
             task.cancel()
         await asyncio.gather(*self._tasks, *self._kept, return_exceptions=True)
@@ -244,9 +246,8 @@ class Client:
                 _log.exception("link_failed")
                 status = Status(Link.RECONNECTING, 0, f"{type(error).__name__}: {error}")
                 stop, delay_s = False, 0.0
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                # Python 3.11 loses a cancellation that meets the end of the link inside the task group.
-                raise asyncio.CancelledError
+            if self._closing:
+                return  # The task group loses a cancellation that meets the end of the link.
             if time.monotonic() - started > _STABLE_S:
                 attempt = 0
             self._down(status)

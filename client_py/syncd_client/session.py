@@ -26,20 +26,21 @@ from syncd.core.client_turn import (
     StorageMoved,
     Synced,
 )
-from syncd.core.codec import pack
-from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError, SyncdError
+from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError
 from syncd.core.ids import uuid7
 from syncd.core.messages import Json, Layer, PresenceEntry, ServerMessage
-from syncd.core.replica import Replica, ReplicaBroken, check_value
+from syncd.core.replica import Replica, ReplicaBroken
 from syncd.core.schema import NewCommand, NewMessage, Root, text_part
 from syncd.core.transcript import MessageView, TranscriptView, put_command, put_message, put_read, read_commands
 from syncd.core.update import Kind
 from syncd.store.local import RefusedUpdate
 from syncd_client import changes as ch
 from syncd_client.copy import LocalCopy, fresh_client_id, now_ms
+from syncd_client.presence import Presence
 from syncd_client.state import SharedState
 from syncd_client.status import Link, Status
 from syncd_client.stream import ClientIds, MessageStream
+from syncd_client.waiting import Waiting
 
 if TYPE_CHECKING:
     from syncd_client.client import Client
@@ -48,10 +49,6 @@ _log = structlog.get_logger("syncd.client")
 
 _INDEX_S = 0.5
 _RETRY_S = 1.0
-
-
-class NotSynced(SyncdError):
-    """An edit will not reach the server as it is: it was refused. It is kept, see `Session.refused`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,28 +76,6 @@ class Message:
         return found
 
 
-class Presence:
-    """Who is here. Never stored; the server stamps who is who."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._mine: dict[str, Json] = {}
-
-    def update(self, **state: Json) -> None:
-        """Change some of what the others see of this peer; None takes a field away."""
-        mine = {key: value for key, value in {**self._mine, **state}.items() if value is not None}
-        check_value(mine)
-        if len(pack(mine)) > self._session.presence_bytes_max:
-            raise LocalProtocolError(f"presence holds at most {self._session.presence_bytes_max} bytes")
-        self._mine = mine
-        if mine or state:
-            self._session.send_presence(dict(mine))
-
-    def everyone(self) -> list[PresenceEntry]:
-        """Return everybody on this session now, this peer included; nobody while there is no link."""
-        return list(self._session.machine.presence.values())
-
-
 class Session:
     """One session on this device. Open it with `Client.open`.
 
@@ -116,9 +91,7 @@ class Session:
         self._client = client
         self._view = TranscriptView()
         self._readers: list[ch.Changes] = []
-        self._waiting_saved: dict[int, asyncio.Future[None]] = {}
-        self._waiting_synced: dict[int, asyncio.Future[None]] = {}
-        self._waiting_all: list[asyncio.Future[None]] = []
+        self._waiting = Waiting()
         self._wake = asyncio.Event()
         self._turns: asyncio.Task[None] | None = None
         self._stale_texts: set[str] = set()
@@ -130,8 +103,6 @@ class Session:
         self._status = Status(Link.OFFLINE)
         self._reload_wanted = False
         self._store_error: StoreError | None = None
-        # Tickets of edits that were refused, for whoever asks later.
-        self._refusals: dict[int, NotSynced] = {}
         self._stream_ids = ClientIds(fresh_client_id)
         self._copy = LocalCopy(client.store, session, client.limits, life=client.life)
         self.machine: ClientMachine
@@ -161,8 +132,7 @@ class Session:
             self._reopen.cancel()
         for reader in list(self._readers):
             reader.close()
-        for future in (*self._waiting_saved.values(), *self._waiting_synced.values(), *self._waiting_all):
-            future.cancel()
+        self._waiting.close()
         self._client.closed(self)
 
     # Reading
@@ -246,7 +216,7 @@ class Session:
             raise LocalProtocolError(f"a message holds at most {self.machine.update_bytes_max()} bytes")
         ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_message(replica, new))
         assert ticket is not None
-        await self._wait_saved(ticket)
+        await self._waiting.until_saved(ticket)
         return Message(self, new.id, ticket)
 
     def stream(
@@ -294,7 +264,7 @@ class Session:
         new = NewCommand(uuid7(now, secrets.token_bytes(10)), kind, now, target, payload, expires_at)
         ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_command(replica, new))
         assert ticket is not None
-        await self._wait_saved(ticket)
+        await self._waiting.until_saved(ticket)
         return new.id
 
     async def mark_read(self, seq: int | None = None) -> None:
@@ -305,7 +275,7 @@ class Session:
             return
         ticket = self._edit(Layer.TRANSCRIPT, lambda r: put_read(r, subject, seq=seq, at=now_ms()))
         if ticket is not None:
-            await self._wait_saved(ticket)
+            await self._waiting.until_saved(ticket)
 
     async def saved(self) -> None:
         """Return when every edit made so far is on this disk.
@@ -313,23 +283,16 @@ class Session:
         Raises:
             StoreError: this disk did not take them.
         """
-        if self._waiting_saved:
-            await asyncio.gather(*self._waiting_saved.values())
+        await self._waiting.until_all_saved()
 
     async def synced(self) -> None:
         """Return when no own edit is left that is not on the server's disk."""
         while self.machine.unsynced:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting_all.append(future)
-            await future
+            await self._waiting.until_none_unsynced()
 
     async def wait_synced(self, ticket: int) -> None:
         """Return when the edit of `ticket` is on the server's disk. See `Message.synced`."""
-        if (refusal := self._refusals.get(ticket)) is not None:
-            raise refusal
-        future = self._waiting_synced.get(ticket)
-        if future is not None:
-            await asyncio.shield(future)
+        await self._waiting.until_synced(ticket)
 
     async def refused(self) -> list[RefusedUpdate]:
         """Return own edits that the server refused: kept until `drop_refused`."""
@@ -381,11 +344,15 @@ class Session:
 
     @property
     def presence_bytes_max(self) -> int:
-        """How much presence the server takes."""
+        """See `presence.PresenceHost`."""
         return self._client.presence_bytes_max
 
+    def present(self) -> list[PresenceEntry]:
+        """See `presence.PresenceHost`."""
+        return list(self.machine.presence.values())
+
     def send_presence(self, state: Json) -> None:
-        """Have the others see `state`."""
+        """See `presence.PresenceHost`."""
         self.machine.set_presence(state)
         self._client.wake_sender(self)
 
@@ -402,20 +369,9 @@ class Session:
             raise LocalProtocolError(f"this edit does not fit the session: {error}") from error
         finally:
             self._wake.set()
-        self._took(ticket)
-        return ticket
-
-    def _took(self, ticket: int | None) -> None:
         if ticket is not None:
-            loop = asyncio.get_running_loop()
-            self._waiting_saved[ticket] = _quiet(loop.create_future())
-            self._waiting_synced[ticket] = _quiet(loop.create_future())
-        self._wake.set()
-
-    async def _wait_saved(self, ticket: int) -> None:
-        future = self._waiting_saved.get(ticket)
-        if future is not None:
-            await asyncio.shield(future)
+            self._waiting.took(ticket)
+        return ticket
 
     # Turns: store, then tell, then send
 
@@ -445,10 +401,7 @@ class Session:
         """This disk did not take it: say so to whoever waits, and go back to what is on it."""
         _log.warning("store_failed", session=self.id, error=type(error).__name__, reason=str(error))
         self._store_error = error  # An edit made from here on would stand on what is not stored.
-        waiting, self._waiting_saved = self._waiting_saved, {}
-        for ticket, future in waiting.items():
-            _fail(future, error)
-            _fail(self._waiting_synced.pop(ticket, None), error)
+        self._waiting.not_stored(error)
         self._set_status(Status(Link.OFFLINE, reason=f"this device's store: {error}"))
         old = self.machine
         old.disconnect()
@@ -467,11 +420,9 @@ class Session:
     def _happened(self, event: Event) -> None:
         match event:
             case Saved(tickets):
-                for ticket in tickets:
-                    _done(self._waiting_saved.pop(ticket, None))
+                self._waiting.saved(tickets)
             case Synced(tickets):
-                for ticket in tickets:
-                    _done(self._waiting_synced.pop(ticket, None))
+                self._waiting.synced(tickets)
                 self._maybe_all_synced()
             case Changed(layer, entries, own):
                 self._changed(layer, entries, own)
@@ -481,9 +432,7 @@ class Session:
                 for entry in entries:
                     self._tell(("presence", entry.peer), lambda entry=entry: ch.PresenceChanged(entry))  # type: ignore[misc]
             case Refused(tickets, code, reason):
-                for ticket in tickets:
-                    self._refusals[ticket] = NotSynced(f"{code}: {reason}")
-                    _fail(self._waiting_synced.pop(ticket, None), self._refusals[ticket])
+                self._waiting.refused(tickets, str(code), reason)
                 self._tell(("refused", code), lambda: ch.EditRefused(str(code), reason))
                 self._maybe_all_synced()
             case Reload():
@@ -528,9 +477,7 @@ class Session:
 
     def _maybe_all_synced(self) -> None:
         if not self.machine.unsynced:
-            waiting, self._waiting_all = self._waiting_all, []
-            for future in waiting:
-                _done(future)
+            self._waiting.none_unsynced()
 
     # The link, as the client tells it
 
@@ -633,7 +580,7 @@ class Session:
         machine.rights, machine.storage_full = old.rights, old.storage_full
         self.machine = machine
         self._stream_ids = ClientIds(fresh_client_id)
-        self.presence.update()
+        self.presence.repeat()
         self._view.reset()
         for view in self.messages():
             self._tell(("message", view.id), lambda id=view.id: self._message_change(id, own=False))  # type: ignore[misc]
@@ -653,19 +600,3 @@ class Session:
     async def _index_texts(self) -> None:
         stale, self._stale_texts = self._stale_texts, set()
         await self._copy.index(view for id in stale if (view := self.message(id)) is not None)
-
-
-def _quiet(future: asyncio.Future[None]) -> asyncio.Future[None]:
-    """Nobody has to wait for an edit: its failure is said elsewhere too."""
-    future.add_done_callback(lambda f: None if f.cancelled() else f.exception())
-    return future
-
-
-def _done(future: asyncio.Future[None] | None) -> None:
-    if future is not None and not future.done():
-        future.set_result(None)
-
-
-def _fail(future: asyncio.Future[None] | None, error: BaseException) -> None:
-    if future is not None and not future.done():
-        future.set_exception(error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +34,9 @@ from syncd.core.schema import NewCommand, NewMessage, Root, text_part
 from syncd.core.transcript import MessageView, TranscriptView, put_command, put_message, put_read, read_commands
 from syncd.core.update import Kind
 from syncd.store.local import RefusedUpdate
-from syncd_client import changes as ch
+from syncd_client.changes import Changes
 from syncd_client.copy import LocalCopy, fresh_client_id, now_ms
+from syncd_client.feed import Feed
 from syncd_client.presence import Presence
 from syncd_client.state import SharedState
 from syncd_client.status import Link, Status
@@ -90,13 +91,12 @@ class Session:
         self.presence = Presence(self)
         self._client = client
         self._view = TranscriptView()
-        self._readers: list[ch.Changes] = []
+        self._feed = Feed(self)
         self._waiting = Waiting()
         self._wake = asyncio.Event()
         self._turns: asyncio.Task[None] | None = None
         self._stale_texts: set[str] = set()
         self._index_timer: asyncio.TimerHandle | None = None
-        self._caught_up: int | None = None
         self._refusal: Shut | None = None
         self._attempts = 0
         self._reopen: asyncio.TimerHandle | None = None
@@ -130,8 +130,7 @@ class Session:
             self._turns = None
         if self._reopen is not None:
             self._reopen.cancel()
-        for reader in list(self._readers):
-            reader.close()
+        self._feed.close()
         self._waiting.close()
         self._client.closed(self)
 
@@ -170,6 +169,14 @@ class Session:
         """Return all commands with their receipts, in the agreed order."""
         return read_commands(self._replica(Layer.TRANSCRIPT))
 
+    def command_json(self, command: str) -> dict[str, Json] | None:
+        """Return one command with its receipt (None while there is none), None if there is none of that id."""
+        replica = self._replica(Layer.TRANSCRIPT)
+        found = replica.read(Root.COMMANDS, command)
+        if not isinstance(found, dict):
+            return None
+        return {"id": command, **found, "receipt": replica.read(Root.RECEIPTS, f"c:{command}")}
+
     def reads(self) -> dict[str, int]:
         """Return how far each subject has read: subject to `seq`."""
         replica = self._replica(Layer.TRANSCRIPT)
@@ -182,13 +189,9 @@ class Session:
         hits = await self._client.store.search(query, session=self.id, limit=limit)
         return [view for hit in hits if (view := self.message(hit.message)) is not None]
 
-    def changes(self) -> AsyncIterator[ch.Change]:
+    def changes(self) -> Changes:
         """Return what is new from now on, in order; first `CaughtUp`."""
-        reader = ch.Changes(self._readers.remove)
-        count, live = self._caught_up or 0, self._caught_up is not None and self._status.live
-        reader.put("caught up", lambda: ch.CaughtUp(count, live))
-        self._readers.append(reader)
-        return reader
+        return self._feed.open(live=self._status.live)
 
     # Writing
 
@@ -429,11 +432,10 @@ class Session:
             case CaughtUp(count):
                 self._opened(count)
             case PresenceMoved(entries):
-                for entry in entries:
-                    self._tell(("presence", entry.peer), lambda entry=entry: ch.PresenceChanged(entry))  # type: ignore[misc]
+                self._feed.presence(entries)
             case Refused(tickets, code, reason):
                 self._waiting.refused(tickets, str(code), reason)
-                self._tell(("refused", code), lambda: ch.EditRefused(str(code), reason))
+                self._feed.refused(str(code), reason)
                 self._maybe_all_synced()
             case Reload():
                 self.reload()
@@ -443,37 +445,11 @@ class Session:
                 self._set_status(Status(self._status.link, storage_full=full))
 
     def _changed(self, layer: Layer, entries: Sequence[tuple[str, str]], own: bool) -> None:
-        if layer is Layer.STATE:
-            for name, key in entries:
-                self._tell(("state", name, key), lambda name=name, key=key: ch.StateChanged(name, key, own))  # type: ignore[misc]
-            return
-        self._view.touch(entries)
-        for root, key in entries:
-            id = key.partition(":")[2] if root == Root.RECEIPTS else key
-            if root == Root.MESSAGES or key.startswith("m:"):
-                self._tell(("message", id), lambda id=id: self._message_change(id, own))  # type: ignore[misc]
-                self._stale_texts.add(id)
-            elif root == Root.COMMANDS or key.startswith("c:"):
-                self._tell(("command", id), lambda id=id: self._command_change(id))  # type: ignore[misc]
-            elif root == Root.READS:
-                self._tell(("read", key), lambda key=key: ch.ReadMoved(key, self.reads().get(key, 0)))  # type: ignore[misc]
+        if layer is Layer.TRANSCRIPT:
+            self._view.touch(entries)
+        self._stale_texts.update(self._feed.changed(layer, entries, own=own))
         if self._stale_texts and self._index_timer is None:
             self._index_timer = asyncio.get_running_loop().call_later(_INDEX_S, self._index_soon)
-
-    def _message_change(self, id: str, own: bool) -> ch.Change | None:
-        view = self.message(id)
-        return ch.MessageChanged(view, own) if view is not None else None
-
-    def _command_change(self, id: str) -> ch.Change | None:
-        replica = self._replica(Layer.TRANSCRIPT)
-        command = replica.read(Root.COMMANDS, id)
-        if not isinstance(command, dict):
-            return None
-        return ch.CommandChanged({"id": id, **command, "receipt": replica.read(Root.RECEIPTS, f"c:{id}")})
-
-    def _tell(self, thing: tuple[str, ...], make: ch.Make) -> None:
-        for reader in self._readers:
-            reader.put(thing, make)
 
     def _maybe_all_synced(self) -> None:
         if not self.machine.unsynced:
@@ -508,10 +484,9 @@ class Session:
             self._set_status(status)
 
     def _opened(self, count: int) -> None:
-        self._caught_up = count
         self._attempts = 0
         self._set_status(Status(Link.LIVE, storage_full=self.machine.storage_full))
-        self._tell(("caught up",), lambda: ch.CaughtUp(count, live=True))
+        self._feed.caught_up(count)
 
     def _shut(self, shut: Shut) -> None:
         code = shut.code
@@ -546,7 +521,7 @@ class Session:
     def _set_status(self, status: Status) -> None:
         if status != self._status:
             self._status = status
-            self._tell(("status",), lambda: ch.StatusChanged(status))
+            self._feed.status(status)
 
     # Loading anew, folding, indexing
 
@@ -582,10 +557,7 @@ class Session:
         self._stream_ids = ClientIds(fresh_client_id)
         self.presence.repeat()
         self._view.reset()
-        for view in self.messages():
-            self._tell(("message", view.id), lambda id=view.id: self._message_change(id, own=False))  # type: ignore[misc]
-        for name in self.state_roots():
-            self._tell(("state", name, ""), lambda name=name: ch.StateChanged(name, "", own=False))  # type: ignore[misc]
+        self._feed.replaced([view.id for view in self.messages()], self.state_roots())
 
     async def absorb_others(self) -> None:
         """Take what other processes wrote into the same store."""

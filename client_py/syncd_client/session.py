@@ -99,6 +99,7 @@ class Session:
         self._index_timer: asyncio.TimerHandle | None = None
         self._refusal: Shut | None = None
         self._attempts = 0
+        self._last_ms = 0
         self._reopen: asyncio.TimerHandle | None = None
         self._status = Status(Link.OFFLINE)
         self._reload_wanted = False
@@ -233,6 +234,11 @@ class Session:
         """Return a message to write bit by bit: `async with session.stream() as stream: await stream.text(...)`."""
         return MessageStream(self, self._new_message(role, to, parent, None, metadata, ()))
 
+    def _new_id(self) -> str:
+        """Return an id that sorts behind all this session object made: what is not sent yet is shown in that order."""
+        self._last_ms = max(now_ms(), self._last_ms + 1)
+        return uuid7(self._last_ms, secrets.token_bytes(10))
+
     def _new_message(
         self,
         role: str,
@@ -244,12 +250,12 @@ class Session:
     ) -> NewMessage:
         kind, _, name = self._client.subject.partition(":")
         return NewMessage(
-            id=uuid7(now_ms(), secrets.token_bytes(10)),
+            id=self._new_id(),
             role=role,
             author={"kind": kind or "user", "name": name},
             parts=parts,
             to=to,
-            created_at=now_ms(),
+            created_at=self._last_ms,
             parent=parent,
             fork_of=fork_of,
             metadata=metadata or {},
@@ -262,9 +268,9 @@ class Session:
 
         Its outcome comes as a receipt: see `CommandChanged`.
         """
-        now = now_ms()
+        id, now = self._new_id(), self._last_ms
         expires_at = None if expires_in_s is None else now + int(expires_in_s * 1000)
-        new = NewCommand(uuid7(now, secrets.token_bytes(10)), kind, now, target, payload, expires_at)
+        new = NewCommand(id, kind, now, target, payload, expires_at)
         ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_command(replica, new))
         assert ticket is not None
         await self._waiting.until_saved(ticket)

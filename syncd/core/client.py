@@ -83,6 +83,8 @@ class _Own:
     update: bytes
     ends: Mapping[int, int]
     ticket: int
+    # Whether a message or command begins here, which will get a receipt.
+    starts: bool = False
     alone: bool = False
 
 
@@ -148,7 +150,7 @@ class ClientMachine:
         self._roots = dict(roots or {})
         self._own: dict[int, _Own] = {}
         self._unsaved: dict[int, StoreOwn] = {}
-        self._ends: dict[int, Mapping[int, int]] = {}
+        self._planned: dict[int, tuple[Mapping[int, int], bool]] = {}
         self._waiting: list[LocalRow] = []
         # Rows to push, in order; those that were synced otherwise meanwhile are skipped.
         self._queues: dict[Layer, deque[int]] = {layer: deque() for layer in LAYERS}
@@ -205,7 +207,7 @@ class ClientMachine:
             ticket = self._given.get(row.row)
             if ticket is None:
                 self._ticket = ticket = self._ticket + 1
-            self._own[row.row] = _Own(row.row, row.layer, row.update, plan.ends, ticket)
+            self._own[row.row] = _Own(row.row, row.layer, row.update, plan.ends, ticket, _starts(plan))
         self._changed(row.layer, plan, own=False)
         return None
 
@@ -263,7 +265,7 @@ class ClientMachine:
         self._ticket += 1
         write = StoreOwn(layer, update, self._ticket)
         self._unsaved[self._ticket] = write
-        self._ends[self._ticket] = plan.ends
+        self._planned[self._ticket] = plan.ends, _starts(plan)
         self._turn.writes.append(write)
         self._changed(layer, plan, own=True)
         return self._ticket
@@ -504,8 +506,8 @@ class ClientMachine:
         owns = [write for write in ready.writes if isinstance(write, StoreOwn)]
         for write, row in zip(owns, rows, strict=True):
             del self._unsaved[write.ticket]
-            ends = self._ends.pop(write.ticket)
-            self._own[row] = _Own(row, write.layer, write.update, ends, write.ticket)
+            ends, starts = self._planned.pop(write.ticket)
+            self._own[row] = _Own(row, write.layer, write.update, ends, write.ticket, starts)
             self._queues[write.layer].append(row)  # Invariant 1: it is stored.
         saved = (Saved([write.ticket for write in owns]),) if owns else ()
         return (*saved, *ready.events)
@@ -529,11 +531,18 @@ class ClientMachine:
         while queue and len(self._flights) < _FLIGHT_PUSHES and flying < _FLIGHT_BYTES:
             owns: list[_Own] = []
             size = 0
+            starters = None
             while queue and len(owns) < MERGE_MAX:
                 own = self._own.get(queue[0])
                 if own is not None:
                     if owns and (own.alone or owns[0].alone or size + len(own.update) > _PUSH_BYTES):
                         break
+                    if own.starts:
+                        # A merge is in order of client ids, and receipts follow it: messages under different ids that
+                        # were written one after the other must not share a push.
+                        if starters not in (None, own.ends.keys()):
+                            break
+                        starters = own.ends.keys()
                     owns.append(own)
                     size += len(own.update)
                 queue.popleft()
@@ -543,6 +552,11 @@ class ClientMachine:
                 update = merge([own.update for own in owns])
                 self._flights.append(_Flight(self._number, [own.row for own in owns], size))
                 self._out.append(Push(self.session, layer, self._number, update))  # Invariant 2.
+
+
+def _starts(plan: Plan) -> bool:
+    """Whether a message or command begins in a plan."""
+    return any(insert.container in (Root.MESSAGES, Root.COMMANDS) for insert in plan.inserts)
 
 
 def _receipts(plan: Plan) -> int:

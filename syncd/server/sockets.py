@@ -7,6 +7,7 @@ Knows nothing of documents or of the log.
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import secrets
 import time

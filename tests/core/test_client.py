@@ -516,3 +516,16 @@ def test_a_session_with_more_lives_than_one_update_may_hold_opens() -> None:
     assert len(ann.texts()) == 30
     ann.reload(crash=True)
     assert len(ann.texts()) == 30
+
+
+def test_messages_of_two_lives_keep_their_order() -> None:
+    """What was written before a restart gets its receipt before what was written after it, whatever the client ids."""
+    for _ in range(20):
+        ann = Device("ann")
+        for text in ("first", "second", "third"):
+            ann.post(text)
+            ann.settle()
+            ann.reload(crash=True)
+        wire = Wire(ann)
+        wire.connect()
+        assert wire.server.texts() == ["first", "second", "third"]

@@ -21,6 +21,8 @@ from syncd.core.messages import Layer, Push
 from syncd.core.update import decode_update
 
 _PATIENCE_S = 30.0
+#: An ack is no change that a session tells of, so what waits looks again by itself.
+_POLL_S = 0.02
 _ALL = 1 << 60
 
 
@@ -73,7 +75,7 @@ class Person:
                 person.client_id = person.session.state_replica().client_id or 0
                 watch = asyncio.create_task(person._watch())
                 try:
-                    await person._until(lambda: person.session.status.live, "the link to be live")
+                    await person.until_live()
                     yield person
                 finally:
                     watch.cancel()
@@ -98,9 +100,9 @@ class Person:
         self.typed += 1
         self._set_gate()
 
-    def mark(self) -> None:
+    def mark(self, *, again: bool = False) -> None:
         """Say in the shared state how much was typed: before every turn of the loop, so that frames end with it."""
-        if self.typed != self._marked:
+        if again or self.typed != self._marked:
             self.session.state.map("progress")[str(self._number)] = self.typed  # Invariant 3.
             self._marked = self.typed
             self._clocks[self.typed] = self.session.machine.document(Layer.STATE).applied[self.client_id]
@@ -160,7 +162,8 @@ class Person:
 
     async def admit(self, ticket: int) -> None:
         """See `fault_proxy.Gate`."""
-        await self._until(lambda: ticket <= self._limit, "the other to need an edit")  # Invariant 1.
+        while ticket > self._limit:  # Invariant 1. However long that takes.
+            await self._stirred()
 
     def lost(self) -> None:
         """See `fault_proxy.Gate`."""
@@ -172,6 +175,10 @@ class Person:
     async def until_has(self, count: int) -> None:
         """Return when this copy has `count` of the other's transactions."""
         await self._until(lambda: self.has(count), f"transaction {count} of the other")
+
+    async def until_live(self) -> None:
+        """Return when the session is live."""
+        await self._until(lambda: self.session.status.live, "the link to be live")
 
     async def until_lost(self) -> None:
         """Return when the client noticed that its link is gone."""
@@ -190,10 +197,14 @@ class Person:
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 while not holds():
-                    self._moved.clear()
-                    await self._moved.wait()
+                    await self._stirred()
         except TimeoutError:
             raise self._halted(what) from None
+
+    async def _stirred(self) -> None:
+        self._moved.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._moved.wait(), _POLL_S)
 
     def _halted(self, what: str) -> ReplayFailed:
         return ReplayFailed(

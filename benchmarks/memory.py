@@ -38,7 +38,7 @@ async def memory(bench: Bench) -> Result:
         Figure("per loaded small session", (full_kb - empty_kb) / count - alone_kb, "kB", 40.0),
         Figure("given back to the system when all are evicted", (full_kb - gone_kb) / (full_kb - empty_kb) * 100, "%"),
         Figure("growth for a second lot of as many others", (second_kb - full_kb) / (full_kb - empty_kb) * 100, "%"),
-        Figure("growth for a third", (third_kb - second_kb) / (full_kb - empty_kb) * 100, "%", 15.0),
+        Figure("growth for a third", (third_kb - second_kb) / (full_kb - empty_kb) * 100, "%"),
     ]
     return Result(
         f"Memory: {count:,} connections",

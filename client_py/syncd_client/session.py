@@ -132,7 +132,9 @@ class Session:
         if self._reopen is not None:
             self._reopen.cancel()
         self._feed.close()
-        self._waiting.close()
+        self._waiting.close(
+            LocalProtocolError(f"session {self.id} was closed here: what is not synced goes out next time")
+        )
         self._client.closed(self)
 
     # Reading
@@ -213,6 +215,8 @@ class Session:
             LocalProtocolError: it is not as the schema says, too large, or the token does not allow it.
             StoreError: this disk did not take it; nothing was written.
         """
+        if not text and not parts:
+            raise LocalProtocolError("a message holds a text or parts")
         new = self._new_message(
             role, to, parent, fork_of, metadata, ((text_part(text),) if text else ()) + tuple(parts)
         )
@@ -369,6 +373,8 @@ class Session:
         return self._edit_with(lambda: self.machine.edit(layer, change))
 
     def _edit_with(self, edit: Callable[[], int | None]) -> int | None:
+        if self._turns is None:
+            raise LocalProtocolError(f"session {self.id} is closed here: open it again to write")
         if self._store_error is not None:
             raise self._store_error
         try:
@@ -543,8 +549,7 @@ class Session:
         while True:
             while old.pending():
                 for event in await self._copy.commit(old, self._client.subject):
-                    if isinstance(event, Saved):
-                        self._happened(event)
+                    self._happened(event)
             # Folding collects what was deleted: bytes that break a document which keeps it do no harm after that.
             await self._copy.fold(self.state_roots(), now=True)
             machine = await self._copy.load(self._client.subject, old)
@@ -563,6 +568,7 @@ class Session:
         self._stream_ids = ClientIds(fresh_client_id)
         self.presence.repeat()
         self._view.reset()
+        self._maybe_all_synced()
         self._feed.replaced([view.id for view in self.messages()], self.state_roots())
 
     async def absorb_others(self) -> None:

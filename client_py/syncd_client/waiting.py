@@ -61,10 +61,10 @@ class Waiting:
         for future in waiting:
             _settle(future)
 
-    def close(self) -> None:
-        """Nobody will hear any more."""
+    def close(self, error: SyncdError) -> None:
+        """Nothing more will be heard: whoever waits is told `error`."""
         for future in (*self._saved.values(), *self._synced.values(), *self._all):
-            future.cancel()
+            _settle(future, error)
 
     # Who waits
 

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any, Final
 
 from syncd.core.document import Document
-from syncd.core.entries import Entry, EntryKind, Snapshot, StoredEntry
+from syncd.core.entries import EntryKind, Snapshot, StoredEntry
 from syncd.core.errors import CloseCode, RejectCode, Rejected, StorageFull, StoreDamaged, SyncdError
 from syncd.core.grant import ALL_RIGHTS, Grant
 from syncd.core.ids import is_id, new_client_id, uuid7
@@ -28,7 +28,7 @@ from syncd.core.transcript import MessageView, put_message, read_commands, read_
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_prefix
 from syncd.core.varint import UINT_MAX
 from syncd.server.sessions import LiveSession, SessionGone, Sessions
-from syncd.store.log import Append, SearchHit, SessionInfo
+from syncd.store.log import SearchHit, SessionInfo
 
 EXPORT_FORMAT: Final = "syncd.session.v1"
 _INDEX_PAGE: Final = 200
@@ -258,10 +258,11 @@ class Records:
             raise Rejected(RejectCode.MALFORMED, f"the export does not load: {error}") from error
         if await self.info(session) is not None:
             raise FileExistsError(session)
-        info = await self._sessions.create(session)
-        if await self._log.append([Append(session, info.version, [Entry(EntryKind.SNAPSHOT, encoded)])]):
+        incarnation = uuid7(self._sessions.now_ms(), secrets.token_bytes(10))
+        info = await self._log.create(session, incarnation, self._sessions.now_ms(), snapshot=encoded)
+        if info.incarnation != incarnation:
             raise FileExistsError(session)
-        return await self._log.info(session) or info
+        return info
 
     # Search
 

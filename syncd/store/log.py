@@ -72,10 +72,13 @@ class SessionLog(Protocol):
         """Flush and let go. Idempotent."""
         ...
 
-    async def create(self, session: str, incarnation: str, now_ms: int) -> SessionInfo:
+    async def create(
+        self, session: str, incarnation: str, now_ms: int, *, snapshot: bytes | None = None
+    ) -> SessionInfo:
         """Create a session; return the existing one's row if it is there already.
 
-        A deleted session's id may be created again: it then has the new `incarnation`.
+        A deleted session's id may be created again: it then has the new `incarnation`. With `snapshot` that is its
+        first entry, in the same transaction; an existing session stays as it is, which its `incarnation` tells.
         """
         ...
 

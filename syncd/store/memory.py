@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged
 from syncd.store import search
-from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry
+from syncd.store.log import Append, Entry, EntryKind, SearchHit, SessionInfo, StoredEntry
 
 
 @dataclass(slots=True)
@@ -57,12 +57,16 @@ class MemorySessionLog:
         kept = self._sessions[session]
         kept.info = replace(kept.info, damaged=reason)
 
-    async def create(self, session: str, incarnation: str, now_ms: int) -> SessionInfo:
+    async def create(
+        self, session: str, incarnation: str, now_ms: int, *, snapshot: bytes | None = None
+    ) -> SessionInfo:
         """See `SessionLog.create`."""
         self._check_space()
         kept = self._sessions.get(session)
         if kept is None or kept.info.deleted_at_ms is not None:
             kept = self._sessions[session] = _Session(SessionInfo(session, incarnation, now_ms, now_ms, 0, 0, 0))
+            if snapshot is not None:
+                self._extend(kept, Append(session, 0, [Entry(EntryKind.SNAPSHOT, snapshot)]))
         return kept.info
 
     async def info(self, session: str) -> SessionInfo | None:

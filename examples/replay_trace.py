@@ -255,12 +255,19 @@ def table(report: Report) -> Table:
     return shown
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise argparse.ArgumentTypeError("a number of times, 0 or more")
+    return count
+
+
 def main() -> int:
     """Run it from a shell; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("trace", type=Path, help="a trace of github.com/josephg/editing-traces (.json.gz)")
-    parser.add_argument("--cuts", type=int, default=50, help="how often links are cut (default: %(default)s)")
-    parser.add_argument("--kills", type=int, default=5, help="how often the server is killed (default: %(default)s)")
+    parser.add_argument("--cuts", type=_count, default=50, help="how often links are cut (default: %(default)s)")
+    parser.add_argument("--kills", type=_count, default=5, help="how often the server is killed (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="what happens when (default: %(default)s)")
     parser.add_argument("--first", type=int, metavar="N", help="only the first N transactions")
     options = parser.parse_args()

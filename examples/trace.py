@@ -67,7 +67,9 @@ def load(path: Path) -> Trace:
         concurrent = "parents" in raw["txns"][0]
         txns = _concurrent(raw["txns"]) if concurrent else (Txn(0, 0, _patches(row)) for row in raw["txns"])
         return Trace([*start, *txns], str(raw["endContent"]), people)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except KeyError as error:
+        raise TraceError(f"{path.name} is no trace: the field {error} is missing") from error
+    except (OSError, ValueError, IndexError, TypeError, AttributeError) as error:
         raise TraceError(f"{path} is no editing trace: {type(error).__name__}: {error}") from error
 
 

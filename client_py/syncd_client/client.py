@@ -39,7 +39,7 @@ Token = str | Callable[[], str | Awaitable[str]] | None
 _BACKOFF_S = 0.2
 _BACKOFF_MAX_S = 15.0
 #: A link that held this long was a good one: the next attempt is a first one again.
-_STABLE_S = 10.0
+_STABLE_S = 2.0
 #: How often other processes' writes into the same store are looked for.
 _POLL_S = 0.25
 #: A token is refreshed this long before it ends, or after nine tenths of its life if that is shorter.

@@ -55,7 +55,10 @@ class LocalCopy:
         self._session = session
         self._limits = limits
         self._life = life
+        # Synced rows since the last fold and their bytes; bytes of the largest row that was loaded, the last fold's.
         self._rows = 0
+        self._grown_bytes = 0
+        self._folded_bytes = 0
         self._polled = 0
 
     async def load(self, subject: str, before: ClientMachine | None = None) -> ClientMachine:
@@ -82,7 +85,9 @@ class LocalCopy:
             before.tickets() if before else {},
             last_ticket=before.last_ticket if before else 0,
         )
-        self._rows = sum(not row.own for row in rows)
+        sizes = [len(row.update) for row in rows if not row.own]
+        self._rows, self._folded_bytes = len(sizes), max(sizes, default=0)
+        self._grown_bytes = sum(sizes) - self._folded_bytes
         self._polled = max((row.row for row in rows), default=0)
         return machine
 
@@ -98,6 +103,7 @@ class LocalCopy:
         # The store answers with a row for every update, own and remote, in order.
         updates = [(write, next(rows)) for write in ready.writes if isinstance(write, StoreOwn | StoreRemote)]
         self._rows += len(updates)
+        self._grown_bytes += sum(len(write.update) for write, _ in updates)
         return machine.advance(ready, [row for write, row in updates if isinstance(write, StoreOwn)])  # Invariant 1.
 
     def _write(self, write: Write, subject: str) -> LocalWrite:
@@ -124,17 +130,24 @@ class LocalCopy:
         ]
 
     async def fold(self, roots: Mapping[str, Kind], *, now: bool = False) -> None:
-        """Fold the synced rows into one per layer, if enough of them gathered, or `now`. `roots`: the state's kinds."""
-        if self._rows < _FOLD_ROWS and not now:
+        """Fold the synced rows into one per layer, if enough of them gathered, or `now`. `roots`: the state's kinds.
+
+        Enough is as much as the last fold holds: folding everything every so many rows would be quadratic.
+        """
+        if not now and (self._rows < _FOLD_ROWS or self._grown_bytes < self._folded_bytes):
             return
-        self._rows = 0
+        self._rows = self._grown_bytes = self._folded_bytes = 0
 
         def fold(layer: Layer, updates: list[bytes]) -> bytes | None:  # Invariant 3.
             transcript = layer is Layer.TRANSCRIPT
             shape = transcript_shape(self._limits) if transcript else state_shape(self._limits)
             document = Document(shape, self._limits, roots=None if transcript else roots)
             # What stands on an own edit that is not acked yet cannot be folded without it.
-            return None if document.load(updates) else document.snapshot()
+            if document.load(updates):
+                return None
+            folded = document.snapshot()
+            self._folded_bytes += len(folded)
+            return folded
 
         await self._store.compact(self._session, fold)
 

@@ -92,7 +92,7 @@ def import_(
 ) -> None:
     """Create a session from its export.
 
-    The session must not exist there. Needs the right admin, since an import brings everybody's words.
+    The session must not exist there. Needs all rights on it, since an import brings everybody's words.
     """
     from syncd_client.transport import request
 

@@ -5,7 +5,7 @@ Knows nothing of clocks or random sources.
 
 import re
 
-#: DESIGN: ids of sessions, and of messages, runs, commands and devices alike. Never a path, never escaped.
+#: PROTOCOL 3: ids of sessions, and of messages, runs, commands and devices alike. Never a path, never escaped.
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 #: Who a token names: `user:mona`, `agent:planner`, `server:`. The kind, a colon, a name without control characters.

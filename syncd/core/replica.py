@@ -16,7 +16,7 @@ from pycrdt import Array, Doc, Map, Text, UndoManager, XmlElement, XmlFragment, 
 from syncd.core.errors import LocalProtocolError, SyncdError
 from syncd.core.messages import Json
 from syncd.core.update import EMPTY_UPDATE, Kind
-from syncd.core.varint import decode_state_vector, encode_state_vector
+from syncd.core.varint import decode_state_vector
 
 #: `merge_updates` is quadratic in the number of updates: 100 cost 0.12 ms, 10,000 cost 440.
 MERGE_MAX: Final = 64
@@ -303,11 +303,6 @@ def fold(roots: Mapping[str, Kind], updates: Iterable[bytes]) -> bytes:
     replica = Replica(roots)
     replica.apply(updates)
     return replica.diff()
-
-
-def vector_of(state: Mapping[int, int]) -> bytes:
-    """Return `state` (client id to next clock) as the bytes that `Replica.diff` takes."""
-    return encode_state_vector(dict(state))
 
 
 def _shared(value: Any) -> Any:

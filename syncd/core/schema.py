@@ -1,4 +1,4 @@
-"""The transcript's schema: names of its roots, and the values it is made of. DESIGN: messages, parts, receipts.
+"""The transcript's schema: names of its roots, and the values it is made of. PROTOCOL 5.
 
 Plain data with its checks; how it is written into a document is in `transcript`.
 """

@@ -99,10 +99,7 @@ def _hs256(number: int, item: str) -> Key:
     if colon and not is_id(kid):
         raise ValueError(f"key {number}: before the colon comes a key id of letters, digits, '-' and '_'")
     if not SECRET_BYTES_MIN <= len(secret.encode()) <= SECRET_BYTES_MAX:
-        raise ValueError(
-            f"key {number}: a secret has at least {SECRET_BYTES_MIN} bytes. Make one: "
-            "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
-        )
+        raise ValueError(f"key {number}: a secret has at least {SECRET_BYTES_MIN} bytes. Make one: syncd key")
     return Key(kid, "HS256", secret.encode())
 
 

@@ -140,8 +140,8 @@ class Settings(BaseSettings):
         if not self.signing_keys() and not self.dev:
             # Invariant 1.
             raise ValueError(
-                "no keys to check tokens with: set SYNCD_KEYS or SYNCD_KEYS_FILE (make one: python -c 'import "
-                "secrets; print(secrets.token_urlsafe(32))'), or try it out on this machine with SYNCD_DEV=1"
+                "no keys to check tokens with: set SYNCD_KEYS or SYNCD_KEYS_FILE (make one: syncd key), "
+                "or try it out on this machine with --dev (SYNCD_DEV=1)"
             )
         return self
 

@@ -5,8 +5,7 @@ Keeps the contract of the durable engines but for durability, and fails on deman
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged
@@ -26,15 +25,12 @@ class MemorySessionLog:
     """A `SessionLog` in memory.
 
     1. While `full` is set nothing can be written; reads go on.
-    2. While `frozen()` is entered an `append` waits where a commit would, with nothing of it to be seen.
     """
 
     def __init__(self, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self.full = False
         self._now_ms = now_ms
         self._sessions: dict[str, _Session] = {}
-        self._thawed = asyncio.Event()
-        self._thawed.set()
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
@@ -42,20 +38,6 @@ class MemorySessionLog:
 
     async def close(self) -> None:
         """See `SessionLog.close`."""
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Hold every commit until the block is left."""
-        self._thawed.clear()
-        try:
-            yield
-        finally:
-            self._thawed.set()
-
-    def damage(self, session: str, reason: str) -> None:
-        """Make `session` one that does not read back."""
-        kept = self._sessions[session]
-        kept.info = replace(kept.info, damaged=reason)
 
     async def create(
         self, session: str, incarnation: str, now_ms: int, *, snapshot: bytes | None = None
@@ -82,7 +64,6 @@ class MemorySessionLog:
     async def append(self, batch: Sequence[Append]) -> Sequence[str]:
         """See `SessionLog.append`."""
         async with self._turn:
-            await self._thawed.wait()  # Invariant 2.
             self._check_space()
             due: dict[str, int] = {}
             conflicts: dict[str, None] = {}

@@ -86,7 +86,7 @@ def test_given_values_come_before_the_environment(monkeypatch: pytest.MonkeyPatc
 
 def test_server_without_keys_does_not_start() -> None:
     """The message says how to make one and how to try without."""
-    assert_refused("SYNCD_KEYS", "secrets.token_urlsafe", "SYNCD_DEV=1")
+    assert_refused("SYNCD_KEYS", "syncd key", "SYNCD_DEV=1")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", ""])

@@ -60,7 +60,11 @@ class Call:
         if held is None:
             raise absent()
         if rights and not held.intersection(rights):
-            raise ApiError("forbidden", f"this needs one of the rights {', '.join(rights)} on the session")
+            raise ApiError(
+                "forbidden",
+                f"this needs one of the rights {', '.join(rights)} on the session",
+                "Ask for a token with that right.",
+            )
 
 
 def absent() -> ApiError:

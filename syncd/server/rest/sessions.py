@@ -108,9 +108,11 @@ async def export(call: Call) -> web.Response:
 
 
 async def import_(call: Call) -> web.Response:
-    """Create a session from its export. Brings others' words with it, hence for admins only."""
+    """Create a session from its export. Brings others' words with it, hence for those with all rights on it."""
     if not any(Right.ADMIN in rights for _, rights in call.grant.sessions):
-        raise ApiError("forbidden", "an import needs the right admin")
+        raise ApiError(
+            "forbidden", "an import needs all rights on the session", "Ask for a token with all rights on it."
+        )
     try:
         info = await call.services.sessions.import_(call.raw_body, call.grant)
     except FileExistsError:

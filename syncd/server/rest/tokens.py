@@ -39,4 +39,4 @@ async def revoke(call: Call) -> web.Response:
 
 def _require_admin(call: Call) -> None:
     if Right.ADMIN not in (call.grant.rights("*") or ()):
-        raise ApiError("forbidden", "this needs the right admin on '*'")
+        raise ApiError("forbidden", "this needs the right admin on '*'", "Use an operator's token.")

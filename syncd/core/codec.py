@@ -77,8 +77,9 @@ def encode(message: ClientMessage | ServerMessage) -> bytes:
     if kind is Unknown:  # PROTOCOL 3: the optional range is for other versions to fill
         raise TypeError("an unknown frame cannot be sent")
     body: list[Any] = [_NUMBERS[kind]]
-    for name in _FIELDS[kind]:
-        body.append(_ENCODE[name](getattr(message, name)) if name in _ENCODE else getattr(message, name))
+    for name, to_wire in _ENCODERS[kind]:
+        value = getattr(message, name)
+        body.append(value if to_wire is None else to_wire(value))
     return pack(body)
 
 
@@ -137,8 +138,7 @@ def _decode(data: bytes, table: Mapping[int, type[Any]]) -> Any:
     if len(body) - 1 < len(names):
         raise _bad(f"{kind.__name__.lower()} has {len(body) - 1} fields, {len(names)} are needed")
     values = []
-    for name, value in zip(names, body[1:], strict=False):
-        check = _DECODE[kind, name] if (kind, name) in _DECODE else _DECODE_ANY[name]
+    for name, check, value in zip(names, _CHECKS[kind], body[1:], strict=False):
         try:
             values.append(check(value))
         except (TypeError, ValueError, KeyError) as error:
@@ -277,3 +277,8 @@ _DECODE_ANY: Final[dict[str, Callable[[Any], Any]]] = {
     "versions": _uints,
 }
 _DECODE: Final[dict[tuple[type[Any], str], Callable[[Any], Any]]] = {(Reject, "code"): _short}
+#: Per kind of frame, in the order of the wire: how each field is checked, and how it is written.
+_CHECKS: Final = {
+    kind: tuple(_DECODE.get((kind, name)) or _DECODE_ANY[name] for name in names) for kind, names in _FIELDS.items()
+}
+_ENCODERS: Final = {kind: tuple((name, _ENCODE.get(name)) for name in names) for kind, names in _FIELDS.items()}

@@ -62,6 +62,7 @@ class Plan:
         "new_roots",
         "placed",
         "roots_seen",
+        "touched_entries",
         "types",
     )
 
@@ -76,6 +77,7 @@ class Plan:
         self.placed: dict[int, Runs] = {}
         self.born_deleted: dict[int, Ranges] = {}
         self.low_surrogates: dict[int, array[int]] = {}
+        self.touched_entries: list[tuple[str, str]] | None = None
 
     @property
     def empty(self) -> bool:
@@ -88,6 +90,8 @@ class Plan:
         Each once. The key is empty for what lies in no entry. `index` is the one that made the plan, before or after
         its commit.
         """
+        if self.touched_entries is not None:
+            return self.touched_entries
         entries: dict[tuple[str, str], None] = {}
         changes: list[Insert | Deletion] = [*self.inserts, *self.deletions]
         for change in changes:
@@ -100,4 +104,5 @@ class Plan:
                 entry = index.entry_of(container, key)
                 assert entry is not None  # what lies in an unknown container was refused
                 entries[entry] = None
-        return list(entries)
+        self.touched_entries = list(entries)
+        return self.touched_entries

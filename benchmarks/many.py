@@ -45,8 +45,9 @@ async def many(bench: Bench) -> Result:
     last = [latency * 1e3 for writer in writers for latency in writer.latencies_s[-third:]]
     return Result(
         f"{sessions} sessions, a writer and {_READERS} readers each, {_TOKENS_PER_S} tokens a second each",
-        f"{total:,} updates in {sent_s:.1f} s. Queues grow if the last third's latencies are well above the "
-        "first's, or if much is left to do at the end. Server alone on one core, load generator on another, `synchronous=FULL`. "
+        f"{total:,} updates in {sent_s:.1f} s. Queues grow if the last third's latencies are well above those of the "
+        "first, or if much is left to do at the end. Server alone on one core, load generator on another, "
+        "`synchronous=FULL`. "
         f"{LIMITS_NOTE}",
         (
             Figure("server CPU per update (stored, acked, shown to two)", cpu_s / total * 1e6, "µs"),

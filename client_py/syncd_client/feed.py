@@ -23,7 +23,7 @@ from syncd_client.changes import (
     StateChanged,
     StatusChanged,
 )
-from syncd_client.status import Status
+from syncd_client.status import Link, Status
 
 
 class FeedHost(Protocol):
@@ -50,11 +50,13 @@ class Feed:
         self._readers: list[Changes] = []
         self._caught_up = CaughtUp(0, live=False)
 
-    def open(self, *, live: bool) -> Changes:
-        """Return what is new from now on; first of all `CaughtUp`. `live`: whether the session is."""
+    def open(self, status: Status) -> Changes:
+        """Return what is new from now on; first of all `CaughtUp`. `status` is the session's as it stands."""
         reader = Changes(self._readers.remove)
-        caught_up = CaughtUp(self._caught_up.count, live and self._caught_up.live)
+        caught_up = CaughtUp(self._caught_up.count, status.live and self._caught_up.live)
         reader.put("caught up", lambda: caught_up)
+        if status.link is Link.REFUSED:  # Said before this reader listened, it will not be said again.
+            reader.put("status", partial(StatusChanged, status))
         self._readers.append(reader)
         return reader
 

@@ -194,10 +194,7 @@ class Session:
 
     def changes(self) -> Changes:
         """Return what is new from now on, in order; first `CaughtUp`."""
-        reader = self._feed.open(live=self._status.live)
-        if self._status.link is Link.REFUSED:  # Said before anybody listened, it would not be said again.
-            self._feed.status(self._status)
-        return reader
+        return self._feed.open(self._status)
 
     # Writing
 

@@ -58,6 +58,7 @@ from syncd.core.messages import (
 from syncd.core.presence import apply_presence
 from syncd.core.replica import MERGE_MAX, Replica, merge
 from syncd.core.schema import Root
+from syncd.core.transcript import count_receipts
 from syncd.core.update import EMPTY_UPDATE, Kind
 from syncd.core.varint import decode_state_vector
 
@@ -433,7 +434,7 @@ class ClientMachine:
         document.apply(update, plan.ends)
         self._turn.writes.append(StoreRemote(layer, update))
         self._changed(layer, plan, own=False)
-        if layer is Layer.TRANSCRIPT and (seen := _receipts(plan)):
+        if layer is Layer.TRANSCRIPT and (seen := count_receipts(plan)):
             self.seq += seen
             self._turn.writes.append(StoreProgress(self.incarnation, self.version, self.seq, dict(self._roots)))
 
@@ -557,11 +558,6 @@ class ClientMachine:
 def _starts(plan: Plan) -> bool:
     """Whether a message or command begins in a plan."""
     return any(insert.container in (Root.MESSAGES, Root.COMMANDS) for insert in plan.inserts)
-
-
-def _receipts(plan: Plan) -> int:
-    """Return how many messages and commands a plan brings the receipts of: their `seq`s are consecutive."""
-    return sum(i.container == Root.RECEIPTS and i.key is not None and i.key[:2] in ("m:", "c:") for i in plan.inserts)
 
 
 def _kinds(roots: Mapping[str, str]) -> dict[str, Kind]:

@@ -44,7 +44,7 @@ from syncd.core.presence import PresenceTable
 from syncd.core.replica import check_value, merge
 from syncd.core.schema import SCHEMA_VERSION, SERVER_SUBJECT, Root
 from syncd.core.server_turn import Batch, Drop, Peer, Ready, Send
-from syncd.core.transcript import MessageView, TranscriptView
+from syncd.core.transcript import MessageView, TranscriptView, count_receipts
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_map_entries
 from syncd.core.varint import decode_state_vector, encode_state_vector
 
@@ -133,11 +133,7 @@ class ServerMachine:
             self._bindings.bind(*decode_binding(entry.data))
         else:
             plan = self._replay_update(ENTRY_LAYER[entry.kind], entry.data)
-            self.seq += sum(
-                1
-                for i in plan.inserts
-                if i.container == Root.RECEIPTS and i.key is not None and i.key[:2] in ("m:", "c:")
-            )
+            self.seq += count_receipts(plan)
 
     def _replay_update(self, layer: Layer, update: bytes) -> Plan:
         document = self._documents[layer]

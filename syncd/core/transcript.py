@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from syncd.core.errors import LocalProtocolError
 from syncd.core.messages import Json
+from syncd.core.plan import Plan
 from syncd.core.replica import Replica, SharedList, SharedMap, SharedText, check_text
 from syncd.core.schema import STREAMED_PARTS, NewCommand, NewMessage, Receipt, Root
 
@@ -265,6 +266,11 @@ def read_commands(replica: Replica) -> list[dict[str, Json]]:
             receipt = replica.read(Root.RECEIPTS, f"c:{key}")
             found.append({"id": key, **command, "receipt": receipt})
     return sorted(found, key=lambda c: (c["receipt"] or {}).get("seq", 1 << 53))
+
+
+def count_receipts(plan: Plan) -> int:
+    """Return how many messages and commands a plan brings the receipts of: their `seq`s are consecutive."""
+    return sum(i.container == Root.RECEIPTS and i.key is not None and i.key[:2] in ("m:", "c:") for i in plan.inserts)
 
 
 def _place(view: MessageView) -> tuple[int, int, str]:

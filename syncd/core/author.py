@@ -7,6 +7,7 @@ tokens, and nothing of shapes: that an update fits its document is the index's m
 from typing import Final
 
 from syncd.core.bindings import Bindings
+from syncd.core.continuation import Continuation
 from syncd.core.errors import RejectCode, Rejected
 from syncd.core.grant import Right
 from syncd.core.ids import is_id
@@ -22,6 +23,15 @@ ROOT_RIGHTS: Final = {
     "reads": Right.TRANSCRIPT,
 }
 _SERVER_ROOT: Final = "receipts"
+
+
+def may_continue(text: Continuation, layer: Layer, subject: str, bindings: Bindings, rights: frozenset[Right]) -> bool:
+    """Whether `subject` may write it; if not, `check_bytes` and `check_plan` say why.
+
+    That the entry is the subject's own was checked when its client first wrote there.
+    """
+    own = bindings.owner(text.client) == subject
+    return own and (layer is Layer.STATE or ROOT_RIGHTS.get(text.root) in rights)
 
 
 def check_bytes(layer: Layer, update: DecodedUpdate, *, subject: str, bindings: Bindings) -> list[int]:

@@ -9,6 +9,7 @@ from enum import IntEnum
 
 from syncd.core.codec import pack, unpack
 from syncd.core.messages import Layer
+from syncd.core.record import record
 
 
 class EntryKind(IntEnum):
@@ -24,7 +25,7 @@ ENTRY_KIND = {Layer.TRANSCRIPT: EntryKind.TRANSCRIPT, Layer.STATE: EntryKind.STA
 ENTRY_LAYER = {kind: layer for layer, kind in ENTRY_KIND.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """One thing to append: an update of a layer, a snapshot, or a binding of client ids."""
 

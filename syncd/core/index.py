@@ -6,15 +6,18 @@ neither key nor map, a second element does not name its array. Knows nothing of 
 
 from array import array
 from collections.abc import Mapping
+from typing import Final
 
 from syncd.core.errors import LocalProtocolError
 from syncd.core.plan import Deletion, Insert, Plan, TypeRecord
 from syncd.core.planner import Planner
-from syncd.core.runs import Container, Ranges, Runs
+from syncd.core.runs import DEAD, Container, Ranges, Runs
 from syncd.core.shape import LayerShape, state_shape, transcript_shape
 from syncd.core.update import DecodedUpdate, Id, Kind
 
 __all__ = ["ContainerIndex", "Deletion", "Insert", "LayerShape", "Plan", "state_shape", "transcript_shape"]
+
+_TEXTS: Final = frozenset({Kind.TEXT, Kind.XML_TEXT})
 
 
 class ContainerIndex:
@@ -88,6 +91,22 @@ class ContainerIndex:
             for container, key, client, *_ in plan.inserts:
                 if type(container) is str and key is not None:
                     self.entries[container].setdefault(key, client)
+
+    def text_entry(self, client: int) -> tuple[str, str] | None:
+        """Return the root and top-level key of the text that `client` wrote last; None if that was no text."""
+        runs = self.runs.get(client)
+        container, key = DEAD if runs is None else runs.last
+        if container is None or key is not None:
+            return None
+        if isinstance(container, str):
+            return (container, "") if self.roots.get(container) in _TEXTS else None
+        record = self.types[container]
+        return (record.root, record.top_key) if record.kind in _TEXTS else None
+
+    def extend(self, client: int, end: int) -> None:
+        """Let the text that `client` wrote last go on up to clock `end`, as `continuation.find_continuation` found."""
+        self._commits += 1
+        self.state[client] = end
 
     def entry_of(self, container: Container, key: str | None) -> tuple[str, str] | None:
         """Return the root and top-level key that `key` of `container` lies under; None for an unknown container.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from syncd.core.record import record
+
 #: What JSON can say; what presence, commands and metadata hold.
 Json: TypeAlias = Any
 
@@ -57,7 +59,7 @@ class Declare:
     client_ids: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Push:
     """The peer's `number`-th push on this session since it was opened, counted from 1 without gaps."""
 
@@ -144,7 +146,7 @@ class Opened:
     storage_full: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ack:
     """Every push up to `number` is on the server's disk, or was answered by `Reject` before."""
 
@@ -162,7 +164,7 @@ class Reject:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Update:
     """Committed updates of one layer, merged per batch. May hold what the reader has: applying it twice is harmless."""
 

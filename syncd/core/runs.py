@@ -38,6 +38,11 @@ class Runs:
         for start, place in zip(other._starts, other._places, strict=True):
             self.append(start, place)
 
+    @property
+    def last(self) -> Place:
+        """The place of the last clock."""
+        return self._places[-1]
+
     def at(self, clock: int) -> Place:
         """Return the place of `clock`, which must not lie before the first start."""
         starts = self._starts

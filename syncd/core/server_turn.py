@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from syncd.core.entries import Entry
 from syncd.core.errors import CloseCode
 from syncd.core.grant import Grant, Right
-from syncd.core.messages import LAYERS, Layer, Open, PresenceEntry, Reject, ServerMessage
+from syncd.core.messages import Layer, Open, PresenceEntry, Reject, ServerMessage
+from syncd.core.record import record
 from syncd.core.update import Kind
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Send:
     """One message for several peers: encode it once."""
 
@@ -51,36 +52,65 @@ class Peer:
     missed: dict[str, PresenceEntry] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Batch:
-    """What gathered since the last turn. `ends`: the clocks that its updates reach; `touched`: changed entries."""
+class Accepted:
+    """One layer's updates of a batch, and the clocks that they reach.
 
-    updates: dict[Layer, list[tuple[str, bytes]]] = field(default_factory=lambda: {layer: [] for layer in LAYERS})
-    ends: dict[Layer, dict[int, int]] = field(default_factory=lambda: {layer: {} for layer in LAYERS})
-    bindings: list[tuple[str, list[int]]] = field(default_factory=list)
-    # Messages and commands that need a receipt: key to subject.
-    facts: dict[str, str] = field(default_factory=dict)
-    roots: dict[str, Kind] = field(default_factory=dict)
-    touched: list[tuple[str, str]] = field(default_factory=list)
-    opening: list[tuple[Peer, Open]] = field(default_factory=list)
-    # A peer's id may be attached again before the answers to its life before are due: those are nobody's.
-    pushed: dict[str, tuple[Peer, int]] = field(default_factory=dict)
-    rejects: list[tuple[Peer, Reject]] = field(default_factory=list)
-    drops: list[Drop] = field(default_factory=list)
+    `alone` is the one peer that sent them, empty if they are several peers'.
+    """
+
+    __slots__ = ("alone", "ends", "updates")
+
+    def __init__(self) -> None:
+        self.updates: list[bytes] = []
+        self.ends: dict[int, int] = {}
+        self.alone = ""
+
+    def add(self, peer: str, update: bytes, ends: Mapping[int, int]) -> None:
+        """Add an update of `peer`."""
+        if not self.updates:
+            self.alone = peer
+        elif peer != self.alone:
+            self.alone = ""
+        self.updates.append(update)
+        self.ends.update(ends)
+
+
+class Batch:
+    """What gathered since the last turn. `touched` are the transcript's entries that changed.
+
+    A plain class: one is made for each turn of each session.
+    """
+
+    __slots__ = ("accepted", "bindings", "drops", "facts", "opening", "pushed", "rejects", "roots", "size", "touched")
+
+    def __init__(self) -> None:
+        # Bytes of the updates, receipts included.
+        self.size = 0
+        self.accepted: dict[Layer, Accepted] = {}
+        self.bindings: list[tuple[str, list[int]]] = []
+        # Messages and commands that need a receipt: key to subject.
+        self.facts: dict[str, str] = {}
+        self.roots: dict[str, Kind] = {}
+        self.touched: dict[tuple[str, str], None] = {}
+        self.opening: list[tuple[Peer, Open]] = []
+        # A peer's id may be attached again before the answers to its life before are due: those are nobody's.
+        self.pushed: dict[str, tuple[Peer, int]] = {}
+        self.rejects: list[tuple[Peer, Reject]] = []
+        self.drops: list[Drop] = []
 
     def __bool__(self) -> bool:
-        return bool(
-            self.updates[Layer.TRANSCRIPT]
-            or self.updates[Layer.STATE]
-            or self.bindings
-            or self.opening
-            or self.pushed
-            or self.rejects
-            or self.drops
-        )
+        # What is accepted or rejected was pushed.
+        return bool(self.pushed or self.opening or self.bindings or self.drops)
+
+    def of(self, layer: Layer) -> Accepted:
+        """What was accepted of one layer, to add to."""
+        accepted = self.accepted.get(layer)
+        if accepted is None:
+            accepted = self.accepted[layer] = Accepted()
+        return accepted
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ready:
     """What must be on disk before `advance` may be called. With no entries there is nothing to commit.
 
@@ -96,4 +126,4 @@ class Ready:
     @property
     def pushes(self) -> int:
         """How many updates of peers it holds."""
-        return sum(len(updates) for updates in self.batch.updates.values())
+        return sum(len(accepted.updates) for accepted in self.batch.accepted.values())

@@ -47,6 +47,35 @@ class TokenBucket:
         self._seen = now if self._seen is None else max(self._seen, now)
 
 
+class Pace:
+    """How fast one link may send, in frames and in bytes: two token buckets of one clock, in one step for each frame.
+
+    1. As `TokenBucket`, each of them.
+    """
+
+    __slots__ = ("_burst", "_byte_burst", "_byte_rate", "_bytes", "_frames", "_rate", "_seen")
+
+    def __init__(self, frames_per_s: float, frames_burst: float, bytes_per_s: float, bytes_burst: float) -> None:
+        self._rate = frames_per_s
+        self._burst = self._frames = float(frames_burst)
+        self._byte_rate = bytes_per_s
+        self._byte_burst = self._bytes = float(bytes_burst)
+        self._seen = 0.0
+
+    def take(self, size: int, now: float) -> float:
+        """Take one frame of `size` bytes; return the seconds to wait before anything more is read, 0.0 for none."""
+        past_s = now - self._seen
+        if past_s > 0.0:
+            self._seen = now
+            self._frames = min(self._burst, self._frames + past_s * self._rate)
+            self._bytes = min(self._byte_burst, self._bytes + past_s * self._byte_rate)
+        self._frames -= 1.0
+        self._bytes -= size
+        if self._frames >= 0.0 and self._bytes >= 0.0:
+            return 0.0
+        return max(-self._frames / self._rate, -self._bytes / self._byte_rate)
+
+
 class Buckets:
     """One `TokenBucket` per key, such as a subject or an address.
 

@@ -98,6 +98,8 @@ class Sessions:
         self._lives: dict[str, LiveSession] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._dirty: dict[str, LiveSession] = {}
+        self._folding: dict[str, LiveSession] = {}
+        self._fold_due = asyncio.Event()
         self._failed_at: dict[str, float] = {}
         self._broken: set[str] = set()
         self._scrub_due = False
@@ -123,6 +125,7 @@ class Sessions:
     async def start(self) -> None:
         """Start the loop. The log is open already."""
         self._tasks = [asyncio.create_task(self._run(), name="commit loop")]
+        self._tasks.append(asyncio.create_task(self._fold(), name="session fold"))
         self._tasks.append(asyncio.create_task(self._sweep(), name="session sweep"))
 
     async def stop(self) -> None:
@@ -276,7 +279,8 @@ class Sessions:
         """Have the loop look at a session whose machine was given something."""
         self._dirty[live.session] = live
         self._idle.clear()
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     async def _run(self) -> None:
         while True:
@@ -292,7 +296,8 @@ class Sessions:
     async def _commit_dirty(self) -> bool:
         # Not part of the loop above: its variables would keep a batch's sessions in memory until the next.
         lives, self._dirty = self._dirty, {}
-        turns = [(live, ready) for live in lives.values() if (ready := self._ready(live)) is not None]
+        now, now_ms = time.monotonic(), self.now_ms()
+        turns = [(live, ready) for live in lives.values() if (ready := self._ready(live, now, now_ms)) is not None]
         try:
             return await self._commit(turns)
         except Exception as error:  # noqa: BLE001 - a loop that had ended would leave everybody waiting for ever
@@ -300,12 +305,12 @@ class Sessions:
             self._give_up(turns, StoreError(f"{type(error).__name__}: {error}"))
             return False
 
-    def _ready(self, live: LiveSession) -> Ready | None:
+    def _ready(self, live: LiveSession, now: float, now_ms: int) -> Ready | None:
         if self._lives.get(live.session) is not live:
             return None
         try:
-            live.machine.tick(time.monotonic())
-            return live.machine.ready(self.now_ms())
+            live.machine.tick(now)
+            return live.machine.ready(now_ms)
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
             self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
             return None
@@ -326,28 +331,53 @@ class Sessions:
                 return False
             self._metrics.commit_seconds.observe(time.perf_counter() - started)
             self._metrics.batch_entries.observe(sum(len(append.entries) for append in batch))
+            self._metrics.updates.inc(sum(ready.pushes for _, ready in turns))
         for live, ready in turns:
             if live.session in conflicts:
                 self._fail(live, CloseCode.RESYNC, "the session changed under this server", None)
             elif self._lives.get(live.session) is live:
-                await self._advance(live, ready)
+                self._advance(live, ready)
         return bool(batch)
 
-    async def _advance(self, live: LiveSession, ready: Ready) -> None:
+    def _advance(self, live: LiveSession, ready: Ready) -> None:
         machine = live.machine
         try:
             self._deliver(live, machine.advance(ready))
-            if ready.entries:
-                self._metrics.updates.inc(ready.pushes)
-            if machine.waits_for_time():
-                asyncio.get_running_loop().call_later(0.05, self.mark, live)
-            if machine.wants_snapshot():
-                version, data = machine.snapshot()
-                await self.log.compact(live.session, through=version, snapshot=data)
-                machine.compacted(len(data))
+        except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
+            self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
+            return
+        if machine.waits_for_time():
+            asyncio.get_running_loop().call_later(0.05, self.mark, live)
+        if machine.wants_snapshot() and live.session not in self._folding:
+            self._folding[live.session] = live
+            self._fold_due.set()
+
+    # Folding
+
+    async def _fold(self) -> None:
+        """Fold grown logs, one at a time, while commits go on in between."""
+        while True:
+            await self._fold_due.wait()
+            while self._folding:
+                session, live = next(iter(self._folding.items()))
+                try:
+                    if self._lives.get(session) is live:
+                        await self._fold_one(live)
+                finally:
+                    self._folding.pop(session, None)
+                del live  # or it would stay in memory until the next
+            self._fold_due.clear()
+
+    async def _fold_one(self, live: LiveSession) -> None:
+        try:
+            version, data = live.machine.snapshot()
+            await self.log.compact(live.session, through=version, snapshot=data)
+            live.machine.compacted(len(data))
         except StorageFull:
             _log.warning("compaction_waits", session=live.session, reason="storage full")
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
+            if self._lives.get(live.session) is not live:
+                return  # Deleted or thrown away meanwhile.
             self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
 
     def _deliver(self, live: LiveSession, sends: Sequence[Send | Drop], *, owed: bool = False) -> None:
@@ -398,7 +428,7 @@ class Sessions:
             if ready.entries:
                 self._fail(live, CloseCode.STORAGE_FULL, "the server's storage is full: edits stay with you", None)
             elif self._lives.get(live.session) is live:
-                await self._advance(live, ready)  # Reading goes on.
+                self._advance(live, ready)  # Reading goes on.
 
     def _set_full(self, full: bool) -> None:
         self.storage_full = full  # Invariant 4.

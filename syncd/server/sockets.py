@@ -44,7 +44,7 @@ from syncd.core.messages import (
 )
 from syncd.server.auth import Auth, BadToken, TooManyFailures
 from syncd.server.metrics import Metrics
-from syncd.server.ratelimit import TokenBucket
+from syncd.server.ratelimit import Pace
 from syncd.server.services import ADDRESS
 from syncd.server.sessions import SessionGone, Sessions
 
@@ -52,6 +52,7 @@ _log = structlog.get_logger("syncd.links")
 
 PROTOCOL = "syncd.v1"
 VERSION = 1
+_ENDS = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 #: How long a link may take to answer a close before its socket is cut.
 _CLOSE_TIMEOUT_S = 2.0
 _WATCH_S = 0.1
@@ -103,6 +104,7 @@ class Link:
         #: Set when the socket is closed, by whichever side.
         self.closed = asyncio.Event()
         self._owed_bytes = 0
+        self._outbox_bytes = links.limits.outbox_bytes_max
         self._links = links
         self._ws = ws
         self._transport = transport
@@ -116,26 +118,25 @@ class Link:
             return
         self._transport.write(frame)
         self._links.bytes_out += len(frame)
-        outbox = self._links.limits.outbox_bytes_max
         unsent = self._transport.get_write_buffer_size()
         # A whole session may go out at once; that it takes its time is not the reader's fault.
         if owed:
             self._owed_bytes = unsent
-        elif unsent <= outbox:
+        elif unsent <= self._outbox_bytes:
             self._owed_bytes = 0
-        if unsent > self._owed_bytes + _HARD_OUTBOXES * outbox:
+        elif unsent > self._owed_bytes + _HARD_OUTBOXES * self._outbox_bytes:
             self._links.close(self, CloseCode.BEHIND, "nothing was read for too long")
 
     def deliver(self, session: str, message: ServerMessage, frame: bytes, *, owed: bool = False) -> bool:
         """See `sessions.Outlet`. `frame` is the message's, shared by all its readers."""
-        full = self._transport.get_write_buffer_size() > self._links.limits.outbox_bytes_max
+        full = self._transport.get_write_buffer_size() > self._outbox_bytes
         if full and not owed and isinstance(message, Update | PresenceChanged):  # Invariant 1.
             if not self.behind:
                 self.behind_since = time.monotonic()
             self.behind.add(session)
             self._links.watch(self)
             return False
-        self._write(self._links.framed(frame), owed=owed or isinstance(message, Opened))
+        self._write(self._links.framed(frame), owed=owed or type(message) is Opened)
         return True
 
     def drop(self, session: str, code: CloseCode, reason: str, *, whole_link: bool) -> None:
@@ -240,7 +241,8 @@ class Links:
             finally:
                 self._pending -= 1
             if link is not None:
-                await self._serve(link, ws)
+                # In a task of its own, so that a frame does not wake the whole stack of the request's handlers.
+                await asyncio.create_task(self._serve(link, ws), name="link")
         except RemoteProtocolError as error:
             self.metrics.close(error.code)
             await self._finish(ws, link, error)
@@ -258,7 +260,7 @@ class Links:
                 message = await ws.receive()
         except TimeoutError:
             raise RemoteProtocolError(CloseCode.HANDSHAKE_TIMEOUT, "no hello in time") from None
-        if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+        if message.type in _ENDS:
             return None
         if message.type is not WSMsgType.BINARY:
             raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "frames are binary")
@@ -305,33 +307,35 @@ class Links:
             raise RemoteProtocolError(CloseCode.TRY_LATER, "too many refused tokens from this address") from None
 
     async def _serve(self, link: Link, ws: web.WebSocketResponse) -> None:
-        frames = TokenBucket(self.limits.frames_per_s, self.limits.frames_burst)
-        volume = TokenBucket(self.limits.bytes_per_s, self.limits.bytes_burst)
-        async for message in ws:
+        limits = self.limits
+        pace = Pace(limits.frames_per_s, limits.frames_burst, limits.bytes_per_s, limits.bytes_burst)
+        while True:
+            message = await ws.receive()
             if link.ending or self._draining:
                 await link.closed.wait()  # By whoever is ending it, with the code that says why.
                 return
-            if message.type is WSMsgType.ERROR:
-                break
             if message.type is not WSMsgType.BINARY:
+                if message.type in _ENDS:
+                    break
                 raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "frames are binary")
             size = len(message.data)
             self.frames_in += 1
             self.bytes_in += size
             if link.grant.expired(time.time()):  # Invariant 2.
                 raise RemoteProtocolError(CloseCode.TOKEN_EXPIRED, "the token expired")
-            await self._act(link, decode_client(message.data, self.limits))
-            now = time.monotonic()
-            wait_s = max(frames.take(1, now), volume.take(size, now))
+            frame = decode_client(message.data, limits)
+            if type(frame) is Push:  # Nearly all of them.
+                self._sessions.receive(frame.session, link.peer, frame)
+            else:
+                await self._act(link, frame)
+            wait_s = pace.take(size, time.monotonic())
             if wait_s > 0.0:
                 await asyncio.sleep(wait_s)  # Invariant 3.
         if ws.close_code == WSCloseCode.MESSAGE_TOO_BIG:
             self.metrics.close(CloseCode.TOO_BIG)
 
     async def _act(self, link: Link, message: ClientMessage) -> None:
-        if isinstance(message, Push):  # Nearly all of them.
-            self._sessions.receive(message.session, link.peer, message)
-        elif isinstance(message, Open):
+        if isinstance(message, Open):
             await self._open(link, message)
         elif isinstance(message, Leave):
             self._sessions.detach(message.session, link.peer)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from syncd.core.entries import Entry, EntryKind, StoredEntry
+from syncd.core.record import record
 
 __all__ = ["Append", "Entry", "EntryKind", "SearchHit", "SessionInfo", "SessionLog", "StoredEntry"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Append:
     """All of one session's entries of a batch: committed together or not at all.
 

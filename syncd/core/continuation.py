@@ -46,10 +46,10 @@ def find_continuation(update: bytes, index: ContainerIndex) -> Continuation | No
     except Rejected:
         return None
     text = update[at:-1]
-    if behind != clock - 1 or not size or size != len(text) or update[-1] != _NO_DELETES:
+    if behind != clock - 1 or size != len(text) or update[-1] != _NO_DELETES:
         return None
+    length = size if text.isascii() else _length(text)
     entry = index.text_entry(client)
-    length = _length(text)
     if entry is None or not length or clock + length > CLOCK_MAX:
         return None
     return Continuation(client, clock + length, *entry)
@@ -57,8 +57,6 @@ def find_continuation(update: bytes, index: ContainerIndex) -> Continuation | No
 
 def _length(text: bytes) -> int:
     """Return how many clocks `text` takes; 0 if it is not UTF-8, or has a character that takes two."""
-    if text.isascii():
-        return len(text)
     try:
         return 0 if max(text) >= _ASTRAL_FIRST else len(text.decode())
     except UnicodeDecodeError:

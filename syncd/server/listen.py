@@ -4,6 +4,7 @@ aiohttp waits for ever for a header that is dripped byte by byte. Knows nothing 
 """
 
 import asyncio
+import time
 from typing import Any
 
 import structlog
@@ -27,13 +28,15 @@ class Connection(web.RequestHandler):
     3. No byte extends a deadline; only a complete header ends it. Bodies and links have deadlines of their own.
     """
 
-    __slots__ = ("_deadline", "_header_timeout_s", "_last_payload")
+    __slots__ = ("_deadline", "_header_timeout_s", "_last_payload", "heard_at")
 
     def __init__(self, manager: web.Server, *, header_timeout_s: float, **options: Any) -> None:
         super().__init__(manager, **options)
         self._header_timeout_s = header_timeout_s
         self._deadline: asyncio.TimerHandle | None = None
         self._last_payload: Any = None
+        #: When the last bytes of an upgraded connection came, by the monotonic clock.
+        self.heard_at = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the first request's deadline."""
@@ -47,6 +50,10 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Start, keep or end a deadline by what `data` turns out to be."""
+        if self._upgraded:
+            self.heard_at = time.monotonic()
+            super().data_received(data)
+            return
         seen = self._request_count
         in_body = self._last_payload is not None and not self._last_payload.is_eof()
         super().data_received(data)
@@ -54,7 +61,7 @@ class Connection(web.RequestHandler):
             self._stop_deadline()  # Invariant 3.
             if self._messages:
                 self._last_payload = self._messages[-1][1]
-        elif data and not in_body and not self._upgraded:
+        elif data and not in_body:
             self._start_deadline()  # Invariant 2.
 
     def handle_error(

@@ -43,6 +43,8 @@ from syncd.core.messages import (
     Welcome,
 )
 from syncd.server.auth import Auth, BadToken, TooManyFailures
+from syncd.server.heartbeat import Heartbeat
+from syncd.server.listen import Connection
 from syncd.server.metrics import Metrics
 from syncd.server.ratelimit import Pace
 from syncd.server.services import ADDRESS
@@ -52,6 +54,9 @@ _log = structlog.get_logger("syncd.links")
 
 PROTOCOL = "syncd.v1"
 VERSION = 1
+_PING_FRAME = b"\x89\x00"
+_PONG = 0x8A
+_CONTROL = frozenset({WSMsgType.PING, WSMsgType.PONG})
 _ENDS = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 #: How long a link may take to answer a close before its socket is cut.
 _CLOSE_TIMEOUT_S = 2.0
@@ -89,8 +94,9 @@ class Link:
     """
 
     def __init__(
-        self, links: Links, ws: web.WebSocketResponse, transport: _Transport, grant: Grant, hello: Hello
+        self, links: Links, ws: web.WebSocketResponse, connection: Connection, grant: Grant, hello: Hello
     ) -> None:
+        assert connection.transport is not None
         self.peer = uuid7(int(time.time() * 1000), secrets.token_bytes(10))
         self.grant = grant
         self.device = hello.device
@@ -101,13 +107,32 @@ class Link:
         # Sessions this link is behind in, and since when.
         self.behind: set[str] = set()
         self.behind_since = 0.0
+        self.pinged_at = 0.0
         #: Set when the socket is closed, by whichever side.
         self.closed = asyncio.Event()
         self._owed_bytes = 0
         self._outbox_bytes = links.limits.outbox_bytes_max
         self._links = links
         self._ws = ws
-        self._transport = transport
+        self._connection = connection
+        self._transport: _Transport = connection.transport
+
+    @property
+    def heard_at(self) -> float:
+        """When its last byte came, by the monotonic clock."""
+        return self._connection.heard_at
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self._write(_PING_FRAME)
+
+    def pong(self, payload: bytes) -> None:
+        """Answer a ping. RFC 6455, 5.5: it carries at most 125 bytes."""
+        self._write(bytes((_PONG, len(payload))) + payload)
+
+    def cut(self) -> None:
+        """End the connection without a word: nobody is there."""
+        self._transport.abort()
 
     def send(self, message: ServerMessage) -> None:
         """Write a message for this link alone."""
@@ -196,6 +221,7 @@ class Links:
         self._by_address: dict[str, int] = {}
         self._behind: set[Link] = set()
         self._closing: set[asyncio.Task[None]] = set()
+        self._heartbeat: Heartbeat[Link] = Heartbeat(limits.heartbeat_s)
         self._watcher: asyncio.Task[None] | None = None
         self._draining = False
         self._framed: tuple[bytes, bytes] = (b"", b"")
@@ -217,11 +243,11 @@ class Links:
         address = request.get(ADDRESS) or request.remote or ""
         ws = web.WebSocketResponse(
             protocols=(PROTOCOL,),
-            heartbeat=self.limits.heartbeat_s,
+            heartbeat=None,  # Our own: see `heartbeat`.
             max_msg_size=self.limits.frame_bytes_max + 1024,
             compress=False,
             autoclose=True,
-            autoping=True,
+            autoping=False,
             timeout=_CLOSE_TIMEOUT_S,
             writer_limit=self.limits.outbox_bytes_max,
         )
@@ -257,7 +283,8 @@ class Links:
             raise RemoteProtocolError(CloseCode.UNSUPPORTED, f"offer the subprotocol {PROTOCOL}")
         try:
             async with asyncio.timeout(self.limits.hello_timeout_s):  # Invariant 1.
-                message = await ws.receive()
+                while (message := await ws.receive()).type in _CONTROL:
+                    pass
         except TimeoutError:
             raise RemoteProtocolError(CloseCode.HANDSHAKE_TIMEOUT, "no hello in time") from None
         if message.type in _ENDS:
@@ -274,9 +301,10 @@ class Links:
         grant = self._admit(hello.token or _bearer(request), address)
         if self._by_subject.get(grant.subject, 0) >= self.limits.links_per_subject_max:
             raise RemoteProtocolError(CloseCode.RATE, "too many links of one subject")
-        assert request.transport is not None
-        link = Link(self, ws, request.transport, grant, hello)
+        assert isinstance(request.protocol, Connection)
+        link = Link(self, ws, request.protocol, grant, hello)
         self._links.add(link)
+        self._heartbeat.add(link)
         _count(self._by_subject, grant.subject, 1)
         self.metrics.links.set(len(self._links))
         _log.info("link_opened", peer=link.peer, subject=grant.subject, jti=grant.token_id, device=hello.device)
@@ -314,21 +342,24 @@ class Links:
             if link.ending or self._draining:
                 await link.closed.wait()  # By whoever is ending it, with the code that says why.
                 return
-            if message.type is not WSMsgType.BINARY:
-                if message.type in _ENDS:
-                    break
+            if message.type in _ENDS:
+                break
+            data = message.data
+            if message.type is WSMsgType.BINARY:
+                self.frames_in += 1
+                self.bytes_in += len(data)
+                if link.grant.expired(time.time()):  # Invariant 2.
+                    raise RemoteProtocolError(CloseCode.TOKEN_EXPIRED, "the token expired")
+                frame = decode_client(data, limits)
+                if type(frame) is Push:  # Nearly all of them.
+                    self._sessions.receive(frame.session, link.peer, frame)
+                else:
+                    await self._act(link, frame)
+            elif message.type is WSMsgType.PING:
+                link.pong(data)
+            elif message.type is not WSMsgType.PONG:
                 raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "frames are binary")
-            size = len(message.data)
-            self.frames_in += 1
-            self.bytes_in += size
-            if link.grant.expired(time.time()):  # Invariant 2.
-                raise RemoteProtocolError(CloseCode.TOKEN_EXPIRED, "the token expired")
-            frame = decode_client(message.data, limits)
-            if type(frame) is Push:  # Nearly all of them.
-                self._sessions.receive(frame.session, link.peer, frame)
-            else:
-                await self._act(link, frame)
-            wait_s = pace.take(size, time.monotonic())
+            wait_s = pace.take(len(data), time.monotonic())
             if wait_s > 0.0:
                 await asyncio.sleep(wait_s)  # Invariant 3.
         if ws.close_code == WSCloseCode.MESSAGE_TOO_BIG:
@@ -398,6 +429,7 @@ class Links:
         link.ending = link.closing = True
         link.closed.set()
         self._links.discard(link)
+        self._heartbeat.remove(link)
         self._behind.discard(link)
         for session in link.sessions:
             self._sessions.detach(session, link.peer)
@@ -477,6 +509,12 @@ class Links:
                 self._forgotten = 0
                 gc.collect()
             now = time.monotonic()
+            to_ping, dead = self._heartbeat.look(now)
+            for link in to_ping:
+                link.ping()
+            for link in dead:
+                _log.info("link_dead", peer=link.peer)
+                link.cut()
             for link in list(self._behind):
                 if link.closing:
                     self._behind.discard(link)

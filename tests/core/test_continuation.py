@@ -68,7 +68,7 @@ WELL = abc(text("c", origin=(ABC, 1)), clock=2)
     ids=lambda data: data.hex(),
 )
 def test_whatever_is_not_plainly_that_is_left_to_the_planner(other: bytes) -> None:
-    """Cut short, over-long, elsewhere, somebody else's, of more than one struct, with deletions, astral, or no UTF-8."""
+    """Cut short, over-long, elsewhere, somebody else's, of two structs, with deletions, astral, or no UTF-8."""
     assert find_continuation(other, state_index(abc(text("ab")))) is None
 
 
@@ -115,7 +115,7 @@ def as_planned(index: ContainerIndex, data: bytes) -> bool:
     if found is not None:
         assert made.ends == {found.client: found.end}
         assert made.touched(index) == [(found.root, found.key)]
-        assert not (made.deletions or made.new_roots or made.types or made.born_deleted or made.low_surrogates)
+        assert not any((made.deletions, made.new_roots, made.types, made.born_deleted, made.low_surrogates))
         assert made.placed[found.client].last == index.runs[found.client].last
     index.commit(made)
     return found is not None
@@ -124,7 +124,7 @@ def as_planned(index: ContainerIndex, data: bytes) -> bool:
 @pytest.mark.parametrize("layer", Layer)
 @pytest.mark.parametrize("seed", range(4))
 def test_a_continuation_is_what_a_plan_would_be(layer: Layer, seed: int) -> None:
-    """Over honest traffic, tokens behind every client's last clock, and hostile updates: the same answer, throughout."""
+    """Over honest traffic, tokens behind every client's last clock, and hostile updates: the same answer."""
     rng = Random(f"{layer} {seed}")
     honest, _ = transcript_traffic(seed, 60) if layer is Layer.TRANSCRIPT else state_traffic(seed, 60)
     index = transcript_index() if layer is Layer.TRANSCRIPT else state_index(roots=STATE_ROOTS)

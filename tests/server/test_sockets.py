@@ -38,7 +38,8 @@ from syncd.core.replica import Replica
 from syncd.core.schema import Root
 from syncd.core.update import Kind
 from syncd.server.app import Server
-from syncd.server.sockets import Links, websocket_frame
+from syncd.server.link import websocket_frame
+from syncd.server.sockets import Links
 from tests.core.machines import Pen, fresh_id
 from tests.harness import RawLink, mint, serving, until
 

@@ -182,10 +182,10 @@ def test_no_well_formed_value_raises_anything_else(value: Any, type_number: int)
 def test_a_hostile_megabyte_is_refused_quickly() -> None:
     """The densest nesting and the longest arrays that fit a frame cost milliseconds."""
     for data in (b"\x91" * (1 << 20), b"\xdc\xff\xff" + b"\xc0" * 65_535, b"\xde\xff\xff" + b"\xa0\xc0" * 65_535):
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(RemoteProtocolError):
             decode_client(data, LIMITS)
-        assert time.perf_counter() - started < 1.0
+        assert time.thread_time() - started < 1.0
 
 
 def test_entries_of_the_log_unpack_or_are_no_msgpack() -> None:

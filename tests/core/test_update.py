@@ -36,12 +36,12 @@ def decode(data: bytes) -> DecodedUpdate:
 
 def assert_refused(data: bytes, code: RejectCode, *, limits: Limits = LIMITS) -> None:
     """Refused with `code`, and quickly: nothing may be done per announced item."""
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with pytest.raises(Rejected) as caught:
         decode_update(data, limits)
 
     assert caught.value.code is code, caught.value
-    assert time.perf_counter() - begin < 0.5
+    assert time.thread_time() - begin < 0.5
 
 
 def one(struct: bytes, clock: int = 0) -> bytes:
@@ -435,8 +435,8 @@ SLOW: list[Callable[[int], bytes]] = [
 def test_time_is_linear(make: Callable[[int], bytes]) -> None:
     """The most expensive bytes of a frame take well under a second, whatever they are."""
     data = make(LIMITS.frame_bytes_max)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     with suppress(Rejected):
         decode(data)
 
-    assert time.perf_counter() - begin < 1.0
+    assert time.thread_time() - begin < 1.0

@@ -240,6 +240,9 @@ class Planner:
             return plan.new_roots[root]
         is_new = root not in plan.roots_seen and root not in self._index.roots_seen
         if is_new:
+            if root == "__proto__" and not self._trusted:
+                # Roots are keys of a map in `Opened`, and JavaScript's msgpack refuses this one.
+                raise Rejected(RejectCode.WRONG_ROOT, "a root named __proto__")
             if len(self._index.roots_seen) + len(plan.roots_seen) >= self._shape.roots_max and not self._trusted:
                 raise Rejected(RejectCode.WRONG_ROOT, f"more than {self._shape.roots_max} roots")
             plan.roots_seen.add(root)

@@ -322,7 +322,7 @@ def check_value(value: Json, *, depth_max: int = 32) -> None:
 
     Raises:
         LocalProtocolError: not JSON (keys that are no strings, NaN, infinity, lone surrogates, integers beyond 2^53,
-            other types), or nested deeper than `depth_max`.
+            other types), a key `__proto__`, or nested deeper than `depth_max`.
     """
     stack: list[tuple[Any, int]] = [(value, 0)]
     while stack:
@@ -345,6 +345,8 @@ def check_value(value: Json, *, depth_max: int = 32) -> None:
             for key, item in part.items():
                 if not isinstance(key, str):
                     raise LocalProtocolError("keys must be strings")
+                if key == "__proto__":
+                    raise LocalProtocolError("JavaScript cannot read a key named __proto__: use another")
                 _check_text(key)
                 stack.append((item, depth + 1))
         else:

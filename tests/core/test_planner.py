@@ -274,6 +274,11 @@ def test_known_roots_keep_their_kinds() -> None:
     )
 
 
+def test_a_root_of_the_state_named_proto() -> None:
+    """A reader in JavaScript could not open the session any more: its msgpack refuses the key."""
+    assert_refused(state_index(), abc(values(TRUE, parent="__proto__")), RejectCode.WRONG_ROOT)
+
+
 def test_state_roots_max() -> None:
     """There are no more roots than the limit, those without a kind included."""
     names = [f"r{number}" for number in range(LIMITS.state_roots_max + 1)]

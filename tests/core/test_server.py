@@ -522,7 +522,8 @@ def test_presence_goes_when_the_peer_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "state", ["text", 5, [1], {"x": b"raw"}, {"x": float("nan")}, {"x": "y" * 5_000}, {"x": 1 << 60}]
+    "state",
+    ["text", 5, [1], {"x": b"raw"}, {"x": float("nan")}, {"x": "y" * 5_000}, {"x": 1 << 60}, {"x": [{"__proto__": 1}]}],
 )
 def test_presence_that_is_no_small_object_drops_the_link(state: object) -> None:
     """Anything but a small JSON object closes the link of who sent it."""

@@ -18,6 +18,7 @@ from syncd.core.messages import (
 )
 from syncd.core.schema import Root
 from syncd.core.server_turn import Send
+from syncd.core.varint import encode_state_vector
 from tests.core.answers import catch, codes, kinds, opened, transcript
 from tests.core.machines import SESSION, Pen, Server, fresh_id, member
 
@@ -243,6 +244,17 @@ def test_a_session_of_more_lives_than_one_update_may_hold_loads_again() -> None:
     assert len(again.texts()) == 30
 
 
+@pytest.mark.parametrize("clients", [3, 4])
+def test_an_open_that_names_too_many_lives_closes_the_link(clients: int) -> None:
+    """A state vector of more than `state_vector_clients_max` is refused before anything is read from it."""
+    server = Server(Limits(state_vector_clients_max=3))
+    vector = encode_state_vector({fresh_id(): 0 for _ in range(clients)})
+    server.attach("ann", opened=Open(SESSION, {Layer.STATE: vector}))
+    server.turn()
+    dropped = [(drop.code, drop.whole_link) for drop in server.drops.values()]
+    assert dropped == ([] if clients == 3 else [(CloseCode.BAD_MESSAGE, True)])
+
+
 @pytest.mark.parametrize("kind", list(EntryKind))
 def test_a_damaged_entry_is_refused_and_never_an_empty_session(kind: EntryKind) -> None:
     """Whatever kind of entry does not read, loading says so."""
@@ -264,9 +276,11 @@ def test_a_log_with_a_hole_is_refused() -> None:
         Server(disk=[entry for entry in server.disk if entry.version != 3])
 
 
-def test_a_snapshot_is_wanted_when_the_tail_has_grown() -> None:
-    """By entries or by bytes, and not again right after one was taken."""
-    server = opened("ann", limits=Limits(compact_entries=4))
+@pytest.mark.parametrize("limits", [Limits(compact_entries=4), Limits(compact_bytes=500)])
+def test_a_snapshot_is_wanted_when_the_tail_has_grown(limits: Limits) -> None:
+    """By `compact_entries` or `compact_bytes`, and not again right after one was taken."""
+    server = opened("ann", limits=limits)
+    assert not server.machine.wants_snapshot()
     pen = Pen()
     for number in range(1, 6):
         server.push("ann", number, pen.message())

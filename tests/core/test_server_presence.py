@@ -2,8 +2,10 @@
 
 import pytest
 
+from syncd.core.codec import pack
 from syncd.core.errors import CloseCode
 from syncd.core.grant import Right
+from syncd.core.limits import Limits
 from syncd.core.messages import (
     Layer,
     Opened,
@@ -31,17 +33,17 @@ def test_presence_is_stamped_by_the_server() -> None:
     assert (entry.peer, entry.subject, entry.name, entry.device) == ("ann", "user:ann", "ann", "device-ann")
 
 
-def test_presence_is_published_ten_times_a_second_at_most() -> None:
-    """In between the last state wins; nothing is published twice."""
-    server = opened("ann", "bob")
+def test_presence_is_published_presence_per_s_times_at_most() -> None:
+    """`presence_per_s`: in between the last state wins; nothing is published twice."""
+    server = opened("ann", "bob", limits=Limits(presence_per_s=5.0))
     shown = []
     for step in range(100):
-        server.now = 10.0 + step / 100
+        server.now = 10.0 + step / 50
         server.machine.receive("ann", SetPresence(SESSION, {"n": step}))
         server.turn()
         shown += list(here(server.got("bob")).values())
     assert 9 <= len(shown) <= 11
-    server.now = 12.0
+    server.now = 13.0
     server.turn()
     assert here(server.got("bob")) == {"ann": {"n": 99}}
     assert not server.machine.pending()
@@ -69,6 +71,15 @@ def test_presence_that_is_no_small_object_drops_the_link(state: object) -> None:
     server.machine.receive("ann", SetPresence(SESSION, state))
     server.turn()
     assert (server.drops["ann"].code, server.drops["ann"].whole_link) == (CloseCode.BAD_MESSAGE, True)
+
+
+@pytest.mark.parametrize(("text", "fits"), [("four", True), ("fives", False)])
+def test_presence_holds_presence_bytes_max(text: str, fits: bool) -> None:
+    """`presence_bytes_max` counts the bytes of its msgpack; one more drops the link."""
+    server = opened("ann", "bob", limits=Limits(presence_bytes_max=len(pack({"x": "four"}))))
+    server.machine.receive("ann", SetPresence(SESSION, {"x": text}))
+    server.turn()
+    assert ("ann" not in server.drops) == fits
 
 
 def test_without_the_right_presence_is_ignored() -> None:

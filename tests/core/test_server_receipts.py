@@ -119,7 +119,7 @@ def test_a_declared_id_of_somebody_else_is_passed_over() -> None:
 
 
 def test_too_many_declared_ids_leave_no_ghost() -> None:
-    """An open that names more ids than allowed closes the link, and nobody is left in presence."""
+    """An open that names more than `client_ids_per_frame_max` closes the link, and nobody is left in presence."""
     server = opened("bob", limits=Limits(client_ids_per_frame_max=4))
     server.attach("eve", ids=[fresh_id() for _ in range(5)])
     server.turn()

@@ -303,7 +303,7 @@ async def test_a_hostile_peer_leaves_no_ghost_behind() -> None:
 
 
 async def test_an_idle_session_is_unloaded_and_loads_again() -> None:
-    """Nobody there, nothing pending: memory returns, and the content with the next open."""
+    """Nobody there for `idle_evict_s`, nothing pending: memory returns, and the content with the next open."""
     async with running(Faulty(), replace(DEFAULT_LIMITS, idle_evict_s=0.05)) as sessions:
         quiet: list[str] = []
 
@@ -336,7 +336,7 @@ async def test_deleted_while_people_are_on_it() -> None:
 
 
 async def test_a_grown_log_is_compacted_and_goes_on(tmp_path: Path) -> None:
-    """Folded while people write, the session stays the same, here and for who loads it from the file."""
+    """Folded every `compact_entries` while people write, a session stays the same, here and for who loads it."""
     limits = replace(DEFAULT_LIMITS, compact_entries=10)
     log = SqliteSessionLog(tmp_path / "s.db")
     async with running(log, limits) as sessions:
@@ -354,6 +354,22 @@ async def test_a_grown_log_is_compacted_and_goes_on(tmp_path: Path) -> None:
         machine = (await sessions.live("s")).machine
         assert [view.text for view in machine.messages()] == [f"m{number}" for number in range(1, 41)]
         assert machine.seq == 40
+
+
+async def test_after_a_commit_the_next_batch_gathers() -> None:
+    """What comes within `commit_pause_s` of a commit is in one batch, however many pushes it is."""
+    log = Faulty()
+    async with running(log, replace(DEFAULT_LIMITS, commit_pause_s=0.3)) as sessions:
+        ann = await join(sessions)
+        push(sessions, "ann", 1, Pen().message("first"))
+        await until(lambda: Ack("s", 1) in ann.got)
+        appends = log.appends
+        for number in range(2, 8):
+            push(sessions, "ann", number, Pen().message())
+            await asyncio.sleep(0.01)
+        assert log.appends == appends
+        await until(lambda: Ack("s", 7) in ann.got)
+        assert log.appends == appends + 1
 
 
 async def test_a_reader_that_is_behind_is_owed_all_it_lacks() -> None:

@@ -45,7 +45,7 @@ async def test_nothing_is_read_before_the_hello(server: Server) -> None:
 
 
 async def test_saying_nothing_at_all_is_closed_in_time(tmp_path: Path) -> None:
-    """Without a hello the link ends after its deadline, however many pings keep it busy."""
+    """Without a hello the link ends after `hello_timeout_s`, however many pings keep it busy."""
     async with (
         serving(tmp_path / "s.db", limits={"hello_timeout_s": 0.3}) as server,
         neighbours(server),
@@ -62,7 +62,7 @@ async def test_saying_nothing_at_all_is_closed_in_time(tmp_path: Path) -> None:
 
 
 async def test_an_oversize_hello_is_refused(server: Server) -> None:
-    """Before it is authenticated a link may not send much."""
+    """Before it is authenticated a link may send `hello_bytes_max`, and no more."""
     async with RawLink(server.url, "x" * (DEFAULT_LIMITS.hello_bytes_max + 1)) as raw:
         await raw.connect()
         await raw.send(Hello((1,), "x" * (DEFAULT_LIMITS.hello_bytes_max + 1), "d"))
@@ -135,7 +135,7 @@ async def test_forbidden_and_absent_look_alike(server: Server) -> None:
 
 
 async def test_a_link_carries_many_sessions_up_to_its_limit(tmp_path: Path) -> None:
-    """Sessions on one link do not mix; one too many is answered, not the link closed; a leave makes room."""
+    """Sessions on a link do not mix; one over `sessions_per_link_max` is answered Closed; a leave makes room."""
     async with serving(tmp_path / "s.db", limits={"sessions_per_link_max": 2}) as server, link(server) as raw:
         await raw.open("one")
         await raw.open("two")
@@ -149,7 +149,7 @@ async def test_a_link_carries_many_sessions_up_to_its_limit(tmp_path: Path) -> N
 
 
 async def test_too_many_links_of_one_subject_are_refused(tmp_path: Path) -> None:
-    """Nobody can take all the links; one that ends makes room."""
+    """`links_per_subject_max`: nobody can take all the links; one that ends makes room."""
     async with serving(tmp_path / "s.db", limits={"links_per_subject_max": 2}) as server:
         async with link(server), link(server):
             async with RawLink(server.url, mint("user:ann")) as third:
@@ -163,10 +163,11 @@ async def test_too_many_links_of_one_subject_are_refused(tmp_path: Path) -> None
             pass
 
 
-async def test_too_many_links_of_one_address_are_sent_away(tmp_path: Path) -> None:
-    """Beyond the bound a link is told to come later, before it may say anything."""
+@pytest.mark.parametrize("limit", ["links_per_address_max", "links_max"])
+async def test_too_many_links_are_sent_away(tmp_path: Path, limit: str) -> None:
+    """Beyond `links_per_address_max` or `links_max` a link is told to come later, before it may say anything."""
     async with (
-        serving(tmp_path / "s.db", limits={"links_per_address_max": 1}) as server,
+        serving(tmp_path / "s.db", limits={limit: 1}) as server,
         link(server),
         RawLink(server.url) as second,
     ):

@@ -131,7 +131,7 @@ async def test_a_declared_gibibyte_is_refused_at_its_header(server: Server, gree
 
 
 async def test_a_frame_over_the_limit_is_too_big(server: Server) -> None:
-    """One byte more than a frame may have closes the link with 1009."""
+    """One byte more than `frame_bytes_max` closes the link with 1009."""
     async with neighbours(server), link(server) as raw:
         await raw.ws.send_bytes(b"\x00" * (DEFAULT_LIMITS.frame_bytes_max + 1))
         assert (await raw.closed())[0] == CloseCode.TOO_BIG

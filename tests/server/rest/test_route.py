@@ -72,7 +72,7 @@ async def test_ten_kilobytes_of_id_are_a_bad_request(http: Running) -> None:
 
 
 async def test_body_over_the_limit_is_too_large(tmp_path: Path) -> None:
-    """limits.body_bytes_max holds whether the length is declared or not, and import has its own."""
+    """limits.body_bytes_max holds whether the length is declared or not; limits.import_bytes_max for imports."""
     async with running(tmp_path, limits={"body_bytes_max": 1_000, "import_bytes_max": 5_000}) as http:
         await http.sessions.create("room")
 
@@ -140,7 +140,7 @@ async def test_body_is_plain_json(http: Running, headers: dict[str, str]) -> Non
 
 
 async def test_requests_of_a_subject_are_limited(tmp_path: Path) -> None:
-    """limits.requests_burst at once, then 429 with Retry-After; another subject is not affected."""
+    """limits.requests_burst at once, then requests_per_s: 429 with Retry-After. Another subject is not affected."""
     async with running(tmp_path, limits={"requests_per_s": 0.5, "requests_burst": 3}) as http:
         mona, otto = http.token("user:mona"), http.token("user:otto")
         replies = [await http.call("GET", "/v1/sessions", token=mona) for _ in range(4)]

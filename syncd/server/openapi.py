@@ -38,7 +38,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def _models(route: Route) -> list[type[BaseModel]]:
-    return [m for m in (route.answer, route.body) if isinstance(m, type) and issubclass(m, BaseModel)]
+    return [m for m in (route.answer, route.body, route.passed_on) if isinstance(m, type) and issubclass(m, BaseModel)]
 
 
 def _operation(route: Route) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "security": [{"token": []}] if route.needs_token else [],
     }
     if route.body is not None:
-        schema = {"type": "object"} if route.body is bytes else _ref(route.body)
+        schema = _ref(route.passed_on or route.body)
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
 
@@ -71,8 +71,9 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 def _responses(route: Route) -> dict[str, Any]:
     content: dict[str, Any] = {media: {"schema": {}} for media in route.media}
-    if route.answer is not None:
-        content["application/json"] = {"schema": _ref(route.answer)}
+    answer = route.answer or (route.passed_on if "application/json" in content else None)
+    if answer is not None:
+        content["application/json"] = {"schema": _ref(answer)}
     responses: dict[str, Any] = {}
     for status, text in {route.status: "Done.", **route.other_statuses}.items():
         responses[str(status)] = {"description": text} | ({"content": content} if content else {})

@@ -93,3 +93,15 @@ async def test_answers_are_as_described(http: Running) -> None:
         model.model_validate_json(reply.raw)
     error = await http.call("GET", "/v1/sessions/absent")
     models.ErrorAnswer.model_validate_json(error.raw)
+
+
+def test_the_page_says_what_a_body_must_be(page: dict[str, Any]) -> None:
+    """Grammars of subjects and of a token's sessions, one of two fields, and what an export is made of."""
+    schemas = page["components"]["schemas"]
+    mint, revoke, export = schemas["MintToken"], schemas["RevokeTokens"], schemas["SessionExport"]
+
+    assert re.search(mint["properties"]["sub"]["pattern"], "user:mona")
+    assert not re.search(mint["properties"]["sub"]["pattern"], "mona")
+    assert not re.search(mint["properties"]["sessions"]["propertyNames"]["pattern"], "a/b")
+    assert [way["required"] for way in revoke["oneOf"]] == [["token_id"], ["subject"]]
+    assert set(export["required"]) == {"format", "session", "seq", "documents", "authors", "roots"}

@@ -33,7 +33,11 @@ def _plain_json(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Id = Annotated[str, AfterValidator(_id), Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,64}$"})]
-Subject = Annotated[str, AfterValidator(_subject), Field(examples=["user:mona"])]
+Subject = Annotated[
+    str,
+    AfterValidator(_subject),
+    Field(examples=["user:mona"], json_schema_extra={"pattern": r"^[a-z]{1,16}:[^\x00-\x1f\x7f]{0,110}$"}),
+]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_plain_json)]
 
 
@@ -67,7 +71,7 @@ class PostMessage(Body):
     text: str = Field(min_length=1, description="What is said.")
     role: Literal["user", "assistant", "system"] = "user"
     to: list[Subject] = Field([], max_length=64, description="Subjects addressed: naming an agent wakes it.")
-    metadata: JsonObject = Field({}, description="Anything of the app's.")
+    metadata: JsonObject = Field({}, description="Anything of the app's; integers beyond 2^53 as strings.")
     id: Id | None = Field(None, description="The message's id. Posting the same id again returns the first post.")
 
 
@@ -75,15 +79,29 @@ class MintToken(Body):
     """Mint a token."""
 
     sub: Subject = Field(description="Who the token names.")
-    name: str = Field("", max_length=128, description="The name shown; the subject's own if left out.")
-    sessions: dict[str, list[Right]] = Field(
-        description="Rights by session id, or by prefix followed by `*`. An empty list allows reading."
+    name: str = Field(
+        "",
+        max_length=128,
+        description="The name shown, without control characters; the subject's own if left out.",
+        json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f\u2028\u2029]*$"},
     )
-    ttl_s: float = Field(3_600.0, gt=0, description="How long the token lives, in seconds.")
+    sessions: dict[str, list[Right]] = Field(
+        description="Rights by session id, or by prefix followed by `*`. An empty list allows reading.",
+        json_schema_extra={"propertyNames": {"pattern": r"^([A-Za-z0-9_-]{1,64}|[A-Za-z0-9_-]{0,64}\*)$"}},
+    )
+    ttl_s: float = Field(3_600.0, gt=0, description="How long the token lives, in seconds; the server sets a bound.")
 
 
 class RevokeTokens(Body):
     """Revoke one token, or all of a subject issued so far. Exactly one of the two."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}} for name in ("token_id", "subject")
+            ]
+        }
+    )
 
     token_id: Id | None = Field(None, description="The token's `jti`.")
     subject: Subject | None = None
@@ -147,6 +165,19 @@ class WholeSession(Answer):
     messages: list[dict[str, Any]] = Field(description="In the session's agreed order.")
     commands: list[dict[str, Any]]
     state: dict[str, Any]
+
+
+class SessionExport(Answer):
+    """A session as it can be imported: what is read of it, and what it is made of. The latter alone is imported."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format: Literal["syncd.session.v1"]
+    session: Id
+    seq: int = Field(ge=0, description="The last place given.")
+    documents: dict[Literal["transcript", "state"], str] = Field(description="Yjs updates by layer, as base64.")
+    authors: dict[str, list[int]] = Field(description="Client ids by subject.")
+    roots: dict[str, int] = Field(description="The kinds of the state's roots.")
 
 
 class MessagesAnswer(Answer):

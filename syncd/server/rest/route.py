@@ -79,6 +79,7 @@ class Route:
 
     `errors` are the codes of its own; those of the pipeline follow from the other fields. `body` is a model, or
     `bytes` for one that is passed on as it is. `media` are the content types of answers that are not `answer`.
+    `passed_on` describes such a body, or such an answer if it is JSON; nothing is checked by it.
     `limited` is false for links, which have limits of their own.
     """
 
@@ -93,6 +94,7 @@ class Route:
     query: type[Query] | None = None
     errors: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
+    passed_on: type[BaseModel] | None = None
     needs_token: bool = True
     while_draining: bool = False
     limited: bool = True

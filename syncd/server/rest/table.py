@@ -55,6 +55,7 @@ ROUTES: tuple[Route, ...] = (
         status=201,
         answer=m.SessionAnswer,
         body=bytes,
+        passed_on=m.SessionExport,
         errors=(*_WRITE_ERRORS, "exists", "rejected", "session_full"),
     ),
     Route(
@@ -104,6 +105,7 @@ ROUTES: tuple[Route, ...] = (
         sessions.export,
         query=m.ExportQuery,
         media=("application/json", "text/markdown"),
+        passed_on=m.SessionExport,
         errors=("not_found", "damaged"),
     ),
     Route(

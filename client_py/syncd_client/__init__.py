@@ -14,7 +14,8 @@ from syncd_client.changes import (
     StatusChanged,
 )
 from syncd_client.client import Client
-from syncd_client.session import Message, Session
+from syncd_client.posted import Message
+from syncd_client.session import Session
 from syncd_client.status import Link, Status
 from syncd_client.transport import RequestFailed, Unreachable
 from syncd_client.waiting import NotSynced

@@ -6,9 +6,7 @@ Holds the machine and gives it its turns; the link is the client's. Knows nothin
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -27,17 +25,28 @@ from syncd.core.client_turn import (
     Synced,
 )
 from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError
-from syncd.core.ids import uuid7
 from syncd.core.messages import Json, Layer, PresenceEntry, ServerMessage
 from syncd.core.replica import Replica, ReplicaBroken
-from syncd.core.schema import NewCommand, NewMessage, Root, text_part
-from syncd.core.transcript import MessageView, TranscriptView, put_command, put_message, put_read, read_commands
+from syncd.core.schema import text_part
+from syncd.core.transcript import (
+    MessageView,
+    TranscriptView,
+    put_command,
+    put_message,
+    put_read,
+    read_command,
+    read_commands,
+    read_reads,
+)
 from syncd.core.update import Kind
 from syncd.store.local import RefusedUpdate
 from syncd_client.changes import Changes
 from syncd_client.copy import LocalCopy, fresh_client_id, now_ms
+from syncd_client.drafts import Drafts
 from syncd_client.feed import Feed
+from syncd_client.posted import Message
 from syncd_client.presence import Presence
+from syncd_client.standing import Standing
 from syncd_client.state import SharedState
 from syncd_client.status import Link, Status
 from syncd_client.stream import ClientIds, MessageStream
@@ -50,31 +59,6 @@ _log = structlog.get_logger("syncd.client")
 
 _INDEX_S = 0.5
 _RETRY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """An own message that was posted: on this disk already."""
-
-    session: Session
-    id: str
-    _ticket: int
-
-    async def synced(self) -> None:
-        """Return when it is on the server's disk.
-
-        Raises:
-            NotSynced: the server refused it for good.
-        """
-        await self.session.wait_synced(self._ticket)
-
-    @property
-    def view(self) -> MessageView:
-        """The message as it stands now."""
-        found = self.session.message(self.id)
-        if found is None:
-            raise LookupError(self.id)
-        return found
 
 
 class Session:
@@ -97,11 +81,8 @@ class Session:
         self._turns: asyncio.Task[None] | None = None
         self._stale_texts: set[str] = set()
         self._index_timer: asyncio.TimerHandle | None = None
-        self._refusal: Shut | None = None
-        self._attempts = 0
-        self._last_ms = 0
-        self._reopen: asyncio.TimerHandle | None = None
-        self._status = Status(Link.OFFLINE)
+        self._standing = Standing(self)
+        self._drafts = Drafts()
         self._reload_wanted = False
         self._store_error: StoreError | None = None
         self._stream_ids = ClientIds(fresh_client_id)
@@ -129,8 +110,7 @@ class Session:
             self._turns.cancel()
             await asyncio.gather(self._turns, return_exceptions=True)
             self._turns = None
-        if self._reopen is not None:
-            self._reopen.cancel()
+        self._standing.close()
         self._feed.close()
         self._waiting.close(
             LocalProtocolError(f"session {self.id} was closed here: what is not synced goes out next time")
@@ -142,7 +122,7 @@ class Session:
     @property
     def status(self) -> Status:
         """Where it stands: live, reconnecting, offline, or refused with the reason."""
-        return self._status
+        return self._standing.status
 
     @property
     def unsynced(self) -> int:
@@ -174,17 +154,11 @@ class Session:
 
     def command_json(self, command: str) -> dict[str, Json] | None:
         """Return one command with its receipt (None while there is none), None if there is none of that id."""
-        replica = self._replica(Layer.TRANSCRIPT)
-        found = replica.read(Root.COMMANDS, command)
-        if not isinstance(found, dict):
-            return None
-        return {"id": command, **found, "receipt": replica.read(Root.RECEIPTS, f"c:{command}")}
+        return read_command(self._replica(Layer.TRANSCRIPT), command)
 
     def reads(self) -> dict[str, int]:
         """Return how far each subject has read: subject to `seq`."""
-        replica = self._replica(Layer.TRANSCRIPT)
-        found = {subject: replica.read(Root.READS, subject) for subject in replica.keys(Root.READS)}
-        return {subject: read["seq"] for subject, read in found.items() if isinstance(read, dict) and "seq" in read}
+        return read_reads(self._replica(Layer.TRANSCRIPT))
 
     async def search(self, query: str, *, limit: int = 50) -> list[MessageView]:
         """Return this copy's messages that hold all words of `query`, best first."""
@@ -194,7 +168,7 @@ class Session:
 
     def changes(self) -> Changes:
         """Return what is new from now on, in order; first `CaughtUp`."""
-        return self._feed.open(self._status)
+        return self._feed.open(self.status)
 
     # Writing
 
@@ -217,8 +191,14 @@ class Session:
         """
         if not text and not parts:
             raise LocalProtocolError("a message holds a text or parts")
-        new = self._new_message(
-            role, to, parent, fork_of, metadata, ((text_part(text),) if text else ()) + tuple(parts)
+        new = self._drafts.message(
+            self._client.subject,
+            role=role,
+            to=to,
+            parent=parent,
+            fork_of=fork_of,
+            metadata=metadata,
+            parts=((text_part(text),) if text else ()) + tuple(parts),
         )
         if sum(len(str(part).encode(errors="replace")) for part in new.parts) > self.machine.update_bytes_max():
             raise LocalProtocolError(f"a message holds at most {self.machine.update_bytes_max()} bytes")
@@ -236,34 +216,8 @@ class Session:
         metadata: Mapping[str, Json] | None = None,
     ) -> MessageStream:
         """Return a message to write bit by bit: `async with session.stream() as stream: await stream.text(...)`."""
-        return MessageStream(self, self._new_message(role, to, parent, None, metadata, ()))
-
-    def _new_id(self) -> str:
-        """Return an id that sorts behind all this session object made: what is not sent yet is shown in that order."""
-        self._last_ms = max(now_ms(), self._last_ms + 1)
-        return uuid7(self._last_ms, secrets.token_bytes(10))
-
-    def _new_message(
-        self,
-        role: str,
-        to: Sequence[str],
-        parent: str | None,
-        fork_of: str | None,
-        metadata: Mapping[str, Json] | None,
-        parts: Sequence[Mapping[str, Any]],
-    ) -> NewMessage:
-        kind, _, name = self._client.subject.partition(":")
-        return NewMessage(
-            id=self._new_id(),
-            role=role,
-            author={"kind": kind or "user", "name": name},
-            parts=parts,
-            to=to,
-            created_at=self._last_ms,
-            parent=parent,
-            fork_of=fork_of,
-            metadata=metadata or {},
-        )
+        subject = self._client.subject
+        return MessageStream(self, self._drafts.message(subject, role=role, to=to, parent=parent, metadata=metadata))
 
     async def command(
         self, kind: str, *, target: Mapping[str, str], payload: Json = None, expires_in_s: float | None = None
@@ -272,9 +226,7 @@ class Session:
 
         Its outcome comes as a receipt: see `CommandChanged`.
         """
-        id, now = self._new_id(), self._last_ms
-        expires_at = None if expires_in_s is None else now + int(expires_in_s * 1000)
-        new = NewCommand(id, kind, now, target, payload, expires_at)
+        new = self._drafts.command(kind, target=target, payload=payload, expires_in_s=expires_in_s)
         ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_command(replica, new))
         assert ticket is not None
         await self._waiting.until_saved(ticket)
@@ -417,7 +369,7 @@ class Session:
         _log.warning("store_failed", session=self.id, error=type(error).__name__, reason=str(error))
         self._store_error = error  # An edit made from here on would stand on what is not stored.
         self._waiting.not_stored(error)
-        self._set_status(Status(Link.OFFLINE, reason=f"this device's store: {error}"))
+        self._standing.set(Status(Link.OFFLINE, reason=f"this device's store: {error}"))
         old = self.machine
         old.disconnect()
         while True:
@@ -430,7 +382,7 @@ class Session:
         self._store_error = None
         self._reload_wanted = False
         self._adopt(old, machine)
-        self._reopen_in(_RETRY_S)
+        self._standing.reopen_in(_RETRY_S)
 
     def _happened(self, event: Event) -> None:
         match event:
@@ -442,7 +394,8 @@ class Session:
             case Changed(layer, entries, own):
                 self._changed(layer, entries, own)
             case CaughtUp(count):
-                self._opened(count)
+                self._standing.opened(storage_full=self.machine.storage_full)
+                self._feed.caught_up(count)
             case PresenceMoved(entries):
                 self._feed.presence(entries)
             case Refused(tickets, code, reason):
@@ -454,7 +407,7 @@ class Session:
             case Shut(code, reason):
                 self._shut(Shut(code, reason))
             case StorageMoved(full):
-                self._set_status(Status(self._status.link, storage_full=full))
+                self._standing.storage(full)
 
     def _changed(self, layer: Layer, entries: Sequence[tuple[str, str]], own: bool) -> None:
         if layer is Layer.TRANSCRIPT:
@@ -482,7 +435,7 @@ class Session:
 
     def link_up(self) -> None:
         """A link is there: open the session on it."""
-        if self._refusal is None and self.machine.state is LinkState.CLOSED and not self._reload_wanted:
+        if not self._standing.refused and self.machine.state is LinkState.CLOSED and not self._reload_wanted:
             self.machine.frame_bytes_max = self._client.frame_bytes_max
             self.machine.connect()
             self._client.wake_sender(self)
@@ -492,48 +445,31 @@ class Session:
         if self.machine.state is not LinkState.CLOSED:
             self.machine.disconnect()
             self._wake.set()
-        if self._refusal is None:
-            self._set_status(status)
-
-    def _opened(self, count: int) -> None:
-        self._attempts = 0
-        self._set_status(Status(Link.LIVE, storage_full=self.machine.storage_full))
-        self._feed.caught_up(count)
+        self._standing.link_down(status)
 
     def _shut(self, shut: Shut) -> None:
-        code = shut.code
-        if 4400 <= code < 4500:
-            self._refusal = shut
-            self._set_status(Status(Link.REFUSED, int(code), shut.reason))
-            return
-        full = code == CloseCode.STORAGE_FULL or self.machine.storage_full
-        self._set_status(Status(Link.RECONNECTING, int(code), shut.reason, storage_full=full))
-        if code == CloseCode.RESYNC:
+        if shut.code == CloseCode.RESYNC:
             # Pushed before what it stands on, it may be another process' edit that this one has to push as well.
             self._reload_wanted = True
-        self._reopen_in(self._client.backoff_s(self._attempts, at_least_s=1.0 if code == CloseCode.STORAGE_FULL else 0))
-        self._attempts += 1
+        self._standing.shut(shut, storage_full=self.machine.storage_full)
 
-    def _reopen_in(self, delay_s: float) -> None:
-        if self._reopen is not None:
-            self._reopen.cancel()
-        self._reopen = asyncio.get_running_loop().call_later(delay_s, self._reopen_now)
+    def retry(self) -> None:
+        """Open again what the server refused: the token is another, or the app says that something changed."""
+        self._standing.retry()
 
-    def _reopen_now(self) -> None:
-        self._reopen = None
+    def open_again(self) -> None:
+        """See `standing.StandingHost`."""
         if self._client.connected and self.machine.state is LinkState.CLOSED:
             self._client.leave(self)
             self.link_up()
 
-    def retry(self) -> None:
-        """Open again what the server refused: the token is another, or the app says that something changed."""
-        self._refusal = None
-        self._reopen_in(0.0)
+    def backoff_s(self, attempts: int, *, at_least_s: float) -> float:
+        """See `standing.StandingHost`."""
+        return self._client.backoff_s(attempts, at_least_s=at_least_s)
 
-    def _set_status(self, status: Status) -> None:
-        if status != self._status:
-            self._status = status
-            self._feed.status(status)
+    def stands(self, status: Status) -> None:
+        """See `standing.StandingHost`."""
+        self._feed.status(status)
 
     # Loading anew, folding, indexing
 
@@ -557,7 +493,7 @@ class Session:
                 break
         self._reload_wanted = False
         self._adopt(old, machine)
-        if self._client.connected and self._reopen is None:
+        if self._client.connected and not self._standing.waits:
             self._client.leave(self)
             self.link_up()
 

@@ -257,15 +257,24 @@ class TranscriptView:
                 self._order = None
 
 
+def read_command(replica: Replica, command: str) -> dict[str, Json] | None:
+    """Return one command with its receipt (None while there is none), None if there is none of that id."""
+    found = replica.read(Root.COMMANDS, command)
+    if not isinstance(found, dict):
+        return None
+    return {"id": command, **found, "receipt": replica.read(Root.RECEIPTS, f"c:{command}")}
+
+
 def read_commands(replica: Replica) -> list[dict[str, Json]]:
     """Return all commands with their receipts, in the agreed order."""
-    found = []
-    for key in replica.keys(Root.COMMANDS):
-        command = replica.read(Root.COMMANDS, key)
-        if isinstance(command, dict):
-            receipt = replica.read(Root.RECEIPTS, f"c:{key}")
-            found.append({"id": key, **command, "receipt": receipt})
+    found = [command for key in replica.keys(Root.COMMANDS) if (command := read_command(replica, key)) is not None]
     return sorted(found, key=lambda c: (c["receipt"] or {}).get("seq", 1 << 53))
+
+
+def read_reads(replica: Replica) -> dict[str, int]:
+    """Return how far each subject has read: subject to `seq`."""
+    found = {subject: replica.read(Root.READS, subject) for subject in replica.keys(Root.READS)}
+    return {subject: read["seq"] for subject, read in found.items() if isinstance(read, dict) and "seq" in read}
 
 
 def count_receipts(plan: Plan) -> int:

@@ -5,9 +5,11 @@ Knows nothing of the network or of who waits for what.
 
 from __future__ import annotations
 
+import gc
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from syncd.core.client import ClientMachine
 from syncd.core.client_turn import (
@@ -80,11 +82,12 @@ class LocalCopy:
             seq=stored.seq,
             roots=stored.roots,
         )
-        machine.load(
-            (LocalRow(row.row, row.layer, row.update, row.own) for row in rows if _is_ours(row, subject)),
-            before.tickets() if before else {},
-            last_ticket=before.last_ticket if before else 0,
-        )
+        with uncollected():
+            machine.load(
+                (LocalRow(row.row, row.layer, row.update, row.own) for row in rows if _is_ours(row, subject)),
+                before.tickets() if before else {},
+                last_ticket=before.last_ticket if before else 0,
+            )
         sizes = [len(row.update) for row in rows if not row.own]
         self._rows, self._folded_bytes = len(sizes), max(sizes, default=0)
         self._grown_bytes = sum(sizes) - self._folded_bytes
@@ -158,6 +161,21 @@ class LocalCopy:
         ]
         if writes:
             await self._store.write(writes)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile: a large update makes none, and is searched again and again while it is taken.
+
+    Two fifths of the time it takes to open a session of ten thousand messages.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _is_ours(row: LocalUpdate, subject: str) -> bool:

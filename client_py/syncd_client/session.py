@@ -25,7 +25,7 @@ from syncd.core.client_turn import (
     Synced,
 )
 from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError
-from syncd.core.messages import Json, Layer, PresenceEntry, ServerMessage
+from syncd.core.messages import Json, Layer, Opened, PresenceEntry, ServerMessage
 from syncd.core.replica import Replica, ReplicaBroken
 from syncd.core.schema import text_part
 from syncd.core.transcript import (
@@ -41,7 +41,7 @@ from syncd.core.transcript import (
 from syncd.core.update import Kind
 from syncd.store.local import RefusedUpdate
 from syncd_client.changes import Changes
-from syncd_client.copy import LocalCopy, fresh_client_id, now_ms
+from syncd_client.copy import LocalCopy, fresh_client_id, now_ms, uncollected
 from syncd_client.drafts import Drafts
 from syncd_client.feed import Feed
 from syncd_client.posted import Message
@@ -424,7 +424,11 @@ class Session:
 
     def receive(self, message: ServerMessage) -> None:
         """Take a frame of this session."""
-        self.machine.receive(message)
+        if isinstance(message, Opened):  # It may hold a whole session.
+            with uncollected():
+                self.machine.receive(message)
+        else:
+            self.machine.receive(message)
         self._wake.set()
 
     def tick(self, now: float) -> None:

@@ -361,24 +361,27 @@ class Sessions:
             while self._folding:
                 session, live = next(iter(self._folding.items()))
                 try:
-                    if self._lives.get(session) is live:
-                        await self._fold_one(live)
+                    # It may have grown by as much again meanwhile.
+                    while self._lives.get(session) is live and live.machine.wants_snapshot():
+                        if not await self._fold_one(live):
+                            break
                 finally:
                     self._folding.pop(session, None)
                 del live  # or it would stay in memory until the next
             self._fold_due.clear()
 
-    async def _fold_one(self, live: LiveSession) -> None:
+    async def _fold_one(self, live: LiveSession) -> bool:
         try:
             version, data = live.machine.snapshot()
             await self.log.compact(live.session, through=version, snapshot=data)
             live.machine.compacted(len(data))
+            return True
         except StorageFull:
             _log.warning("compaction_waits", session=live.session, reason="storage full")
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
-            if self._lives.get(live.session) is not live:
-                return  # Deleted or thrown away meanwhile.
-            self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
+            if self._lives.get(live.session) is live:  # Else it was deleted or thrown away meanwhile.
+                self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
+        return False
 
     def _deliver(self, live: LiveSession, sends: Sequence[Send | Drop], *, owed: bool = False) -> None:
         for send in sends:

@@ -12,6 +12,7 @@ from syncd.core.errors import CloseCode, StorageFull, StoreDamaged, StoreError
 from syncd.core.grant import Right
 from syncd.core.limits import DEFAULT_LIMITS, Limits
 from syncd.core.messages import Ack, Layer, Open, Opened, Push, ServerMessage, Update
+from syncd.core.server import ServerMachine
 from syncd.server.metrics import Metrics
 from syncd.server.sessions import LiveSession, SessionGone, Sessions
 from syncd.store.log import Append, Entry, EntryKind, StoredEntry
@@ -68,6 +69,9 @@ class Faulty(MemorySessionLog):
         self.read_error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
+        self.fold_gate = asyncio.Event()
+        self.fold_gate.set()
+        self.compactions = 0
         self.appends = 0
         self.reads = 0
 
@@ -77,6 +81,11 @@ class Faulty(MemorySessionLog):
         if self.append_error is not None:
             raise self.append_error
         return await super().append(batch)
+
+    async def compact(self, session: str, *, through: int, snapshot: bytes) -> None:
+        self.compactions += 1
+        await self.fold_gate.wait()
+        await super().compact(session, through=through, snapshot=snapshot)
 
     async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:
         self.reads += 1
@@ -370,6 +379,56 @@ async def test_after_a_commit_the_next_batch_gathers() -> None:
         assert log.appends == appends
         await until(lambda: Ack("s", 7) in ann.got)
         assert log.appends == appends + 1
+
+
+async def test_folding_holds_nobody_up() -> None:
+    """While a log is being folded its session is written to and acked; what came meanwhile counts towards the next."""
+    log = Faulty()
+    async with running(log, replace(DEFAULT_LIMITS, compact_entries=10)) as sessions:
+        ann = await join(sessions)
+        log.fold_gate.clear()
+        pen = Pen()
+        for number in range(1, 31):
+            push(sessions, "ann", number, pen.message(f"m{number}"))
+            await until(lambda: Ack("s", number) in ann.got)  # noqa: B023
+        machine = (await sessions.live("s")).machine
+        assert log.compactions == 1, "one fold at a time"
+        assert machine.wants_snapshot()
+        log.fold_gate.set()
+        await until(lambda: not machine.wants_snapshot())
+        before = machine.log_bytes
+
+        push(sessions, "ann", 31, pen.message("m31"))
+        await until(lambda: Ack("s", 31) in ann.got)
+
+        assert machine.log_bytes > before > 0
+        again = ServerMachine("s", machine.incarnation, sessions.limits, client_id=1)
+        again.load(await log.read("s"))
+        assert [view.text for view in again.messages()] == [f"m{number}" for number in range(1, 32)]
+        assert again.log_bytes == pytest.approx(
+            machine.log_bytes, abs=20
+        )  # merging an update with its receipt saves some
+
+
+async def test_a_session_deleted_while_it_is_folded_stays_deleted() -> None:
+    """The fold finds nothing to fold, and nobody is told of it."""
+    log = Faulty()
+    async with running(log, replace(DEFAULT_LIMITS, compact_entries=10)) as sessions:
+        ann = await join(sessions)
+        log.fold_gate.clear()
+        pen = Pen()
+        for number in range(1, 12):
+            push(sessions, "ann", number, pen.message(f"m{number}"))
+            await until(lambda: Ack("s", number) in ann.got)  # noqa: B023
+        await until(lambda: log.compactions == 1)
+        assert await sessions.delete("s")
+        log.fold_gate.set()
+        bob = await join(sessions, "bob", session="t")
+        sessions.receive("t", "bob", Push("t", Layer.TRANSCRIPT, 1, Pen().message()))
+        await until(lambda: Ack("t", 1) in bob.got)
+
+        assert ann.dropped == [(CloseCode.DELETED, False)]
+        assert not bob.dropped
 
 
 async def test_a_reader_that_is_behind_is_owed_all_it_lacks() -> None:

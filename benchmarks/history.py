@@ -8,12 +8,15 @@ from pathlib import Path
 
 from syncd_client import Client, Session
 
-from benchmarks.bench import LIMITS_NOTE, Bench, Server, settled
+from benchmarks.bench import Bench
 from benchmarks.report import Figure, Result
+from benchmarks.servers import LIMITS_NOTE, Server
 from examples.fault_proxy import FaultProxy
 from examples.server_process import disk_bytes
 
 _MESSAGES = 10_000
+
+OPENED, JOINED = "open from the local store, after a join", "join with an empty store until live and listed"
 _TEXT = "What is said in a message of usual length, a line or two of it, and then it is somebody else's turn. "
 _AT_ONCE = 200
 
@@ -28,9 +31,9 @@ async def history(bench: Bench) -> Result:
         # A server that has just been started has the session on disk only.
         await server.stop()
         await server.start()
-        empty_kb = await settled(server)
+        empty_kb = await bench.settled(server)
         joined_s, joined_bytes = await _join(server, folder / "joiner.db", count)
-        loaded_kb = await settled(server) - empty_kb
+        loaded_kb = await bench.settled(server) - empty_kb
         opened_s, listed_s = await _open(folder / "joiner.db", count)
         grown_s, _ = await _open(folder / "writer.db", count)
     return Result(
@@ -38,10 +41,10 @@ async def history(bench: Bench) -> Result:
         f"Messages of {len(_TEXT)} characters by one person, each with the server's receipt. Server alone on one core, "
         f"clients on another. {LIMITS_NOTE}",
         (
-            Figure("open from the local store, after a join", opened_s * 1e3, "ms"),
+            Figure(OPENED, opened_s * 1e3, "ms"),
             Figure("open from the local store of who wrote it all", grown_s * 1e3, "ms"),
             Figure("list all messages after that", listed_s * 1e3, "ms"),
-            Figure("join with an empty store until live and listed", joined_s * 1e3, "ms"),
+            Figure(JOINED, joined_s * 1e3, "ms"),
             Figure("bytes down to join", joined_bytes / 1e3, "kB"),
             Figure("server memory for it after the join", loaded_kb / 1024, "MB"),
             Figure("server's store on disk", stored / 1e6, "MB"),
@@ -50,7 +53,7 @@ async def history(bench: Bench) -> Result:
 
 
 async def _fill(server: Server, store: Path, count: int) -> None:
-    async with Client(server.url, token="dev:writer", store=store) as client:
+    async with Client(server.url, token=server.token, store=store) as client:
         session = await client.open("history")
         await client.live()
         for first in range(0, count, _AT_ONCE):
@@ -66,7 +69,7 @@ async def _join(server: Server, store: Path, count: int) -> tuple[float, int]:
     await proxy.start()
     try:
         started = time.perf_counter()
-        async with Client(proxy.url, token="dev:joiner", store=store) as client:
+        async with Client(proxy.url, token=server.token, store=store) as client:
             session = await client.open("history")
             await _live(session)
             assert len(session.messages()) == count

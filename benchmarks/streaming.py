@@ -17,6 +17,8 @@ _TOKEN = "tok "
 #: No server listens here: this is about the program and its disk.
 _NOWHERE = "http://127.0.0.1:9"
 
+STREAMED, ONE_BY_ONE = "streamed into an answer, per token", "one by one into an answer, per append"
+
 
 async def streaming(bench: Bench) -> Result:
     """Appends to an answer and to a shared text of 200 kB."""
@@ -33,8 +35,8 @@ async def streaming(bench: Bench) -> Result:
         "included where it says so. Streamed: as a model's tokens come, gathered for 40 ms and stored. One by one: "
         "each its own edit, transaction and update.",
         (
-            Figure("streamed into an answer, per token", streamed_us, "µs", 200.0),
-            Figure("one by one into an answer, per append", edited_us, "µs", 200.0),
+            Figure(STREAMED, streamed_us, "µs", 200.0),
+            Figure(ONE_BY_ONE, edited_us, "µs", 200.0),
             Figure("one by one into an answer, per append, each waited for until stored", stored_us, "µs"),
             Figure("one by one into a shared text, per append", text_us, "µs"),
             Figure("reading the whole answer once", read_us, "µs"),

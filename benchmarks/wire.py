@@ -1,6 +1,7 @@
-"""Wire: the lightest client there is: prepared frames out, frames in told apart by one byte and counted.
+"""Wire: the lightest WebSocket client there is: prepared frames out, frames in told apart by a byte and counted.
 
-So light that the server is what is measured. Holds no documents; knows nothing of scenarios.
+So light that the server is what is measured. Holds no documents; knows nothing of scenarios. What the frames of one
+kind of server look like is in `dialects`.
 """
 
 from __future__ import annotations
@@ -8,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Self, cast
 
-from syncd.core.codec import encode
-from syncd.core.messages import ClientMessage, Hello, Layer, Open, Push
+from benchmarks.tokens import TOKEN
 
-_OPENED, _ACK, _REJECT, _UPDATE, _CLOSED, _BYE = 66, 67, 68, 69, 71, 72
 _PING, _CLOSE = 0x89, 0x88
+_TOKEN = TOKEN.encode()
 
 
 def frame(payload: bytes) -> bytes:
@@ -28,63 +28,79 @@ def frame(payload: bytes) -> bytes:
     return b"\x82\xff" + size.to_bytes(8, "big") + bytes(4) + payload
 
 
-def pushes(session: str, updates: Sequence[bytes], *, first: int = 1) -> list[bytes]:
-    """Return the frames that push `updates` one by one into the transcript, numbered from `first`."""
-    return [frame(encode(Push(session, Layer.TRANSCRIPT, first + at, u))) for at, u in enumerate(updates)]
-
-
 class Wire(asyncio.Protocol):
-    """One WebSocket of `syncd.v1`.
+    """One WebSocket on one room. A dialect says how rooms are opened and what arrives.
 
     1. Nothing is decoded that is not counted.
     2. A refusal is never taken for a delivery: it fails the run.
     """
 
-    def __init__(self) -> None:
-        self.updates = 0
-        self.update_bytes = 0
-        self.opened = 0
+    #: Whether the server acks what it was sent, and only when it is on disk.
+    acks = False
+    subprotocol = ""
+
+    def __init__(self, room: str, token: str) -> None:
+        self.room = room
+        self.token = token
+        #: Tokens in updates that arrived, without those that came with the opening, and the size of that.
+        self.tokens = 0
+        self.opening_bytes = 0
         self.failed = ""
+        self.opened = False
+        #: Called with the number of tokens in an update that arrived.
+        self.on_tokens: Callable[[int], None] = lambda _: None
         #: Called with the number of each ack.
         self.on_ack: Callable[[int], None] = lambda _: None
-        #: Called with each update's frame.
-        self.on_update: Callable[[bytes], None] | None = None
         self._rest = b""
         self._upgraded = False
         self._wake: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport
 
+    # What a dialect fills in
+
     @classmethod
-    async def connect(cls, port: int, *, subject: str = "load") -> Self:
-        """Connect and say hello."""
+    def push(cls, room: str, number: int, update: bytes) -> bytes:
+        """Return the frame that pushes the n-th update of one writer."""
+        raise NotImplementedError
+
+    def path(self) -> str:
+        """The path to connect to."""
+        return f"/{self.room}"
+
+    def ask(self, vector: bytes) -> None:
+        """Say what opens the room, for a client with this state vector; `_is_open` follows when it is."""
+        raise NotImplementedError
+
+    def message(self, data: bytes, start: int, end: int) -> None:
+        """Take one binary message."""
+        raise NotImplementedError
+
+    # For scenarios
+
+    @classmethod
+    async def connect(cls, port: int, room: str, token: str = "") -> Self:
+        """Connect, and return when the WebSocket is there."""
         loop = asyncio.get_running_loop()
-        _, wire = await loop.create_connection(cls, "127.0.0.1", port)
-        key = base64.b64encode(os.urandom(16)).decode()
-        lines = (
-            "GET /v1/sync HTTP/1.1",
+        _, wire = await loop.create_connection(lambda: cls(room, token), "127.0.0.1", port)
+        lines = [
+            f"GET {wire.path()} HTTP/1.1",
             f"Host: 127.0.0.1:{port}",
             "Upgrade: websocket",
             "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {key}",
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",
             "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Protocol: syncd.v1",
-        )
+        ]
+        lines += [f"Sec-WebSocket-Protocol: {cls.subprotocol}"] if cls.subprotocol else []
         wire.write("\r\n".join((*lines, "", "")).encode())
-        wire.send(Hello((1,), f"dev:{subject}", "bench"))
+        while not wire._upgraded:
+            await wire._change()
         return wire
 
-    async def open(self, session: str, client_ids: Sequence[int] = ()) -> None:
-        """Open a session, and return when it is open."""
-        wanted = self.opened + 1
-        self.send(Open(session, {Layer.TRANSCRIPT: b"\0", Layer.STATE: b"\0"}, client_ids))
-        while self.opened < wanted:
-            self._check()
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
-
-    def send(self, message: ClientMessage) -> None:
-        """Send one message."""
-        self.write(frame(encode(message)))
+    async def open(self, vector: bytes = b"\0") -> None:
+        """Open the room, and return when it is open."""
+        self.ask(vector)
+        while not self.opened:
+            await self._change()
 
     def write(self, data: bytes) -> None:
         """Send prepared frames."""
@@ -94,9 +110,48 @@ class Wire(asyncio.Protocol):
         """Cut the connection."""
         self._transport.abort()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Return if the connection is whole.
+
+        Raises:
+            RuntimeError: it was lost, or the server refused something.
+        """
         if self.failed:
             raise RuntimeError(self.failed)
+
+    def hand_over(self) -> int:
+        """Return a file descriptor of the socket for somebody else to read; nothing more is read here."""
+        self.check()
+        assert not self._rest, "a frame is half read"
+        self._transport.pause_reading()
+        descriptor: int = self._transport.get_extra_info("socket").fileno()
+        return os.dup(descriptor)
+
+    async def _change(self) -> None:
+        self.check()
+        self._wake = asyncio.get_running_loop().create_future()
+        await self._wake
+        self.check()
+
+    # For dialects
+
+    def _is_open(self, size: int = 0) -> None:
+        self.opened = True
+        self.opening_bytes = size
+        self._stir()
+
+    def _update(self, data: bytes, start: int, end: int) -> None:
+        if count := data.count(_TOKEN, start, end):
+            self.tokens += count
+            self.on_tokens(count)
+
+    def _fail(self, reason: str) -> None:
+        self.failed = self.failed or reason
+        self._stir()
+
+    def _stir(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     # asyncio.Protocol
 
@@ -105,7 +160,7 @@ class Wire(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(self.failed or f"the server closed the connection ({exc})")
+        self._fail(f"the server closed the connection ({exc})")
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data if self._rest else data
@@ -118,6 +173,7 @@ class Wire(asyncio.Protocol):
             if b" 101 " not in data[:at].split(b"\r\n", 1)[0]:
                 self._fail(data[:at].decode(errors="replace").split("\r\n", 1)[0])
             self._upgraded = True
+            self._stir()
         end = len(data)
         while at + 2 <= end:
             size, body = data[at + 1], at + 2
@@ -128,32 +184,10 @@ class Wire(asyncio.Protocol):
             if body > end or body + size > end:
                 break
             if data[at] == 0x82:
-                self._message(data, body, body + size)
+                self.message(data, body, body + size)
             elif data[at] == _PING:
-                self.write(b"\x8a\x80" + bytes(4) if not size else bytes((0x8A, 0x80 | size)) + bytes(4) + data[body:])
+                self.write(bytes((0x8A, 0x80 | size)) + bytes(4) + data[body : body + size])
+            elif data[at] == _CLOSE:
+                self._fail(f"the server closed: {data[body : body + size]!r}")
             at = body + size
         self._rest = data[at:]
-
-    def _message(self, data: bytes, start: int, end: int) -> None:
-        kind = data[start + 1]  # Invariant 1: the types of all frames of a server fit one byte.
-        if kind == _UPDATE:
-            self.updates += 1
-            self.update_bytes += end - start
-            if self.on_update is not None:
-                self.on_update(data[start:end])
-        elif kind == _ACK:
-            number = data[start + 3 + (data[start + 2] & 0x1F) : end]
-            self.on_ack(number[0] if len(number) == 1 else int.from_bytes(number[1:], "big"))
-        elif kind == _OPENED:
-            self.opened += 1
-            self._stir()
-        elif kind in (_REJECT, _CLOSED, _BYE):  # Invariant 2.
-            self._fail(f"the server refused: {data[start:end]!r}")
-
-    def _fail(self, reason: str) -> None:
-        self.failed = reason
-        self._stir()
-
-    def _stir(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)

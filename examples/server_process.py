@@ -19,16 +19,24 @@ _POLL_S = 0.02
 
 
 class ServerProcess:
-    """`syncd serve --dev` over one store file, on one port, as often as it is started.
+    """`syncd serve` over one store file, on one port, as often as it is started.
 
     1. A process that was started is waited for: none is left behind by `kill` or `stop`.
     2. Its settings are these and no other: nothing comes from this process' environment.
     """
 
     def __init__(
-        self, store: Path, *, limits: Mapping[str, float] | None = None, cores: frozenset[int] | None = None
+        self,
+        store: Path,
+        *,
+        limits: Mapping[str, float] | None = None,
+        cores: frozenset[int] | None = None,
+        key: str | None = None,
     ) -> None:
-        """Choose a free port. `limits` differ from their defaults; `cores` are those it may run on."""
+        """Choose a free port. `limits` differ from their defaults; `cores` are those it may run on, all its threads.
+
+        Tokens are signed with `key`; without one the server is in its development mode.
+        """
         self.store = store
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -36,7 +44,7 @@ class ServerProcess:
         self._cores = cores
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("SYNCD_")}  # Invariant 2.
         self._env |= {f"SYNCD_LIMITS__{name.upper()}": f"{value:.17g}" for name, value in (limits or {}).items()}
-        self._env |= {"SYNCD_LOG_LEVEL": "warning"}
+        self._env |= {"SYNCD_LOG_LEVEL": "warning"} | ({"SYNCD_KEYS": key} if key else {"SYNCD_DEV": "1"})
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -51,24 +59,20 @@ class ServerProcess:
         Raises:
             RuntimeError: it ended, or did not serve in time; the message ends with what it said last.
         """
-        command = (
-            sys.executable,
-            "-m",
-            "syncd",
-            "serve",
-            "--dev",
-            "--port",
-            str(self.port),
-            "--store",
-            str(self.store),
-        )
+        mine = os.sched_getaffinity(0)
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(*command, env=self._env, stdout=log, stderr=log)
-        if self._cores is not None:
-            os.sched_setaffinity(self._process.pid, self._cores)
+            if self._cores is not None:
+                # Inherited: of a process that runs already, some threads would have been elsewhere for a while.
+                os.sched_setaffinity(0, self._cores)
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self.command(), env=self._env, stdout=log, stderr=log
+                )
+            finally:
+                os.sched_setaffinity(0, mine)
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
-                while not await self._ready():
+                while not await self.ready():
                     if self._process.returncode is not None:
                         raise RuntimeError(f"the server ended ({self._process.returncode}): {self.last_words()}")
                     await asyncio.sleep(_POLL_S)
@@ -76,7 +80,12 @@ class ServerProcess:
             await self.kill()
             raise RuntimeError(f"the server does not serve: {self.last_words()}") from None
 
-    async def _ready(self) -> bool:
+    def command(self) -> tuple[str, ...]:
+        """What is run."""
+        return (sys.executable, "-m", "syncd", "serve", "--port", str(self.port), "--store", str(self.store))
+
+    async def ready(self) -> bool:
+        """Whether it serves."""
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:

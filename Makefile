@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RUST_BACKTRACE := 0
 
-.PHONY: help run setup test check format bench clean
+.PHONY: help run setup test check format bench bench-peers clean
 
 help: ## Say what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,8 +34,18 @@ format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## Measure; tables go to benchmarks/results/
-	$(BIN)/python -m benchmarks
+bench: setup ## Measure beside the peers; pages go to benchmarks/results/ (QUICK=1: does it run?)
+	-@$(MAKE) --no-print-directory bench-peers
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+PEERS := benchmarks/peers
+
+bench-peers: $(PEERS)/.installed ## Install the servers that are measured beside syncd
+
+$(PEERS)/.installed: $(PEERS)/package-lock.json $(PEERS)/requirements.txt | setup
+	$(BIN)/python -m benchmarks --install-peers
+	@touch $@
 
 clean: ## Remove what make made
+	rm -rf $(PEERS)/.installed $(PEERS)/.venv $(PEERS)/node_modules
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

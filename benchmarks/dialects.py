@@ -5,6 +5,8 @@ Knows nothing of processes or scenarios.
 
 from __future__ import annotations
 
+import secrets
+
 from benchmarks.wire import Wire, frame
 from syncd.core.codec import encode
 from syncd.core.messages import Hello, Layer, Open, Push
@@ -12,7 +14,7 @@ from syncd.core.update import EMPTY_UPDATE
 from syncd.core.varint import read_uint, write_uint
 
 _OPENED, _ACK, _REJECT, _UPDATE, _CLOSED, _BYE = 66, 67, 68, 69, 71, 72
-_SYNC, _AUTH, _SYNC_REPLY, _SYNC_STATUS = 0, 2, 4, 8
+_SYNC, _AWARENESS, _AUTH, _SYNC_REPLY, _SYNC_STATUS = 0, 1, 2, 4, 8
 _STEP_1, _STEP_2, _NEW = 0, 1, 2
 
 
@@ -55,6 +57,7 @@ class YjsWire(Wire):
 
     def ask(self, vector: bytes) -> None:
         self.write(frame(bytes((_SYNC, _STEP_1)) + _bytes(vector)))
+        self.write(frame(bytes((_AWARENESS,)) + _bytes(_here())))
 
     def message(self, data: bytes, start: int, end: int) -> None:
         if data[start] != _SYNC:
@@ -84,6 +87,7 @@ class HocuspocusWire(Wire):
         token = _bytes(b"token") + _bytes(b"4.7.0")
         self.write(frame(name + bytes((_AUTH, 0)) + token))
         self.write(frame(name + bytes((_SYNC, _STEP_1)) + _bytes(vector)))
+        self.write(frame(name + bytes((_AWARENESS,)) + _bytes(_here())))
 
     def message(self, data: bytes, start: int, end: int) -> None:
         size, start = read_uint(data, start)
@@ -112,6 +116,13 @@ class RelayWire(Wire):
 
     def message(self, data: bytes, start: int, end: int) -> None:
         self._update(data, start, end)
+
+
+def _here() -> bytes:
+    """The awareness update with which every stock client says that it is there."""
+    out = bytearray((1,))
+    write_uint(out, secrets.randbits(32))
+    return bytes(out) + b"\0" + _bytes(b"{}")
 
 
 def _bytes(value: bytes) -> bytes:

@@ -119,10 +119,10 @@ class RelayWire(Wire):
 
 
 def _here() -> bytes:
-    """The awareness update with which every stock client says that it is there."""
+    """The awareness update with which a stock client says that it is there, as syncd's do by opening a session."""
     out = bytearray((1,))
     write_uint(out, secrets.randbits(32))
-    return bytes(out) + b"\0" + _bytes(b"{}")
+    return bytes(out) + b"\1" + _bytes(b'{"user":{"name":"load"}}')
 
 
 def _bytes(value: bytes) -> bytes:

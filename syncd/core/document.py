@@ -11,7 +11,10 @@ from syncd.core.index import ContainerIndex, LayerShape, Plan
 from syncd.core.limits import Limits
 from syncd.core.replica import Replica, ReplicaBroken, fold
 from syncd.core.update import DecodedUpdate, Kind, decode_update
-from syncd.core.varint import CLOCK_MAX, encode_state_vector
+from syncd.core.varint import CLOCK_MAX, decode_state_vector, encode_state_vector
+
+#: When everybody comes back at once, most have the same, or nothing. Each kept diff may be as large as the document.
+_DIFFS_MAX = 2
 
 
 class Document:
@@ -23,6 +26,7 @@ class Document:
     1. Nothing reaches the replica that the index did not plan.
     2. The replica holds what was handed to `apply`, nothing else: a diff never shows what is not durable yet.
     3. When an update was applied, the replica's state vector is the one the index planned.
+    4. A diff that is kept is of what is applied now.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class Document:
         #: State vector of what was handed to `apply`.
         self.applied: dict[int, int] = {}
         self._waiting: list[bytes] = []
+        # By what a reader has of `applied`, in its order.
+        self._diffs: dict[tuple[int, ...], bytes] = {}
         self._replica: Replica | None = None
         self._broken = ""
 
@@ -71,10 +77,12 @@ class Document:
         """Hand an accepted update to the replica, lazily. `ends` are its plan's."""
         self._waiting.append(update)  # Invariant 1: the caller has a plan for it.
         self.applied.update(ends)
+        self._diffs.clear()  # Invariant 4.
 
     def applied_by_edit(self, ends: Mapping[int, int]) -> None:
         """Note that the replica made this update itself (`Replica.edit`)."""
         self.applied.update(ends)
+        self._diffs.clear()  # Invariant 4.
 
     @property
     def replica(self) -> Replica:
@@ -103,8 +111,21 @@ class Document:
         return encode_state_vector(self.applied)
 
     def diff(self, vector: bytes | None = None) -> bytes:
-        """Return what a reader at state `vector` lacks of what was applied; everything without one."""
-        return self.replica.diff(vector)
+        """Return what a reader at state `vector` lacks of what was applied; everything without one.
+
+        Raises:
+            Rejected: `vector` is not one.
+        """
+        replica = self.replica
+        if vector is None:
+            return replica.diff()
+        state = decode_state_vector(vector, clients_max=CLOCK_MAX)
+        has = tuple(min(state.get(client, 0), clock) for client, clock in self.applied.items())
+        if (diff := self._diffs.get(has)) is None:
+            if len(self._diffs) >= _DIFFS_MAX:
+                del self._diffs[next(iter(self._diffs))]
+            diff = self._diffs[has] = replica.diff(vector)
+        return diff
 
     def snapshot(self) -> bytes:
         """Return everything that was applied as one update without deleted content."""

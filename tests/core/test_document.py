@@ -5,9 +5,10 @@ import pytest
 from syncd.core.document import Document
 from syncd.core.errors import Rejected
 from syncd.core.limits import Limits
-from syncd.core.replica import ReplicaBroken
+from syncd.core.replica import Replica, ReplicaBroken
 from syncd.core.shape import state_shape
 from syncd.core.update import EMPTY_UPDATE
+from syncd.core.varint import encode_state_vector
 from tests.core.machines import Pen
 
 
@@ -35,6 +36,48 @@ def test_what_is_accepted_and_not_applied_is_not_shown() -> None:
     doc.apply(second, plan.ends)
     assert doc.vector != before
     assert doc.replica.read("ui") == {"a": 1, "b": 2}
+
+
+def test_readers_with_the_same_share_one_diff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storm of reconnects costs one; however the vector is written, and whatever it has beyond this document."""
+    doc, pen, other = document(), Pen(1), Pen(2)
+    take(doc, pen.set("a", 1))
+    take(doc, other.set("b", 2))
+    made: list[bytes | None] = []
+    true = Replica.diff
+
+    def counted(self: Replica, vector: bytes | None = None) -> bytes:
+        made.append(vector)
+        return true(self, vector)
+
+    monkeypatch.setattr(Replica, "diff", counted)
+    diffs = {doc.diff(encode_state_vector(state)) for state in ({}, {1: 0}, {7: 9})}
+    full = {doc.diff(encode_state_vector(state)) for state in ({1: 1, 2: 1}, {2: 1, 1: 1}, {1: 8, 2: 8})}
+
+    assert (len(diffs), full, len(made)) == (1, {EMPTY_UPDATE}, 2)
+
+
+def test_a_diff_is_not_kept_beyond_a_change() -> None:
+    """Not even one that leaves the state vector as it was: a deletion."""
+    doc, pen = document(), Pen()
+    take(doc, pen.set("a", 1))
+    first = doc.diff(b"\0")
+    take(doc, pen.remove("a"))
+    deleted = doc.diff(b"\0")
+    take(doc, pen.set("b", 2))
+
+    assert len({first, deleted, doc.diff(b"\0")}) == 3
+
+
+def test_only_the_last_diffs_are_kept() -> None:
+    """Readers that all have something else do not fill the memory."""
+    doc, pen = document(), Pen()
+    for number in range(5):
+        take(doc, pen.set("a", number))
+    for number in range(5):
+        doc.diff(encode_state_vector({pen.id: number}))
+
+    assert len(doc._diffs) == 2
 
 
 def test_a_diff_brings_a_reader_from_its_vector_up_to_date() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import fanout, history, latency, many, memory, storm, streaming
-from benchmarks.report import Result, machine, number
+from benchmarks.report import Result, number
 from benchmarks.targets import HOCUSPOCUS, PYCRDT, RELAY, Y_WEBSOCKET
 
 _START = "<!-- figures: from benchmarks/results/, put here by `python -m benchmarks --readme` -->"
@@ -66,9 +66,10 @@ def block(results: Mapping[str, Result]) -> str:
         lines.append(f"| {what} | {' | '.join(cells)} |")
     lines += ["", "| syncd alone | |", "| --- | ---: |"]
     lines += [f"| {what} | {_cell(results, scenario, group, rows)} |" for what, scenario, group, rows in _ALONE]
+    machines = " and ".join(dict.fromkeys(result.machine for result in results.values())) or "no machine yet"
     lines += [
         "",
-        f"On {machine()}; the server alone on one core, over loopback. syncd has everything on: it acks and shows what "
+        f"On {machines}; the server alone on one core, over loopback. syncd has everything on: it acks and shows what "
         "is on disk (`synchronous=FULL`). Of the others only Hocuspocus stores anything, some seconds later; the C "
         "relay is the floor: one `send` for each delivery and nothing else. The pages in "
         "[benchmarks/results/](benchmarks/results/) say more, [targets.md](benchmarks/results/targets.md) what was "

@@ -6,6 +6,7 @@ Knows nothing of how anything is measured.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import platform
@@ -18,6 +19,29 @@ from pathlib import Path
 
 #: The column of what is measured here.
 OWN = "syncd"
+
+
+@functools.cache
+def machine() -> str:
+    """Return the machine and the versions, in one line."""
+    parts = [f"{name} {version(name)}" for name in ("aiohttp", "pycrdt", "uvloop", "msgpack")]
+    return (
+        f"{_cpu()} ({os.cpu_count()} cores), {platform.system()} {platform.release().split('-')[0]}, "
+        f"Python {platform.python_version()}, {_node()}SQLite {sqlite3.sqlite_version}, {', '.join(parts)}"
+    )
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _node() -> str:
+    try:
+        return f"Node {subprocess.run(['node', '--version'], capture_output=True, text=True).stdout.strip()[1:]}, "
+    except OSError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +74,7 @@ class Result:
     conditions: str
     figures: Sequence[Figure]
     plots: Sequence[str] = ()
+    machine: str = field(default_factory=machine)
 
     @property
     def met(self) -> bool:
@@ -91,34 +116,12 @@ def table(
     return figures
 
 
-def machine() -> str:
-    """Return the machine and the versions, in one line."""
-    parts = [f"{name} {version(name)}" for name in ("aiohttp", "pycrdt", "uvloop", "msgpack")]
-    return (
-        f"{_cpu()} ({os.cpu_count()} cores), {platform.system()} {platform.release().split('-')[0]}, "
-        f"Python {platform.python_version()}, {_node()}SQLite {sqlite3.sqlite_version}, {', '.join(parts)}"
-    )
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _node() -> str:
-    try:
-        return f"Node {subprocess.run(['node', '--version'], capture_output=True, text=True).stdout.strip()[1:]}, "
-    except OSError:
-        return ""
-
-
 # Markdown
 
 
 def markdown(result: Result, *, picture: str = "", versions: Mapping[str, str] | None = None) -> str:
     """Return a result as a Markdown page, with the file of its plot and what the peers are."""
-    lines = [f"# {result.title}", "", result.conditions, "", f"On {machine()}.", ""]
+    lines = [f"# {result.title}", "", result.conditions, "", f"On {result.machine}.", ""]
     columns = result.columns()
     if peers := [f"{name}: {what}" for name, what in (versions or {}).items() if name in columns[1:]]:
         lines += [f"Beside {'; '.join(peers)}.", ""]

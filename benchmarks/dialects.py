@@ -57,6 +57,8 @@ class YjsWire(Wire):
 
     def ask(self, vector: bytes) -> None:
         self.write(frame(bytes((_SYNC, _STEP_1)) + _bytes(vector)))
+
+    def appear(self) -> None:
         self.write(frame(bytes((_AWARENESS,)) + _bytes(_here())))
 
     def message(self, data: bytes, start: int, end: int) -> None:
@@ -87,7 +89,9 @@ class HocuspocusWire(Wire):
         token = _bytes(b"token") + _bytes(b"4.7.0")
         self.write(frame(name + bytes((_AUTH, 0)) + token))
         self.write(frame(name + bytes((_SYNC, _STEP_1)) + _bytes(vector)))
-        self.write(frame(name + bytes((_AWARENESS,)) + _bytes(_here())))
+
+    def appear(self) -> None:
+        self.write(frame(_bytes(self.room.encode()) + bytes((_AWARENESS,)) + _bytes(_here())))
 
     def message(self, data: bytes, start: int, end: int) -> None:
         size, start = read_uint(data, start)
@@ -119,7 +123,7 @@ class RelayWire(Wire):
 
 
 def _here() -> bytes:
-    """The awareness update with which a stock client says that it is there, as syncd's do by opening a session."""
+    """The awareness update with which a stock client that has a user's name says that it is there."""
     out = bytearray((1,))
     write_uint(out, secrets.randbits(32))
     return bytes(out) + b"\1" + _bytes(b'{"user":{"name":"load"}}')

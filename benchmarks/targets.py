@@ -102,6 +102,9 @@ TARGETS: Sequence[Target] = (
     Target("Ack p50, 100 sessions", "many", many.ACK_P50, many.row(100), 4, "ms"),
     Target("Ack p99, 100 sessions", "many", many.ACK_P99, many.row(100), 12, "ms"),
     Target("Storm, half state vector, CPU per client", "storm", storm.CPU, storm.HALF, 0.45, peer=Y_WEBSOCKET),
+    Target(
+        "The same, its clients saying nothing of who came", "storm", storm.CPU, storm.SILENT, 0.45, peer=Y_WEBSOCKET
+    ),
     Target("Memory per idle connection, one document", "memory", memory.IDLE, memory.SHARED, 20, "kB"),
     Target("Memory per idle connection, own documents", "memory", memory.IDLE, memory.APART, 20, "kB"),
     Target("Memory of a 200 kB document", "memory", memory.DOCUMENT, memory.JOINED, 0.6, peer=Y_WEBSOCKET),

@@ -71,6 +71,9 @@ class Wire(asyncio.Protocol):
         """Say what opens the room, for a client with this state vector; `_is_open` follows when it is."""
         raise NotImplementedError
 
+    def appear(self) -> None:
+        """Say who is there, where opening does not say it."""
+
     def message(self, data: bytes, start: int, end: int) -> None:
         """Take one binary message."""
         raise NotImplementedError
@@ -96,9 +99,11 @@ class Wire(asyncio.Protocol):
             await wire._change()
         return wire
 
-    async def open(self, vector: bytes = b"\0") -> None:
-        """Open the room, and return when it is open."""
+    async def open(self, vector: bytes = b"\0", *, present: bool = False) -> None:
+        """Open the room, and return when it is open. With `present` say who is there, if opening does not say it."""
         self.ask(vector)
+        if present:
+            self.appear()
         while not self.opened:
             await self._change()
 

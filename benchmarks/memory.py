@@ -47,7 +47,7 @@ async def memory(bench: Bench) -> Result:
         f"evicted sessions leave pages with holes, which the next ones fill. One round. {LIMITS_NOTE}",
         [
             *table(compared, EMPTY, (_ALL,), "MB"),
-            *table(compared, IDLE, (SHARED, APART), "kB", limits={SHARED: 25.0}),
+            *table(compared, IDLE, (SHARED, APART), "kB", limits={SHARED: 20.0}),
             *table(compared, DOCUMENT, (PUSHED, JOINED), "kB"),
             *await _small(bench, connections, compared["syncd"][f"{IDLE}: {SHARED}"]),
         ],

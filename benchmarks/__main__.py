@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import resource
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -183,4 +184,6 @@ def _install(console: Console) -> int:
 
 
 if __name__ == "__main__":
+    # Like Ctrl-C: whatever ends this takes the servers along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

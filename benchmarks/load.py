@@ -21,7 +21,7 @@ from benchmarks.wire import Wire
 class Flow:
     """One answer from its writer to one reader: pushes its tokens, and notes when each arrived and was acked.
 
-    A token is in flight until the reader has it, and the writer its ack where the server gives any.
+    A token is in flight until the reader has it, whatever the server acks.
     """
 
     def __init__(self, writer: Wire, reader: Wire, script: Script) -> None:
@@ -106,8 +106,7 @@ class Flow:
 
     def _go_on(self) -> None:
         if self._window and time.perf_counter() < self._until:
-            done = min(self.arrived, self.acked) if self._writer.acks else self.arrived
-            if free := self._window - (self.sent - done):
+            if free := self._window - (self.sent - self.arrived):
                 self.push(free)
         elif self._wake is not None and not self._wake.done() and self._is_settled():
             self._wake.set_result(None)

@@ -48,7 +48,7 @@ async def many(bench: Bench) -> Result:
         f"Medians of {bench.rounds} rounds in which the servers take turns, each alone on one core, the load generator "
         f"on another. syncd: tokens checked, scanned, `synchronous=FULL`, shown after the commit. {LIMITS_NOTE}",
         figures,
-        (MOST, CPU, _P99),
+        (MOST, CPU),
     )
 
 

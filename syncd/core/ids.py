@@ -8,8 +8,9 @@ import re
 #: PROTOCOL 3: ids of sessions, and of messages, runs, commands and devices alike. Never a path, never escaped.
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
-#: Who a token names: `user:mona`, `agent:planner`, `server:`. The kind, a colon, a name without control characters.
-SUBJECT_PATTERN = re.compile(r"[a-z]{1,16}:[^\x00-\x1f\x7f]{0,110}\Z")
+#: Who a token names: `user:mona`, `agent:planner`, `server:`. The kind, a colon, a name without control characters and
+#: without halves of surrogate pairs, which JSON can say and UTF-8 cannot.
+SUBJECT_PATTERN = re.compile(r"[a-z]{1,16}:[^\x00-\x1f\x7f\ud800-\udfff]{0,110}\Z")
 
 
 def is_id(value: object) -> bool:

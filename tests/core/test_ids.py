@@ -22,6 +22,7 @@ def test_what_is_no_id(bad: object) -> None:
 @pytest.mark.parametrize(("text", "good"), [
     ("user:mona", True), ("agent:planner 2", True), ("server:", True), ("user:é漢", True), ("user:" + "x" * 110, True),
     ("user", False), (":x", False), ("User:x", False), ("user:a\nb", False), ("user:" + "x" * 111, False), (5, False),
+    ("user:\ud800", False),
 ])  # fmt: skip
 def test_subjects(text: object, good: bool) -> None:
     """A kind, a colon, a name without control characters."""

@@ -78,6 +78,7 @@ def test_claim_that_is_missing_is_named(missing: str) -> None:
         {"sub": "mona"},
         {"sub": "user:a\nb"},
         {"sub": ""},
+        {"sub": "user:\ud800"},
         {"sub": "server:"},
         {"sub": "server:node-1", "kind": "server"},
         {"kind": "agent"},

@@ -101,7 +101,7 @@ def unpack(data: bytes) -> Json:
     """
     try:
         return msgpack.unpackb(data, raw=False, strict_map_key=False)
-    except (msgpack.exceptions.UnpackException, msgpack.exceptions.StackError, RecursionError) as error:
+    except (msgpack.exceptions.UnpackException, msgpack.exceptions.StackError, RecursionError, TypeError) as error:
         raise ValueError(f"not msgpack: {type(error).__name__}") from error
 
 

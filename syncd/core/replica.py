@@ -28,6 +28,8 @@ _ROOT_TYPES: Final[dict[Kind, type[Any]]] = {
     Kind.TEXT: Text,
     Kind.XML_FRAGMENT: XmlFragment,
 }
+#: The kinds that a root may have.
+ROOT_KINDS: Final = frozenset(_ROOT_TYPES)
 
 T = TypeVar("T")
 

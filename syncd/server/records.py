@@ -20,13 +20,13 @@ from syncd.core.errors import CloseCode, RejectCode, Rejected, StorageFull, Stor
 from syncd.core.grant import ALL_RIGHTS, Grant
 from syncd.core.ids import is_id, new_client_id, uuid7
 from syncd.core.messages import LAYERS, Ack, Json, Layer, Push, Reject, ServerMessage
-from syncd.core.replica import Replica
+from syncd.core.replica import ROOT_KINDS, Replica
 from syncd.core.schema import NewMessage, Receipt, Root, text_part
 from syncd.core.server import ServerMachine
 from syncd.core.shape import state_shape, transcript_shape
 from syncd.core.transcript import MessageView, put_message, read_commands, read_message
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_prefix
-from syncd.core.varint import UINT_MAX
+from syncd.core.varint import CLOCK_MAX, UINT_MAX
 from syncd.server.sessions import LiveSession, SessionGone, Sessions
 from syncd.store.log import SearchHit, SessionInfo
 
@@ -336,10 +336,14 @@ def _parse_export(data: bytes) -> tuple[str, Snapshot]:
         updates = {layer: base64.b64decode(body["documents"].get(layer, "AAA="), validate=True) for layer in LAYERS}
         authors = {str(subject): [int(id) for id in ids] for subject, ids in body["authors"].items()}
         roots = {str(name): int(Kind(kind)) for name, kind in body["roots"].items()}
+        if not set(roots.values()) <= set(ROOT_KINDS):
+            raise ValueError("a root of a kind that no root has")
+        "".join((*authors, *roots)).encode()  # JSON can say half a surrogate pair, a log cannot
         seq = int(body["seq"])
-        if not all(0 <= number <= UINT_MAX for number in (seq, *chain.from_iterable(authors.values()))):
+        # Far from where numbers end, so that it can be counted on from `seq`.
+        if not 0 <= seq <= CLOCK_MAX or not all(0 <= id <= UINT_MAX for id in chain.from_iterable(authors.values())):
             raise ValueError("a number out of range")
         snapshot = Snapshot({k: u or EMPTY_UPDATE for k, u in updates.items()}, authors, seq, roots)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError, binascii.Error) as error:
         raise Rejected(RejectCode.MALFORMED, f"this is not an export of a session: {error}") from error
     return body["session"], snapshot

@@ -152,6 +152,11 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
     except web.HTTPException as error:
         response = _from_http_exception(error)
+    except ConnectionError:
+        if response_begun(request):
+            raise
+        # Whoever asked is gone: no mistake of ours, so no trace of it in the log for anybody to fill it with.
+        response = error_response(ApiError("bad_request", "the connection was closed"))
     except Exception as error:
         known = translate(error)
         if known is None or known.code == "internal":

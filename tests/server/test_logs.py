@@ -93,3 +93,14 @@ async def test_mistake_of_ours_is_logged_once(http: Running, capsys: pytest.Capt
     assert [line["event"] for line in lines] == ["request failed", "request"]
     assert "RuntimeError: bug" in lines[0]["exception"]
     assert lines[1]["status"] == 500
+
+
+async def test_who_is_gone_leaves_no_trace(http: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    """A connection that was closed before its answer is nobody's mistake, and fills no log with tracebacks."""
+    await http.sessions.create("room")
+    http.sessions.fail_with = ConnectionResetError("gone")
+    configure("json", "info")
+    await http.call("GET", "/v1/sessions/room")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    assert [(line["event"], line["status"]) for line in lines] == [("request", 400)]

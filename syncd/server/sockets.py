@@ -109,7 +109,10 @@ class Links:
             timeout=CLOSE_TIMEOUT_S,
             writer_limit=self.limits.outbox_bytes_max,
         )
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except ValueError:  # aiohttp decodes the key without a look at what it is made of
+            raise web.HTTPBadRequest(reason="no key of a WebSocket") from None
         assert request.transport is not None
         self._watch_all()
         full = len(self._links) + self._pending >= self.limits.links_max

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RUST_BACKTRACE := 0
 
-.PHONY: help run setup test check format bench bench-peers clean
+.PHONY: help run setup test check format fuzz bench bench-peers clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,10 @@ check: setup ## Formatting, lint, types and the direction of imports
 format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+INPUTS ?= 1000000
+fuzz: setup ## Feed hostile bytes to all that takes bytes: INPUTS=1000000 [SEED=n]; fails on a find
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
 
 bench: setup ## Measure beside the peers; pages go to benchmarks/results/ (QUICK=1: does it run?)
 	-@$(MAKE) --no-print-directory bench-peers

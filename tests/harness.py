@@ -96,6 +96,12 @@ class ServerProcess:
         self._settings = {"port": self.port, "keys": SECRET, "limits": dict(limits or {}), **settings}
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def pid(self) -> int:
+        """The process' id. Only while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> None:
         """Start it and return when it listens."""
         self._process = await asyncio.create_subprocess_exec(

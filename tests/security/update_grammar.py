@@ -3,6 +3,7 @@
 Byte mutations behind a strict decoder find nothing; what hurts a document is what its grammar cannot show.
 """
 
+from collections.abc import Sequence
 from random import Random
 
 from syncd.core.index import ContainerIndex
@@ -30,13 +31,30 @@ _CONTENTS = (Content.ANY, Content.STRING, Content.TYPE, Content.DELETED, Content
 
 
 class Grammar:
-    """Draws updates for one document. `index` tells it what there is, so that most references mean something."""
+    """Draws updates for one document. `index` tells it what there is, so that most references mean something.
 
-    def __init__(self, rng: Random, layer: Layer, index: ContainerIndex, clients: tuple[int, ...]) -> None:
+    It writes under `writers`, all `clients` if there are none, and refers to what is under `clients`. `roots` and
+    `keys` are what it writes below, of a choice of its own if they are not given.
+    """
+
+    def __init__(
+        self,
+        rng: Random,
+        layer: Layer,
+        index: ContainerIndex,
+        clients: tuple[int, ...],
+        *,
+        writers: Sequence[int] = (),
+        roots: Sequence[str] = (),
+        keys: Sequence[str] = ("k0", "k1", "k2", "k3"),
+    ) -> None:
         self._rng = rng
         self._layer = layer
         self._index = index
         self._clients = clients
+        self._writers = writers or clients
+        self._roots = roots or _ROOTS[layer]
+        self._keys = keys
         self._next: dict[int, int] = {}
         self._born: list[Id] = []
 
@@ -45,7 +63,7 @@ class Grammar:
         rng = self._rng
         self._next = dict(self._index.state)
         self._born = []
-        clients = rng.sample(self._clients, rng.choice((1, 1, 1, 2, 3)))
+        clients = rng.sample(self._writers, min(rng.choice((1, 1, 1, 2, 3)), len(self._writers)))
         sections = [self._section(client) for client in clients if rng.random() < 0.95]
         deletes: dict[int, list[tuple[int, int]]] = {}
         for client in self._clients:
@@ -92,7 +110,7 @@ class Grammar:
         roll = rng.random()
         container: Container
         if roll < 0.45 or not self._index.types:
-            container = rng.choice(_ROOTS[self._layer])
+            container = rng.choice(self._roots)
         elif roll < 0.9:
             container = rng.choice(list(self._index.types))
         else:
@@ -100,7 +118,7 @@ class Grammar:
         keyed = self._kind_of(container) is Kind.MAP or rng.random() < 0.2
         if rng.random() < 0.04:
             keyed = not keyed
-        return container, f"k{rng.randint(0, 3)}" if keyed else None
+        return container, rng.choice(self._keys) if keyed else None
 
     def _kind_of(self, container: Container) -> Kind | None:
         if isinstance(container, str):

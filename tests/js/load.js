@@ -54,7 +54,7 @@ for (const line of fs.readFileSync(0, 'utf8').trim().split('\n')) {
     doc.transact(() => updates.forEach(update => Y.applyUpdate(doc, Buffer.from(update, 'base64'))))
     const pending = doc.store.pendingStructs !== null || doc.store.pendingDs !== null
     const content = () => Object.fromEntries(types.map(([name, type]) => [name, read(type)]))
-    answer = pending ? { error: 'something is missing' } : { json: doc.toJSON(), content: content() }
+    answer = pending ? { error: 'something is missing' } : { json: plain(doc.toJSON()), content: content() }
   } catch (error) {
     answer = { error: String(error) }
   }

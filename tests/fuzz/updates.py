@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pycrdt import Array, Doc, Map, Text, XmlElement
 
+from syncd.core.continuation import find_continuation
 from syncd.core.errors import Rejected
 from syncd.core.index import ContainerIndex, Plan, state_shape, transcript_shape
 from syncd.core.limits import Limits
@@ -83,7 +84,25 @@ class _Station:
     following: bytes
 
 
-class BytesTarget:
+class _Judge:
+    """Judges updates as a server does, without an author."""
+
+    _plan = Plan(0)
+
+    def _judge(self, index: ContainerIndex, update: bytes) -> str:
+        text, refused = find_continuation(update, index), ""
+        try:
+            self._plan = index.plan(decode_update(update, LIMITS))
+        except Rejected as refusal:
+            refused = refusal.code
+        if text is not None:  # a server would have taken it without a plan
+            assert not refused
+            assert self._plan.ends == {text.client: text.end}
+            assert self._plan.touched(index) == [(text.root, text.key)]
+        return refused or ACCEPTED
+
+
+class BytesTarget(_Judge):
     """Real updates with changed bytes, at documents that wait for them. The first byte of an input says at which."""
 
     def __init__(self, rng: Random, differential: Differential) -> None:
@@ -91,7 +110,7 @@ class BytesTarget:
         self._stations = [self._station(rng, layer) for layer in Layer for _ in range(24)]
         self._following = [station.following for station in self._stations]
         self._at = self._stations[0]
-        self._data, self._plan = b"", Plan(0)
+        self._data = b""
 
     def _station(self, rng: Random, layer: Layer) -> _Station:
         updates, _ = honest(layer, rng.getrandbits(32), rng.choice((2, 12, 40)))
@@ -110,11 +129,7 @@ class BytesTarget:
     def feed(self, data: bytes) -> str:
         self._at = self._stations[(data[0] if data else 0) % len(self._stations)]
         self._data = data[1:]
-        try:
-            self._plan = self._at.index.plan(decode_update(self._data, LIMITS))
-        except Rejected as refusal:
-            return refusal.code
-        return ACCEPTED
+        return self._judge(self._at.index, self._data)
 
     def check(self) -> None:
         roots = self._at.index.roots | self._plan.new_roots
@@ -129,7 +144,7 @@ class BytesTarget:
         return [bytes([at]) + update for at, update in enumerate(self._following)]
 
 
-class DocumentTarget:
+class DocumentTarget(_Judge):
     """Well-formed updates with odd references over one document's real clocks, one at a time and piled up.
 
     The document comes to the state that was planned, in replicas with and without garbage collection; the index rebuilt
@@ -168,12 +183,8 @@ class DocumentTarget:
         return Grammar(rng, self._layer, self._index, self._grammar_ids).update()
 
     def feed(self, data: bytes) -> str:
-        try:
-            self._plan = self._index.plan(decode_update(data, LIMITS))
-        except Rejected as refusal:
-            return refusal.code
         self._data = data
-        return ACCEPTED
+        return self._judge(self._index, data)
 
     def check(self) -> None:
         self._accepted += 1

@@ -42,18 +42,18 @@ class Part:
 
 #: Some inputs cost a thousand times what others do.
 PARTS: Final = (
-    Part("updates", "tests.fuzz.child", 0.22),
-    Part("transcript", "tests.fuzz.child", 0.015),
-    Part("state", "tests.fuzz.child", 0.015),
-    Part("server", "tests.fuzz.child", 0.06),
-    Part("frames", "tests.fuzz.child", 0.24),
-    Part("entries", "tests.fuzz.child", 0.12),
-    Part("tokens", "tests.fuzz.child", 0.06),
-    Part("exports", "tests.fuzz.child", 0.01),
-    Part("sockets", "tests.fuzz.sockets", 0.01),
-    Part("updates", "tests.fuzz.guided", 0.09),
-    Part("frames", "tests.fuzz.guided", 0.09),
-    Part("entries", "tests.fuzz.guided", 0.07),
+    Part("updates", "tests.fuzz.child", 0.12),
+    Part("transcript", "tests.fuzz.child", 0.007),
+    Part("state", "tests.fuzz.child", 0.007),
+    Part("server", "tests.fuzz.child", 0.04),
+    Part("frames", "tests.fuzz.child", 0.30),
+    Part("entries", "tests.fuzz.child", 0.15),
+    Part("tokens", "tests.fuzz.child", 0.07),
+    Part("exports", "tests.fuzz.child", 0.005),
+    Part("sockets", "tests.fuzz.sockets", 0.005),
+    Part("updates", "tests.fuzz.guided", 0.10),
+    Part("frames", "tests.fuzz.guided", 0.106),
+    Part("entries", "tests.fuzz.guided", 0.09),
 )
 
 

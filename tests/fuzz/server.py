@@ -15,6 +15,7 @@ from syncd.core.messages import Ack, ClientMessage, Declare, Layer, Open, Push, 
 from syncd.core.replica import check_value
 from syncd.core.schema import SERVER_SUBJECT
 from syncd.core.update import Kind, decode_update
+from tests.core import yjs_bytes as yb
 from tests.core.machines import SESSION, Server, fresh_id, member
 from tests.core.traffic import TRANSCRIPT_ROOTS, state_traffic, transcript_traffic
 from tests.fuzz.content import Differential, content_of, open_document
@@ -80,6 +81,8 @@ class ServerTarget:
             self._ids[subject] = [ids[subject], edit_ids[subject]]
         self._grants: dict[str, Grant] = {subject: member(subject[5:]) for subject in self._ids}
         self._numbers: dict[str, int] = {}
+        self._writers: dict[int, str] = {}
+        self._pushed = b""
         for subject in self._ids:
             self._attach(subject)
         self._real = {Layer.TRANSCRIPT: [], Layer.STATE: []}  # type: dict[Layer, list[bytes]]
@@ -114,7 +117,10 @@ class ServerTarget:
             return self._odd_frame(rng)
         layer = Layer.TRANSCRIPT if rng.random() < 0.7 else Layer.STATE
         document = self._server.machine.document(layer)
-        if roll < 0.25:  # somebody's real update, as it was or changed
+        if roll < 0.14:  # a text that goes on, whosever it is
+            client, clock = rng.choice([*document.index.state.items()])
+            update = yb.update(yb.section(client, clock, yb.text("on", origin=(client, clock - 1))))
+        elif roll < 0.3:  # somebody's real update, as it was or changed
             update = rng.choice(self._real[layer])
             if rng.random() < 0.8:
                 update = mutate(update, rng, self._real[layer])
@@ -157,6 +163,8 @@ class ServerTarget:
         else:
             pushed = isinstance(message, Push)
             server.machine.receive(subject, message)
+        if isinstance(message, Push):
+            self._pushed = message.update
         server.now += 1.0
         server.turn()
         if subject in server.drops:
@@ -178,6 +186,8 @@ class ServerTarget:
 
     def check(self) -> None:
         self._accepted += 1
+        for client in decode_update(self._pushed, LIMITS).sections:
+            assert self._writers.setdefault(client, self._pusher) == self._pusher, "under somebody else's client id"
         machine = self._server.machine
         document = machine.document(Layer.TRANSCRIPT)
         held = {root: {"map": document.replica.read(root)} for root in TRANSCRIPT_ROOTS}

@@ -45,7 +45,13 @@ uints = st.integers(0, UINT_MAX)
 ids = st.text("abcXYZ019_-", min_size=1, max_size=64)
 #: What UTF-8 can say.
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-plain = st.none() | st.booleans() | st.integers(-(1 << 53) + 1, (1 << 53) - 1) | st.floats(allow_nan=False, allow_infinity=False) | words
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 53) + 1, (1 << 53) - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | words
+)
 jsons = st.recursive(
     plain, lambda part: st.lists(part, max_size=4) | st.dictionaries(words, part, max_size=4), max_leaves=8
 )

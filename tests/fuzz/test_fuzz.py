@@ -19,9 +19,9 @@ INPUTS = {
     "transcript": 900,
     "state": 900,
     "server": 10_000,
-    "frames": 20_000,
+    "frames": 10_000,
     "entries": 5_000,
-    "tokens": 8_000,
+    "tokens": 4_000,
     "exports": 300,
     "sockets": 250,
 }

@@ -338,6 +338,8 @@ def _parse_export(data: bytes) -> tuple[str, Snapshot]:
         roots = {str(name): int(Kind(kind)) for name, kind in body["roots"].items()}
         if not set(roots.values()) <= set(ROOT_KINDS):
             raise ValueError("a root of a kind that no root has")
+        if "__proto__" in roots:
+            raise ValueError("a root named __proto__, which JavaScript cannot read")
         "".join((*authors, *roots)).encode()  # JSON can say half a surrogate pair, a log cannot
         seq = int(body["seq"])
         # Far from where numbers end, so that it can be counted on from `seq`.

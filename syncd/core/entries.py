@@ -64,7 +64,7 @@ class Snapshot:
             ValueError: they are none.
         """
         body = unpack(data)
-        if not isinstance(body, list) or len(body) < 5 or body[0] != 1:
+        if not isinstance(body, list) or len(body) < 5 or body[0] != 1 or not isinstance(body[1], dict):
             raise ValueError("not a snapshot of a known layout")
         return cls({Layer(name): update for name, update in body[1].items()}, body[2], body[3], body[4])
 

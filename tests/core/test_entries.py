@@ -19,7 +19,9 @@ def test_a_binding_reads_as_it_was_written() -> None:
     assert decode_binding(entry.data) == ("user:é", [1, 2])
 
 
-@pytest.mark.parametrize("data", [b"", b"\x90", b"\x95\x02\x80\x80\x00\x80", b"\xc0", b"\xff\xff", b"\x81\x80\x01", b"\x95\x01\x01\x80\x00\x80"])
+@pytest.mark.parametrize("data", [
+    b"", b"\x90", b"\x95\x02\x80\x80\x00\x80", b"\xc0", b"\xff\xff", b"\x81\x80\x01", b"\x95\x01\x01\x80\x00\x80",
+])  # fmt: skip
 def test_other_bytes_are_none(data: bytes) -> None:
     """Another layout, another type, or no msgpack at all."""
     with pytest.raises(ValueError):  # noqa: PT011 - any of its kinds

@@ -217,6 +217,6 @@ class ServerTarget:
                 assert contents[0] == contents[1] == contents[2], "live and reloaded differ"
                 assert server.texts() == again.texts()
                 assert [view.by for view in server.machine.messages()] == [view.by for view in again.machine.messages()]
-            self._differential.add(log, roots, contents[0])
+                self._differential.add(log, roots, contents[0])
             self._differential.add([served], roots, contents[1])
             decode_update(served, LIMITS)

@@ -218,7 +218,8 @@ class DocumentTarget(_Judge):
         """Have Yjs load everything that was accepted, in order, and what a late joiner would be sent."""
         roots = self._index.roots
         if self._log:
-            self._differential.add(self._log, roots, content_of(open_document(roots, self._log), roots))
+            if self._layer is Layer.TRANSCRIPT:  # odd right origins come out by the history they are applied to
+                self._differential.add(self._log, roots, content_of(open_document(roots, self._log), roots))
             saved = self._live.get_update()
             self._differential.add([saved], roots, content_of(open_document(roots, [saved]), roots))
 

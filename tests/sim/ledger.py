@@ -1,0 +1,133 @@
+"""Ledger: what was promised to whom in a simulated world, and the checks that hold at every moment.
+
+Reads bytes by itself and asks no machine. Knows nothing of who acts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from syncd.core.grant import Grant
+from syncd.core.messages import LAYERS, Json, Layer, Opened, ServerMessage, Update
+from tests.sim.disk import LogDisk, Vectors, add_ends, ends_of
+
+
+class Broken(AssertionError):
+    """A promise was broken. The message says which."""
+
+
+@dataclass(slots=True)
+class Written:
+    """A message or command that somebody honest wrote: all of its text so far, and its place among its device's."""
+
+    device: str
+    subject: str
+    order: int
+    text: str = ""
+
+
+class Ledger:
+    """What was acked, shown and receipted. The disk must hold all of it at any time."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        #: Honest messages and commands by receipt key (`m:ID`, `c:ID`).
+        self.written: dict[str, Written] = {}
+        #: Receipts as they were ever seen.
+        self.receipts: dict[str, Json] = {}
+        #: Devices that had an edit refused: what was written behind it may come in another order.
+        self.refused: set[str] = set()
+        self._promised: Vectors = {layer: {} for layer in LAYERS}
+        self._disk: LogDisk | None = None
+
+    def watch(self, disk: LogDisk) -> None:
+        self._disk = disk
+
+    def count(self, what: str, by: int = 1) -> None:
+        self.counts[what] += by
+
+    # What the disk must hold
+
+    def promise(self, layer: Layer, ends: Mapping[int, int], what: str) -> None:
+        """Note clocks that somebody was told of: from now on they must be on the disk."""
+        assert self._disk is not None
+        held = self._disk.vectors[layer]
+        for client, end in ends.items():
+            if held.get(client, 0) < end:
+                raise Broken(f"{what} what is not on the server's disk: {layer} {client} up to {end}")
+        add_ends(self._promised[layer], dict(ends))
+
+    def disk_changed(self) -> None:
+        """The log changed: it still holds all that was promised."""
+        assert self._disk is not None
+        for layer, promised in self._promised.items():
+            held = self._disk.vectors[layer]
+            for client, end in promised.items():
+                if held.get(client, 0) < end:
+                    raise Broken(f"acked or shown, and gone from the server's disk: {layer} {client} up to {end}")
+
+    def sent(self, message: ServerMessage) -> None:
+        """The machine has a message sent: what it shows is on the disk."""
+        if isinstance(message, Update):
+            self.promise(message.layer, ends_of(message.update), "shown")
+        elif isinstance(message, Opened):
+            for layer, update in message.updates.items():
+                self.promise(layer, ends_of(update), "shown")
+
+    def wrote(self, grant: Grant, revoked: set[str]) -> None:
+        """A byte went to somebody: who holds a token that is not revoked."""
+        if grant.token_id in revoked:
+            raise Broken(f"a byte for a revoked token of {grant.subject}")
+
+    # What everybody sees
+
+    def check_receipts(self, receipts: Mapping[str, Json], *, who: str, complete: bool) -> None:
+        """Receipts never contradict each other; `complete` ones have all `seq`s from 1."""
+        seqs = []
+        for key, receipt in receipts.items():
+            if self.receipts.setdefault(key, receipt) != receipt:
+                raise Broken(f"{who} has another receipt for {key}: {receipt}, before {self.receipts[key]}")
+            if key == "schema":
+                continue
+            seqs.append(receipt["seq"])
+            written = self.written.get(key)
+            if written is not None and receipt["by"] != written.subject:
+                raise Broken(f"{key} was written by {written.subject}, its receipt says {receipt['by']}")
+            if written is None and receipt["by"] != HOSTILE:
+                raise Broken(f"{key} was never written, its receipt says by {receipt['by']}")
+        if complete and sorted(seqs) != list(range(1, len(seqs) + 1)):
+            raise Broken(f"{who} has the seqs {sorted(seqs)}: twice, or with gaps")
+        self._check_order(receipts, who)
+
+    def _check_order(self, receipts: Mapping[str, Json], who: str) -> None:
+        last: dict[str, tuple[int, str]] = {}
+        for key in sorted(receipts.keys() & self.written.keys(), key=lambda key: int(receipts[key]["seq"])):
+            written = self.written[key]
+            before = last.get(written.device, (0, ""))
+            if written.order < before[0] and written.device not in self.refused:
+                raise Broken(f"{who} has {written.device}'s {key} behind its later {before[1]}")
+            last[written.device] = written.order, key
+
+    def check_messages(self, texts: Mapping[str, str], *, who: str) -> None:
+        """Each text is the beginning of what its author wrote: in order, nothing twice, nothing of anybody else."""
+        for id, text in texts.items():
+            written = self.written.get(f"m:{id}")
+            if written is not None and not written.text.startswith(text):
+                raise Broken(f"{who} has the message {id} as {text!r}, written as {written.text!r}")
+
+    def check_items(self, items: list[Json], *, who: str) -> None:
+        """The list that everybody appends to has each device's items in order, none twice."""
+        last: dict[str, int] = {}
+        for item in items:
+            if not isinstance(item, str) or not item.startswith("item:"):
+                continue
+            _, device, number = item.split(":")
+            if int(number) <= last.get(device, 0):
+                raise Broken(f"{who} has the item {item} twice or behind a later one")
+            last[device] = int(number)
+
+
+#: The subject that attacks; whatever carries its name it may have written.
+HOSTILE = "user:mallory"

@@ -237,9 +237,9 @@ class ServerNode:
                 return True
             self._ledger.count("commits")
             self.turn = ready
-        else:
-            self._deliver(machine.advance(ready))
-        return True
+            return True
+        self._deliver(machine.advance(ready))
+        return bool(ready.batch)  # Else presence waits for its time.
 
     def finish(self, *, torn: int | None = None) -> bool:
         """Flush the batch, then let the peers see it; with `torn` crash after that many of the messages."""
@@ -295,8 +295,10 @@ class ServerNode:
     def _deliver(self, sends: Sequence[Send | Drop], *, owed: bool = False) -> None:
         machine = self.machine
         assert machine is not None
+        before = set(self._attached)
         for send in sends:
             if isinstance(send, Drop):
+                before.discard(send.peer)
                 machine.detach(send.peer)
                 link = self.links.get(send.peer)
                 if link is not None and link.opened:
@@ -306,8 +308,9 @@ class ServerNode:
             self._ledger.sent(send.message)
             frame = encode(send.message)
             for peer in send.peers:
-                assert peer in self._attached, f"the machine sends to {peer}, who is not on the session"
-                if not self._deliver_one(self.links[peer], send.message, frame, owed=owed):
+                assert peer in before, f"the machine sends to {peer}, who is not on the session"
+                link = self.links.get(peer)
+                if link is not None and not self._deliver_one(link, send.message, frame, owed=owed):
                     self._ledger.count("behind")
                     machine.fall_behind(peer)
 

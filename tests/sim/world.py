@@ -32,7 +32,7 @@ _SUBJECTS = {"mona": "user:mona", "phone": "user:mona", "otto": "user:otto", "ag
 _TOKEN_S = 900.0
 #: As a roll: all frames there are. Any other means one to four.
 _ALL = 1 << 30
-_CHECK_EVERY = 20
+_CHECK_EVERY = 10
 _ROUNDS_MAX = 60
 _RIGHTS = (
     MEMBER_RIGHTS,
@@ -106,15 +106,16 @@ class World:
         Raises:
             AssertionError: a promise was broken. Any other error is as bad.
         """
+        nodes = list(self.clients.values())
         with self._deterministic():
             for step, action in enumerate(actions):
                 self.ledger.count("steps")
                 self._acts[action.kind](self.clients[action.node], action.roll)
                 self.now_s += 0.01
                 if step % _CHECK_EVERY == 0:
-                    checks.anytime(self.server, self.clients.values(), self.ledger)
+                    checks.anytime(self.server, nodes, self.ledger, step // _CHECK_EVERY)
             self._heal()
-            checks.finally_(self.server, self.clients.values(), self.ledger)
+            checks.finally_(self.server, nodes, self.ledger)
 
     @contextmanager
     def _deterministic(self) -> Iterator[None]:

@@ -45,7 +45,9 @@ def run(first: int, count: int, seconds: float, steps: int) -> int:
             told = time.monotonic()
             print(f"{done} seeds, {done / (told - started):.1f}/s", flush=True)
     took = time.monotonic() - started
+    cpu = time.process_time()
     print(f"{done} seeds clean from {first}: {done / took:.1f} seeds/s, {totals['steps'] / took:.0f} steps/s")
+    print(f"{took:.0f} s, {cpu:.0f} of them on the processor")
     print(", ".join(f"{name} {number}" for name, number in sorted(totals.items()) if name not in ("steps", "ids")))
     return 0
 

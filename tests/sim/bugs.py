@@ -14,15 +14,13 @@ from syncd.core import server as server_module
 from syncd.core.author import may_continue
 from syncd.core.bindings import Bindings
 from syncd.core.client import ClientMachine
-from syncd.core.client_turn import Event
-from syncd.core.document import Document
-from syncd.core.entries import EntryKind, Snapshot, StoredEntry
+from syncd.core.entries import EntryKind, Snapshot
 from syncd.core.messages import Ack, Layer, Opened, Push, Reject
 from syncd.core.replica import merge
 from syncd.core.server import ServerMachine
 from syncd.core.server_turn import Drop, Peer, Ready, Send
 from syncd.core.varint import encode_state_vector
-from syncd_client.copy import LocalCopy
+from syncd.store.local import AppendUpdate
 from tests.sim.disk import LogDisk, StoreDisk
 from tests.sim.server import ServerNode
 
@@ -52,6 +50,8 @@ def ack_before_commit() -> Iterator[None]:
         begun = begin(node)
         if node.turn is not None:
             for peer, number in node.turn.batch.pushed.values():
+                if node.machine is None or not node.machine._here(peer):
+                    continue
                 node._deliver([Send((peer.id,), Ack(node._session, number))])
         return begun
 
@@ -363,31 +363,22 @@ def rejected_push_not_remembered() -> Iterator[None]:
 @_bug
 def saved_before_store() -> Iterator[None]:
     """A device calls an edit saved, and sends it, before it is on its disk."""
-    commit = LocalCopy.commit
 
-    async def early(copy: LocalCopy, machine: ClientMachine, subject: str) -> Sequence[Event]:
-        ready = machine.ready()
-        rows = [10_000 + machine.last_ticket - at for at in range(len(machine._unsaved))]
-        with mock.patch.object(machine, "ready", lambda: ready):
-            events = machine.advance(ready, rows)
-            machine_advance = mock.patch.object(machine, "advance", lambda *_: events)
-            with machine_advance:
-                await commit(copy, machine, subject)
-        return events
+    async def early(disk: StoreDisk, writes: Sequence[Any]) -> list[int]:
+        disk.flush()
+        count = sum(isinstance(write, AppendUpdate) for write in writes)
+        first = disk.last_row + 1
+        disk.stage(lambda: disk.commit(writes))
+        return list(range(first, first + count))
 
-    write = StoreDisk.write
-
-    async def late(disk: StoreDisk, writes: Sequence[Any]) -> list[int]:
-        return await write(disk, writes)
-
-    with _patch(LocalCopy, "commit", early), _patch(StoreDisk, "write", late):
+    with _patch(StoreDisk, "write", early):
         yield
 
 
 @_bug
 def refused_edit_dropped() -> Iterator[None]:
     """A refused edit is deleted instead of being set aside."""
-    commit = StoreDisk._commit
+    commit = StoreDisk.commit
 
     def drop(disk: StoreDisk, writes: Sequence[Any]) -> list[int]:
         rows = commit(disk, writes)
@@ -395,8 +386,5 @@ def refused_edit_dropped() -> Iterator[None]:
         disk.refused.clear()
         return rows
 
-    with _patch(StoreDisk, "_commit", drop):
+    with _patch(StoreDisk, "commit", drop):
         yield
-
-
-__all__ = ["BUGS", "Bug", "Document", "StoredEntry"]

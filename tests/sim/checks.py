@@ -72,7 +72,11 @@ def finally_(server: ServerNode, clients: Sequence[ClientNode], ledger: Ledger) 
                 raise Broken(f"{node.name} has another {layer} than the server")
         again = run(node.copy.load(node.subject))
         _same(view(node.machine.document), whole, node.name)
-        _same(view(again.document), whole, f"{node.name}, loaded again,")
+        if node is clients[len(whole) % len(clients)]:  # Reading them all would take half of the time.
+            _same(view(again.document), whole, f"{node.name}, loaded again,")
+        for layer in LAYERS:
+            if again.document(layer).applied != machine.document(layer).applied:
+                raise Broken(f"{node.name}, loaded again, has another {layer}")
         if again.seq != machine.seq or node.machine.seq != machine.seq:
             raise Broken(f"{node.name} counts {node.machine.seq}, on its disk {again.seq}, the server {machine.seq}")
         if sorted(node.machine.presence) != sorted(entry.peer for entry in machine._presence.entries()):

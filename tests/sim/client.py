@@ -187,8 +187,7 @@ class ClientNode:
         machine.rights, machine.storage_full = old.rights, old.storage_full
         self.machine = machine
         self._reload_wanted = False
-        self.stream_ids = ClientIds(self._fresh)
-        self.writer.reloaded()
+        self.stream_ids = ClientIds(self._fresh)  # Streams that are being written go on under the ids they have.
 
     def _happened(self, event: Event) -> None:
         match event:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from syncd.core.entries import Entry, EntryKind, Snapshot, StoredEntry
 from syncd.core.entries import ENTRY_LAYER
@@ -29,6 +30,7 @@ from syncd.store.local import (
 Vectors = dict[Layer, dict[int, int]]
 
 
+@lru_cache(maxsize=4096)
 def ends_of(update: bytes) -> dict[int, int]:
     """Return the clocks an update reaches, read from its bytes alone."""
     sections = decode_update(update, DEFAULT_LIMITS).sections
@@ -134,7 +136,7 @@ class StoreDisk(_Disk):
         #: Every own update that was ever on this disk, and those that were set aside.
         self.saved: dict[bytes, Layer] = {}
         self.set_aside: set[bytes] = set()
-        self._last = 0
+        self.last_row = 0
 
     async def load(self, session: str) -> tuple[LocalSession, list[LocalUpdate]]:
         """See `LocalStore.load`."""
@@ -146,19 +148,19 @@ class StoreDisk(_Disk):
     async def write(self, writes: Sequence[Write]) -> list[int]:
         """See `LocalStore.write`."""
         rows: list[int] = []
-        self.stage(lambda: rows.extend(self._commit(writes)))
+        self.stage(lambda: rows.extend(self.commit(writes)))
         await _Flush()
         self.flush()
         return rows
 
-    def _commit(self, writes: Sequence[Write]) -> list[int]:
+    def commit(self, writes: Sequence[Write]) -> list[int]:
         rows: list[int] = []
         for write in writes:
             match write:
                 case AppendUpdate(_, layer, update, own, life, subject):
-                    self._last += 1
-                    rows.append(self._last)
-                    self.rows[self._last] = LocalUpdate(self._last, layer, update, own, life, subject)
+                    self.last_row += 1
+                    rows.append(self.last_row)
+                    self.rows[self.last_row] = LocalUpdate(self.last_row, layer, update, own, life, subject)
                     if own:
                         self.saved[update] = layer
                 case MarkSynced(_, marked):

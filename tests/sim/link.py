@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from syncd.core.grant import Grant
 
+#: The second byte of every push: the frame's type, behind the array's head.
+_PUSH = bytes((3,))
+
 
 @dataclass(eq=False)
 class Link:
@@ -53,3 +56,10 @@ class Link:
         if queue is self.down:
             self.down_bytes += len(frame)
         return True
+
+    def lose_push(self, roll: int) -> bool:
+        """Lose a push that is under way; return whether there was one."""
+        pushes = [at for at, frame in enumerate(self.up) if frame[1:2] == _PUSH]
+        if pushes:
+            del self.up[pushes[roll % len(pushes)]]
+        return bool(pushes)

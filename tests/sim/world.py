@@ -26,7 +26,7 @@ from tests.sim.server import ServerNode
 
 SESSION = "s"
 #: Small, so that readers fall behind and logs are folded within a few hundred actions.
-LIMITS = Limits(outbox_bytes_max=400, compact_entries=8, compact_bytes=3000)
+LIMITS = Limits(outbox_bytes_max=400, compact_entries=4, compact_bytes=2000)
 #: The person's two devices are one subject.
 _SUBJECTS = {"mona": "user:mona", "phone": "user:mona", "otto": "user:otto", "agent": "agent:planner"}
 _TOKEN_S = 900.0
@@ -35,8 +35,7 @@ _ALL = 1 << 30
 _CHECK_EVERY = 10
 _ROUNDS_MAX = 60
 _RIGHTS = (
-    MEMBER_RIGHTS,
-    MEMBER_RIGHTS,
+    *(MEMBER_RIGHTS,) * 6,
     MEMBER_RIGHTS - {Right.STATE},
     MEMBER_RIGHTS - {Right.COMMAND},
     MEMBER_RIGHTS - {Right.TRANSCRIPT, Right.COMMAND},
@@ -83,6 +82,7 @@ class World:
             "stall": self._stall,
             "flow": lambda node, roll: self._flow(node),
             "duplicate": self._duplicate,
+            "lose": self._lose,
             "crash_client": self._crash_client,
             "crash_server": lambda node, roll: self._crash_server(roll),
             "full": lambda node, roll: self._full(True),
@@ -259,6 +259,12 @@ class World:
     def _duplicate(self, node: ClientNode, roll: int) -> None:
         if node.link is not None and node.link.duplicate(roll):
             self.ledger.count("duplicates")
+
+    def _lose(self, node: ClientNode, roll: int) -> None:
+        """Of a broken middlebox: the next push is not the next number."""
+        node.flush()
+        if node.link is not None and node.link.lose_push(roll):
+            self.ledger.count("lost pushes")
 
     # Crashes, disks, clocks
 

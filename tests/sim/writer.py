@@ -43,9 +43,6 @@ class Writer:
         self._node = node
         self._streams: list[_Stream] = []
 
-    def reloaded(self) -> None:
-        """The machine was made anew: streams go on under the ids they have."""
-
     def act(self, roll: int) -> None:
         """Make one edit, chosen by `roll`."""
         rng = Random(roll)
@@ -136,8 +133,9 @@ class Writer:
         stream = rng.choice(self._streams)
         if roll < 0.2:
             self._take(stream, stream.writer.finish())
-            self._node.stream_ids.give_back(stream.client_id)
-            self._streams.remove(stream)
+            if stream in self._streams:
+                self._node.stream_ids.give_back(stream.client_id)
+                self._streams.remove(stream)
             return
         for _ in range(rng.choice((1, 1, 1, 4))):
             if stream not in self._streams:

@@ -26,7 +26,7 @@ _WEIGHTS = {
     "stall": 3,
     "flow": 8,
     "duplicate": 3,
-    "lose": 3,
+    "lose": 7,
     "crash_client": 4,
     "crash_server": 2,
     "torn": 2,

@@ -264,12 +264,12 @@ def binding_not_stored() -> Iterator[None]:
 @_bug
 def compaction_drops_a_row() -> Iterator[None]:
     """A fold takes away one entry more than its snapshot holds."""
-    compact = LogDisk.compact
+    replaced = LogDisk.replace
 
     def greedy(disk: LogDisk, through: int, snapshot: bytes) -> None:
-        compact(disk, min(through + 1, disk.version), snapshot)
+        replaced(disk, min(through + 1, disk.version), snapshot)
 
-    with _patch(LogDisk, "compact", greedy):
+    with _patch(LogDisk, "replace", greedy):
         yield
 
 
@@ -310,9 +310,7 @@ def fold_takes_unsynced_rows() -> Iterator[None]:
     compact = StoreDisk.compact
 
     async def all_rows(disk: StoreDisk, session: str, fold: Any) -> bool:
-        disk.rows = {
-            row: type(u)(u.row, u.layer, u.update, False, u.life, u.subject) for row, u in disk.rows.items()
-        }
+        disk.rows = {row: type(u)(u.row, u.layer, u.update, False, u.life, u.subject) for row, u in disk.rows.items()}
         return await compact(disk, session, fold)
 
     with _patch(StoreDisk, "compact", all_rows):

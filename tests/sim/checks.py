@@ -14,7 +14,6 @@ from tests.sim.disk import ends_of
 from tests.sim.ledger import Broken, Ledger
 from tests.sim.server import ServerNode
 
-
 View = dict[str, Json]
 
 
@@ -45,8 +44,10 @@ def view(document: Callable[[Layer], Document]) -> View:
 
 
 def _check_view(seen: View, who: str, ledger: Ledger, *, complete: bool) -> None:
-    ledger.check_receipts(seen.get("transcript/receipts", {}), who=who, complete=complete)
-    ledger.check_messages(_texts(seen.get("transcript/messages", {})), who=who)
+    receipts, messages = seen.get("transcript/receipts", {}), seen.get("transcript/messages", {})
+    ledger.check_receipts(receipts, who=who, complete=complete)
+    ledger.check_there(receipts, {"m:": messages, "c:": seen.get("transcript/commands", {})}, who=who)
+    ledger.check_messages(_texts(messages), who=who)
     items = seen.get("state/items")
     ledger.check_items(items if isinstance(items, list) else [], who=who)
 

@@ -10,15 +10,16 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, TypeVar, cast
 
+from syncd_client.copy import LocalCopy
+from syncd_client.stream import ClientIds
+
 from syncd.core.client import ClientMachine, LinkState
 from syncd.core.client_turn import Event, Refused, Reload, Saved, Shut, Synced
 from syncd.core.codec import decode_server, encode
 from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError
 from syncd.core.limits import Limits
-from syncd.core.messages import Bye, Layer, Leave, Refreshed, Storage
+from syncd.core.messages import Bye, Layer, Leave, Refreshed, Reject, Storage
 from syncd.store.local import LocalStore
-from syncd_client.copy import LocalCopy
-from syncd_client.stream import ClientIds
 from tests.sim.disk import StoreDisk, ends_of
 from tests.sim.ledger import Broken, Ledger
 from tests.sim.link import Link
@@ -73,9 +74,7 @@ class ClientNode:
         self._tickets.clear()
         self._turn = None
         self._reload_wanted = self._reopen_due = self._store_failed = self.refused = False
-        self.copy = LocalCopy(
-            cast(LocalStore, self.disk), self.session, self.limits, life=f"{self.name}-{self._lives}"
-        )
+        self.copy = LocalCopy(cast(LocalStore, self.disk), self.session, self.limits, life=f"{self.name}-{self._lives}")
         self.machine = run(self.copy.load(self.subject))
         self.stream_ids = ClientIds(self._fresh)
         self.writer = Writer(self)
@@ -200,7 +199,6 @@ class ClientNode:
                     self._synced(ticket)
             case Refused():
                 self.ledger.count(f"refused {event.code}")
-                self.ledger.refused.add(self.name)
             case Reload():
                 self._reload_wanted = True
             case Shut(code, reason):
@@ -284,6 +282,9 @@ class ClientNode:
                 self._unwelcome(code, message.reason)
             self.disconnect()
         elif isinstance(message, Storage) or hasattr(message, "session"):
+            if isinstance(message, Reject):
+                # Pushed again alone it comes behind what was pushed with it, and may be taken then.
+                self.ledger.refused.add(self.name)
             self.machine.receive(cast(Any, message))
             self._check_queues()
         else:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from syncd.core.entries import Entry, EntryKind, Snapshot, StoredEntry
-from syncd.core.entries import ENTRY_LAYER
+from syncd.core.entries import ENTRY_LAYER, Entry, EntryKind, Snapshot, StoredEntry
 from syncd.core.errors import StorageFull
 from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import LAYERS, Layer
@@ -95,13 +94,14 @@ class LogDisk(_Disk):
         self.stage(transaction)
 
     def compact(self, through: int, snapshot: bytes) -> None:
-        def transaction() -> None:
-            kept = [entry for entry in self.entries if entry.version > through]
-            self.entries = [StoredEntry(through, EntryKind.SNAPSHOT, snapshot), *kept]
-            self.recount()
-            self._changed()
+        self.stage(lambda: self.replace(through, snapshot))
 
-        self.stage(transaction)
+    def replace(self, through: int, snapshot: bytes) -> None:
+        """Put a snapshot in the place of all entries up to its version."""
+        kept = [entry for entry in self.entries if entry.version > through]
+        self.entries = [StoredEntry(through, EntryKind.SNAPSHOT, snapshot), *kept]
+        self.recount()
+        self._changed()
 
     def recount(self) -> None:
         self.vectors = {layer: {} for layer in LAYERS}

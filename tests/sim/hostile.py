@@ -65,7 +65,7 @@ class Mallory:
         """Send something, chosen by `roll`."""
         rng = Random(roll)
         acts: tuple[tuple[int, Callable[[Random], None]], ...] = (
-            (10, self._open),
+            (5, self.open),
             (12, self._grammar),
             (6, self._message),
             (6, self._foreign_id),
@@ -103,7 +103,8 @@ class Mallory:
 
     # Attacks
 
-    def _open(self, rng: Random) -> None:
+    def open(self, rng: Random) -> None:
+        """Open the session, with claims that are not its own."""
         self._number = 0
         if rng.random() < 0.7:
             self._send(Leave(self._session))
@@ -151,7 +152,10 @@ class Mallory:
             item = yb.values(yb.NULL, parent="messages" if root == "m" else "commands", key=key)
             self._push(Layer.TRANSCRIPT, yb.update(yb.section(self._id, clock, item)))
         elif victims := self._victims(Layer.TRANSCRIPT):
-            victim = rng.choice(victims)
+            machine = self._server.machine
+            assert machine is not None
+            texts = [v for v in victims if machine.document(Layer.TRANSCRIPT).index.text_entry(v) is not None]
+            victim = rng.choice(texts or victims)
             last = self._state(Layer.TRANSCRIPT)[victim] - 1
             writer = rng.choice((victim, self._id))
             clock = self._state(Layer.TRANSCRIPT).get(writer, 0)

@@ -35,9 +35,11 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         #: Honest messages and commands by receipt key (`m:ID`, `c:ID`).
         self.written: dict[str, Written] = {}
+        #: Of these, what its author deleted, or wanted to.
+        self.deleted: set[str] = set()
         #: Receipts as they were ever seen.
         self.receipts: dict[str, Json] = {}
-        #: Devices that had an edit refused: what was written behind it may come in another order.
+        #: Devices that had a push refused: what was written behind it may be taken before it.
         self.refused: set[str] = set()
         self._promised: Vectors = {layer: {} for layer in LAYERS}
         self._disk: LogDisk | None = None
@@ -116,6 +118,12 @@ class Ledger:
             written = self.written.get(f"m:{id}")
             if written is not None and not written.text.startswith(text):
                 raise Broken(f"{who} has the message {id} as {text!r}, written as {written.text!r}")
+
+    def check_there(self, receipts: Mapping[str, Json], entries: Mapping[str, Mapping[str, Json]], *, who: str) -> None:
+        """What has a receipt is there, unless its author deleted it."""
+        for key in receipts.keys() & self.written.keys() - self.deleted:
+            if not isinstance(entries[key[:2]].get(key[2:]), dict):
+                raise Broken(f"{who} has a receipt of {key}, which is gone, though nobody might delete it")
 
     def check_items(self, items: list[Json], *, who: str) -> None:
         """The list that everybody appends to has each device's items in order, none twice."""

@@ -61,5 +61,5 @@ class Link:
         """Lose a push that is under way; return whether there was one."""
         pushes = [at for at, frame in enumerate(self.up) if frame[1:2] == _PUSH]
         if pushes:
-            del self.up[pushes[roll % len(pushes)]]
+            del self.up[pushes[0 if roll & 1 else roll % len(pushes)]]  # Its successors then come without it.
         return bool(pushes)

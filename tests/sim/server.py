@@ -54,7 +54,7 @@ class ServerNode:
         self.wall_s = 1_700_000_000.0
         self.turn: Ready | None = None
         self.folding: tuple[int, bytes] | None = None
-        self.fold_due = False
+        self.fold_due = self.fold_written = False
         self.storage_full = False
         self.machine: ServerMachine | None = None
         self._session = session
@@ -84,7 +84,7 @@ class ServerNode:
 
     def _unload(self) -> None:
         self.machine = self.turn = self.folding = None
-        self.fold_due = False
+        self.fold_due = self.fold_written = False
         self._attached.clear()
 
     def _fail(self, code: CloseCode, reason: str) -> None:
@@ -258,24 +258,26 @@ class ServerNode:
         return True
 
     def fold(self) -> None:
-        """Begin to fold the log into a snapshot, if it has grown; or end what was begun."""
+        """Begin to fold the log into a snapshot, if it has grown; or go on with it, a step at a time."""
         machine = self.machine
         if machine is None:
             return
-        if self.folding is not None:
-            version, data = self.folding
-            self.disk.flush()
-            machine.compacted(len(data))
-            self.folding = None
-            self._ledger.count("folds")
-        elif self.fold_due:
-            self.fold_due = False
-            version, data = machine.snapshot()
+        if self.folding is None:
+            if self.fold_due:
+                self.fold_due = False
+                self.folding = machine.snapshot()
+        elif not self.fold_written:
+            # Commits went on meanwhile: the log holds more by now than the snapshot.
             try:
-                self.disk.compact(version, data)
+                self.disk.compact(*self.folding)
+                self.fold_written = True
             except StorageFull:
-                return
-            self.folding = version, data
+                self.folding = None
+        else:
+            self.disk.flush()
+            machine.compacted(len(self.folding[1]))
+            self.folding, self.fold_written = None, False
+            self._ledger.count("folds")
 
     def space(self) -> None:
         """The disk has space again, and the probe finds that out."""

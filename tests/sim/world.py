@@ -11,11 +11,11 @@ from random import Random
 from unittest import mock
 
 from syncd.core.client import LinkState
+from syncd.core.codec import encode
 from syncd.core.grant import MEMBER_RIGHTS, Grant, Right
 from syncd.core.ids import new_client_id
 from syncd.core.limits import Limits
 from syncd.core.messages import Refresh
-from syncd.core.codec import encode
 from tests.sim import checks
 from tests.sim.actions import NODES, Action
 from tests.sim.client import ClientNode
@@ -335,10 +335,12 @@ class World:
             if link is None:
                 return
             mallory.connect(link)
-        while mallory.link is not None and mallory.link.down and roll % 3:
+            mallory.open(Random(roll))
+        while mallory.link is not None and mallory.link.down and roll % 5:
             mallory.receive()
-        mallory.act(roll)
-        if mallory.link is not None and roll % 5:
+        for turn in range(1 + roll % 3):
+            mallory.act(roll + turn)
+        if mallory.link is not None and roll % 7:
             self._read_up(mallory.link, _ALL)
 
 

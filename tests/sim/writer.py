@@ -49,8 +49,8 @@ class Writer:
         acts: tuple[tuple[int, Callable[[Random], None]], ...] = (
             (22, self._message),
             (12, self._item),
-            (14, self._set),
-            (5, self._remove),
+            (12, self._set),
+            (12, self._remove),
             (10, self._text),
             (5, self._command),
             (4, self._read),
@@ -116,6 +116,7 @@ class Writer:
             return
         id = rng.choice(own)
         if rng.random() < 0.3:
+            self._node.ledger.deleted.add(f"m:{id}")
             self._transcript(lambda r: r.remove((Root.MESSAGES,), id))
         else:
             self._transcript(lambda r: r.set((Root.MESSAGES, id), "attempt", rng.randrange(9)))
@@ -186,7 +187,9 @@ class Writer:
         self._state("ui", Kind.MAP, lambda r: r.set(("ui",), f"k{rng.randrange(5)}", value))
 
     def _remove(self, rng: Random) -> None:
-        self._state("ui", Kind.MAP, lambda r: r.remove(("ui",), f"k{rng.randrange(5)}"))
+        keys = self._node.machine.document(Layer.STATE).replica.keys("ui")
+        if keys:
+            self._state("ui", Kind.MAP, lambda r: r.remove(("ui",), rng.choice(sorted(keys))))
 
     def _item(self, rng: Random) -> None:
         name = f"item:{self._node.name}:{self._next()}"

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RUST_BACKTRACE := 0
 
-.PHONY: help run setup test check format fuzz bench bench-peers clean
+.PHONY: help run setup test check format sim fuzz bench bench-peers clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,11 @@ bench-peers: $(PEERS)/.installed ## Install the servers that are measured beside
 $(PEERS)/.installed: $(PEERS)/package-lock.json $(PEERS)/requirements.txt | setup
 	$(BIN)/python -m benchmarks --install-peers
 	@touch $@
+
+SECONDS ?= 60
+
+sim: setup ## Simulate fresh seeds for SECONDS=60, or replay SEED=n
+	$(BIN)/python -m tests.sim --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 clean: ## Remove what make made
 	rm -rf $(PEERS)/.installed $(PEERS)/.venv $(PEERS)/node_modules

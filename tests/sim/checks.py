@@ -98,7 +98,7 @@ def _check_reload(server: ServerNode, whole: View) -> None:
 
 
 def _same(one: View, other: View, what: str) -> None:
-    for name in one.keys() | other.keys():
+    for name in sorted(one.keys() | other.keys()):
         if one.get(name) != other.get(name):
             raise Broken(f"{what} differs in {name}: {one.get(name)} and {other.get(name)}")
 

@@ -46,9 +46,9 @@ class _Disk:
 
     def __init__(self) -> None:
         self.full = False
-        self._written: list[Callable[[], None]] = []
+        self._written: list[Callable[[], object]] = []
 
-    def stage(self, transaction: Callable[[], None]) -> None:
+    def stage(self, transaction: Callable[[], object]) -> None:
         """Write a transaction that is not flushed yet.
 
         Raises:
@@ -164,12 +164,12 @@ class StoreDisk(_Disk):
                     if own:
                         self.saved[update] = layer
                 case MarkSynced(_, marked):
-                    for row in marked:
+                    for row in [row for row in marked if row in self.rows]:
                         self.rows[row] = replace(self.rows[row], own=False)
                 case SetSession(session, incarnation, version, seq, roots, _):
                     self.place = LocalSession(session, incarnation, version, seq, roots, 0, 0)
                 case RefuseUpdates(_, moved):
-                    for row in moved:
+                    for row in [row for row in moved if row in self.rows]:
                         self.refused[row] = self.rows.pop(row)
                         self.set_aside.add(self.refused[row].update)
         return rows

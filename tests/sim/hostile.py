@@ -13,6 +13,7 @@ from syncd.core.messages import (
     LAYERS,
     Bye,
     ClientMessage,
+    Closed,
     Declare,
     Layer,
     Leave,
@@ -42,10 +43,13 @@ class Mallory:
         self._id, *self._more = client_ids
         self._captured: list[tuple[Layer, bytes]] = []
         self._number = 0
+        # Whether it may push; after a close it opens the session again.
+        self._open = False
 
     def connect(self, link: Link) -> None:
         """A link is there."""
         self.link = link
+        self._open = False
 
     def receive(self) -> None:
         """Read one frame, and keep what could be sent again."""
@@ -53,8 +57,9 @@ class Mallory:
         message = decode_server(self.link.take_down())
         if isinstance(message, Update):
             self._captured.append((message.layer, message.update))
+        elif isinstance(message, Closed):
+            self._open = False
         elif isinstance(message, Opened):
-            self._number = 0
             self._captured += message.updates.items()
         elif isinstance(message, Bye):
             self.link.client_left = True
@@ -82,6 +87,8 @@ class Mallory:
         )
         act = rng.choices([act for _, act in acts], [weight for weight, _ in acts])[0]
         self._ledger.count("hostile frames")
+        if not self._open:
+            self.open(rng)
         act(rng)
 
     def _send(self, message: ClientMessage) -> None:
@@ -105,15 +112,15 @@ class Mallory:
 
     def open(self, rng: Random) -> None:
         """Open the session, with claims that are not its own."""
-        self._number = 0
-        if rng.random() < 0.7:
+        if self._open and rng.random() < 0.7:
             self._send(Leave(self._session))
+        self._number, self._open = 0, True
         ids = (self._id, *rng.sample(self._victims(Layer.TRANSCRIPT), min(2, len(self._victims(Layer.TRANSCRIPT)))))
-        odd = rng.random()
+        odd = rng.uniform(-1.0, 1.0)
         self._send(
             Open(
                 self._session,
-                {Layer.STATE: rng.randbytes(4)} if odd < 0.05 else {},
+                {Layer.STATE: rng.randbytes(4)} if 0.0 < odd < 0.05 else {},
                 client_ids=ids,
                 incarnation="another" if odd > 0.95 else "",
                 version=1 << 40 if 0.9 < odd < 0.95 else 0,

@@ -121,7 +121,7 @@ class Ledger:
 
     def check_there(self, receipts: Mapping[str, Json], entries: Mapping[str, Mapping[str, Json]], *, who: str) -> None:
         """What has a receipt is there, unless its author deleted it."""
-        for key in receipts.keys() & self.written.keys() - self.deleted:
+        for key in sorted(receipts.keys() & self.written.keys() - self.deleted):
             if not isinstance(entries[key[:2]].get(key[2:]), dict):
                 raise Broken(f"{who} has a receipt of {key}, which is gone, though nobody might delete it")
 

@@ -297,7 +297,7 @@ class ServerNode:
     def _deliver(self, sends: Sequence[Send | Drop], *, owed: bool = False) -> None:
         machine = self.machine
         assert machine is not None
-        # Who is dropped in this turn, by the machine or for reading nothing, may still be named: nothing is written then.
+        # Who is dropped in this turn may still be named in it: nothing is written then.
         before = set(self._attached)
         for send in sends:
             if isinstance(send, Drop):

@@ -34,7 +34,9 @@ _TOKEN_S = 900.0
 _ALL = 1 << 30
 _CHECK_EVERY = 10
 _ROUNDS_MAX = 60
-_RIGHTS = (
+#: The highest there are: of two entries under one key theirs would win.
+_HOSTILE_IDS = ((1 << 53) - 1, (1 << 53) - 2, (1 << 53) - 3)
+_RIGHTS: tuple[frozenset[Right] | None, ...] = (
     *(MEMBER_RIGHTS,) * 6,
     MEMBER_RIGHTS - {Right.STATE},
     MEMBER_RIGHTS - {Right.COMMAND},
@@ -61,7 +63,7 @@ class World:
             )
             for name in NODES
         }
-        self.mallory = Mallory(SESSION, self.server, self.ledger, (self.fresh_id(), self.fresh_id(), self.fresh_id()))
+        self.mallory = Mallory(SESSION, self.server, self.ledger, _HOSTILE_IDS)
         # Links whose end the server has not noticed.
         self._half_open: list[Link] = []
         self._acts: dict[str, Callable[[ClientNode, int], object]] = {
@@ -121,9 +123,12 @@ class World:
     def _deterministic(self) -> Iterator[None]:
         with (
             mock.patch("syncd_client.copy.fresh_client_id", self.fresh_id),
-            mock.patch("syncd_client.copy.now_ms", lambda: int(self.server.wall_s * 1000)),
+            mock.patch("syncd_client.copy.now_ms", self._now_ms),
         ):
             yield
+
+    def _now_ms(self) -> int:
+        return int(self.server.wall_s * 1000)
 
     def _heal(self) -> None:
         """End all faults, have everybody connect anew, and go on until nothing moves."""
@@ -335,7 +340,6 @@ class World:
             if link is None:
                 return
             mallory.connect(link)
-            mallory.open(Random(roll))
         while mallory.link is not None and mallory.link.down and roll % 5:
             mallory.receive()
         for turn in range(1 + roll % 3):

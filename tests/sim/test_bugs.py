@@ -1,4 +1,4 @@
-"""Every seeded bug is caught: by the simulator within 200 seeds, or by the test that is named here."""
+"""Every seeded bug is caught by the simulator, within 200 seeds."""
 
 import pytest
 
@@ -8,13 +8,15 @@ from tests.sim.bugs import BUGS
 from tests.sim.shrink import failure
 
 _SEEDS_MAX = 200
+#: Where a bug was caught that most seeds do not see: looked at first, since it takes a while to come there.
+_CAUGHT_AT = {"ack_before_commit": 7, "ack_covers_a_refused_hole": 7, "rejected_push_not_remembered": 7}
 
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_seeded_bug_is_caught(bug: str) -> None:
     """With the fault in place some seed fails."""
     with BUGS[bug]():
-        for seed in range(_SEEDS_MAX):
+        for seed in (_CAUGHT_AT.get(bug, 0), *range(_SEEDS_MAX)):
             failed = failure(seed, draw(seed, STEPS))
             if failed is not None:
                 print(f"{bug}: caught at seed {seed}: {failed}")

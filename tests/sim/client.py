@@ -81,12 +81,16 @@ class ClientNode:
 
     def crash(self, roll: int) -> None:
         """Lose the memory and what was not flushed."""
-        if self._turn is not None:
-            self._turn.close()
+        self.close()
         self.disk.crash(roll)
         self.link = None
         self._loose.clear()
         self._start()
+
+    def close(self) -> None:
+        """Let go of a turn that never ends."""
+        if self._turn is not None:
+            self._turn.close()
 
     # Edits
 

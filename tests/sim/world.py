@@ -57,6 +57,7 @@ class World:
         self.server = ServerNode(SESSION, LIMITS, self.ledger, self.rng, lambda: self.now_s)
         self.rights: dict[str, frozenset[Right] | None] = dict.fromkeys((*NODES, "mallory"), MEMBER_RIGHTS)
         self._serial = 0
+        self._reconnects = seed % 4 == 0
         self.clients = {
             name: ClientNode(
                 name, _SUBJECTS[name], SESSION, LIMITS, self.ledger, self.rng, lambda: self.now_s, self.fresh_id
@@ -125,19 +126,28 @@ class World:
             mock.patch("syncd_client.copy.fresh_client_id", self.fresh_id),
             mock.patch("syncd_client.copy.now_ms", self._now_ms),
         ):
-            yield
+            try:
+                yield
+            finally:
+                for node in self.clients.values():
+                    node.close()
 
     def _now_ms(self) -> int:
         return int(self.server.wall_s * 1000)
 
     def _heal(self) -> None:
-        """End all faults, have everybody connect anew, and go on until nothing moves."""
+        """End all faults and go on until nothing moves. In one seed of four everybody connects anew.
+
+        In the others links stay: a handshake would repair what was forgotten.
+        """
         self.server.space()
         for name in (*NODES, "mallory"):
             self.rights[name] = MEMBER_RIGHTS
         for node in self.clients.values():
             node.disk.full = False
-            self._end(node, 0)
+            self._flow(node)
+            if self._reconnects or (node.link is not None and node.link.grant.rights(SESSION) != MEMBER_RIGHTS):
+                self._end(node, 0)
         if self.mallory.link is not None:
             self.mallory.link.client_left = True
             self._half_open.append(self.mallory.link)
@@ -145,9 +155,10 @@ class World:
         for _ in range(_ROUNDS_MAX):
             for node in self.clients.values():
                 node.refused = False
+                node.tick()
             self._notice()
             moved = self.round()
-            self.now_s += 1.0
+            self.now_s += 10.0
             live = all(node.machine.state is LinkState.OPEN for node in self.clients.values())
             if not moved and live and not any(node.machine.unsynced for node in self.clients.values()):
                 return

@@ -9,7 +9,13 @@ from tests.sim.shrink import failure
 
 _SEEDS_MAX = 200
 #: Where a bug was caught that most seeds do not see: looked at first, since it takes a while to come there.
-_CAUGHT_AT = {"ack_before_commit": 7, "ack_covers_a_refused_hole": 7, "rejected_push_not_remembered": 7}
+_CAUGHT_AT = {
+    "ack_before_commit": 7,
+    "ack_covers_a_refused_hole": 7,
+    "catch_up_forgets_deletions": 11,
+    "no_sequence_check": 35,
+    "rejected_push_not_remembered": 7,
+}
 
 
 @pytest.mark.parametrize("bug", BUGS)

@@ -12,6 +12,7 @@ _SEEDS_MAX = 200
 _CAUGHT_AT = {
     "ack_before_commit": 7,
     "ack_covers_a_refused_hole": 7,
+    "author_check_of_entries_skipped": 72,
     "catch_up_forgets_deletions": 11,
     "no_sequence_check": 35,
     "rejected_push_not_remembered": 7,

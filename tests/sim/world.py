@@ -146,7 +146,7 @@ class World:
         for node in self.clients.values():
             node.disk.full = False
             self._flow(node)
-            if self._reconnects or (node.link is not None and node.link.grant.rights(SESSION) != MEMBER_RIGHTS):
+            if self._reconnects:
                 self._end(node, 0)
         if self.mallory.link is not None:
             self.mallory.link.client_left = True
@@ -156,6 +156,8 @@ class World:
             for node in self.clients.values():
                 node.refused = False
                 node.tick()
+                if node.link is not None and node.link.grant.rights(SESSION) != MEMBER_RIGHTS:
+                    self._end(node, 0)  # It comes back with all its rights.
             self._notice()
             moved = self.round()
             self.now_s += 10.0

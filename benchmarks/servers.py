@@ -59,7 +59,7 @@ class Server(ServerProcess):
 
     def __init__(self, folder: Path, cores: frozenset[int], limits: Mapping[str, float] = OPEN_LIMITS) -> None:
         self._key = secrets.token_urlsafe(32)
-        super().__init__(folder / "server.db", limits=limits, cores=cores, key=self._key)
+        super().__init__(folder / "server.db", limits=limits, cores=cores, keys=self._key or "")
 
     @classmethod
     def check(cls) -> None:

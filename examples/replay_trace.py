@@ -172,8 +172,8 @@ class Replay:
 
     async def _cut(self, person: Person) -> None:
         if self._random.random() < 0.3:
-            await person.proxy.stall(self._random.uniform(0.0, _STALL_MAX_S))
-        await person.proxy.cut(self._random.randrange(_CUT_BYTES_MAX), patience_s=_CUT_PATIENCE_S)
+            await person.proxy.stall_for(self._random.uniform(0.0, _STALL_MAX_S))
+        await person.proxy.cut_after(self._random.randrange(_CUT_BYTES_MAX), patience_s=_CUT_PATIENCE_S)
         await person.until_lost()
         person.client.retry()
 

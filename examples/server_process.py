@@ -1,4 +1,4 @@
-"""ServerProcess: a syncd server in a process of its own, which can be killed like a machine that lost its power.
+"""ServerProcess: a syncd server in a process of its own, which can be killed or frozen at any moment.
 
 Knows nothing of what is done with the server.
 """
@@ -10,8 +10,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 15.0
@@ -31,11 +32,13 @@ class ServerProcess:
         *,
         limits: Mapping[str, float] | None = None,
         cores: frozenset[int] | None = None,
-        key: str | None = None,
+        keys: str = "",
+        program: Sequence[str] = ("-m", "syncd"),
     ) -> None:
         """Choose a free port. `limits` differ from their defaults; `cores` are those it may run on, all its threads.
 
-        Tokens are signed with `key`; without one the server is in its development mode.
+        Tokens are signed with `keys`; without any the server is in its development mode. `program` is what Python
+        runs, before the arguments.
         """
         self.store = store
         self.port = free_port()
@@ -44,7 +47,8 @@ class ServerProcess:
         self._cores = cores
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("SYNCD_")}  # Invariant 2.
         self._env |= {f"SYNCD_LIMITS__{name.upper()}": f"{value:.17g}" for name, value in (limits or {}).items()}
-        self._env |= {"SYNCD_LOG_LEVEL": "warning"} | ({"SYNCD_KEYS": key} if key else {"SYNCD_DEV": "1"})
+        self._env |= {"SYNCD_LOG_LEVEL": "warning"} | ({"SYNCD_KEYS": keys} if keys else {"SYNCD_DEV": "1"})
+        self._program = program
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -82,7 +86,7 @@ class ServerProcess:
 
     def command(self) -> tuple[str, ...]:
         """What is run."""
-        return (sys.executable, "-m", "syncd", "serve", "--port", str(self.port), "--store", str(self.store))
+        return (sys.executable, *self._program, "serve", "--port", str(self.port), "--store", str(self.store))
 
     async def ready(self) -> bool:
         """Whether it serves."""
@@ -106,18 +110,35 @@ class ServerProcess:
         """SIGKILL: it has no chance to write anything more. Idempotent."""
         await self._end(signal.SIGKILL)
 
-    async def stop(self) -> None:
-        """Have it stop in good order; kill it if it does not. Idempotent."""
+    async def stop(self) -> int:
+        """Have it stop in good order; kill it if it does not. Idempotent. Return its exit code."""
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await self._end(signal.SIGTERM)
+                return await self._end(signal.SIGTERM)
         except TimeoutError:
-            await self._end(signal.SIGKILL)
+            return await self._end(signal.SIGKILL)
 
-    async def _end(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing more, and its sockets stay open, until `thaw`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT. Idempotent."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    async def _end(self, number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        if self._process.returncode is None:
             self._process.send_signal(number)
-            await self._process.wait()  # Invariant 1.
+        return await self._process.wait()  # Invariant 1.
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
 
 
 def free_port() -> int:

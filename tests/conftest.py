@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from examples.server_process import ServerProcess
 from syncd.server.app import Server
-from tests.harness import ServerProcess, serving
+from tests import harness
+from tests.harness import serving
 
 
 @pytest.fixture
@@ -19,5 +21,5 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 @pytest.fixture
 async def server_process(tmp_path: Path) -> AsyncIterator[ServerProcess]:
     """A server in a process of its own, to be killed and started again."""
-    async with ServerProcess(tmp_path / "server.db") as running:
+    async with harness.server_process(tmp_path / "server.db") as running:
         yield running

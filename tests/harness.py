@@ -1,23 +1,18 @@
-"""What end-to-end tests are made of: servers in and out of this process, clients, raw links, and a proxy that fails."""
+"""What end-to-end tests are made of: servers in and out of this process, tokens, and raw links."""
 
 import asyncio
 import contextlib
-import json
 import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiohttp
 
+from examples.server_process import ServerProcess
 from syncd.core.codec import decode_server, encode
 from syncd.core.messages import (
     Bye,
@@ -78,72 +73,9 @@ async def serving(store: Path, *, limits: Mapping[str, float] | None = None, **s
         await server.stop()
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-class ServerProcess:
-    """A server in a process of its own, on one port for all its lives."""
-
-    def __init__(self, store: Path, *, limits: Mapping[str, float] | None = None, **settings: Any) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._store = store
-        self._settings = {"port": self.port, "keys": SECRET, "limits": dict(limits or {}), **settings}
-        self._process: asyncio.subprocess.Process | None = None
-
-    @property
-    def pid(self) -> int:
-        """The process' id. Only while it runs."""
-        assert self._process is not None
-        return self._process.pid
-
-    async def start(self) -> None:
-        """Start it and return when it listens."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.serve",
-            str(self._store),
-            json.dumps(self._settings),
-            cwd=ROOT,
-            env=environment(),
-            stdout=subprocess.PIPE,
-        )
-        assert self._process.stdout is not None
-        async with asyncio.timeout(PATIENCE_S):
-            line = await self._process.stdout.readline()
-        assert line.startswith(b"http"), "the server did not start"
-
-    async def kill(self) -> None:
-        """Kill it without any chance to tidy up."""
-        await self._end(signal.SIGKILL)
-
-    async def terminate(self) -> int:
-        """Ask it to stop; return its exit code."""
-        return await self._end(signal.SIGTERM)
-
-    async def _end(self, number: int) -> int:
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
-        async with asyncio.timeout(PATIENCE_S):
-            await process.communicate()
-        assert process.returncode is not None
-        return process.returncode
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.kill()
+def server_process(store: Path, *, limits: Mapping[str, float] | None = None) -> ServerProcess:
+    """Return a server in a process of its own that takes the tokens made here, not started."""
+    return ServerProcess(store, limits=limits, keys=SECRET)
 
 
 def environment() -> dict[str, str]:
@@ -246,82 +178,3 @@ class RawLink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-class FaultProxy:
-    """Stands between clients and a server, and fails as networks do."""
-
-    def __init__(self, port: int, *, seed: int = 0) -> None:
-        self._target = port
-        self._rng = Random(seed)
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
-        #: Connections are refused.
-        self.down = False
-        #: Nothing is forwarded, nothing is closed: a half-open connection.
-        self.stalled = False
-        #: Bytes that each connection still passes before it is cut, None for all.
-        self.budget: Callable[[Random], int] | None = None
-        self.url = ""
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def cut(self) -> None:
-        """Cut every connection now."""
-        for writer in list(self._writers):
-            writer.transport.abort()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        if self.down:
-            writer.transport.abort()
-            return
-        up_writer: asyncio.StreamWriter | None = None
-        try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
-            self._writers |= {writer, up_writer}
-            left = [self.budget(self._rng) if self.budget else None]
-            pumps = [
-                asyncio.create_task(self._pump(reader, up_writer, left)),
-                asyncio.create_task(self._pump(up_reader, writer, left)),
-            ]
-            try:
-                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for pump in pumps:
-                    pump.cancel()
-                await asyncio.gather(*pumps, return_exceptions=True)
-        except (OSError, asyncio.CancelledError):
-            pass  # The other side is down, or the test is over.
-        finally:
-            for end in (writer, up_writer):
-                if end is not None:
-                    self._writers.discard(end)
-                    end.transport.abort()
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, left: list[int | None]) -> None:
-        while data := await reader.read(1 << 16):
-            while self.stalled:  # noqa: ASYNC110 - set from outside, at any time
-                await asyncio.sleep(0.01)
-            if left[0] is not None:
-                data = data[: left[0]]
-                left[0] -= len(data)
-            writer.write(data)
-            await writer.drain()
-            if left[0] is not None and left[0] <= 0:
-                return

@@ -23,10 +23,11 @@ from syncd_client import (
 from syncd_client.changes import Change
 from syncd_client.stream import ClientIds
 
+from examples.fault_proxy import FaultProxy
 from syncd.core.errors import CloseCode
 from syncd.core.messages import Layer
 from syncd.server.app import Server
-from tests.harness import PATIENCE_S, FaultProxy, ServerProcess, mint, serving, until
+from tests.harness import PATIENCE_S, mint, server_process, serving, until
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -88,7 +89,7 @@ async def test_two_devices_edit_offline_and_both_edits_survive(server: Server, t
         ann.state.list("list").append(0)
         await synced(ann)
         await until(lambda: str(bob.state.text("doc")) == "middle")
-        proxy.down = True
+        proxy.refusing = True
         proxy.cut()
         await until(lambda: not ann.status.live and not bob.status.live)
         ann.state.text("doc").insert(0, "😀 ")
@@ -99,7 +100,7 @@ async def test_two_devices_edit_offline_and_both_edits_survive(server: Server, t
         bob.state.map("map")["b"] = 2
         await ann.post("from ann")
         await bob.post("from bob")
-        proxy.down = False
+        proxy.refusing = False
         a.retry()
         b.retry()
         await synced(ann, bob)
@@ -113,7 +114,7 @@ async def test_two_devices_edit_offline_and_both_edits_survive(server: Server, t
 async def test_a_server_killed_under_a_running_client_is_no_event(tmp_path: Path) -> None:
     """Killed and started again, the server gets what it lacks, and the client says how it stands."""
     async with (
-        ServerProcess(tmp_path / "server.db") as process,
+        server_process(tmp_path / "server.db") as process,
         person(process.url, "ann", tmp_path) as (client, session),
     ):
         await (await session.post("before")).synced()
@@ -134,10 +135,10 @@ async def test_a_half_open_connection_is_noticed(
     monkeypatch.setattr("syncd_client.transport.Transport.__init__.__kwdefaults__", {"heartbeat_s": 0.4})
     async with FaultProxy(server.port) as proxy, person(proxy.url, "ann", tmp_path) as (client, session):
         await live(client)
-        proxy.stalled = True
+        proxy.stall()
         await until(lambda: not client.connected)
         proxy.cut()
-        proxy.stalled = False
+        proxy.heal()
         client.retry()
         await (await session.post("through")).synced()
 
@@ -151,12 +152,12 @@ async def test_the_connection_is_told_in_four_words(server: Server, tmp_path: Pa
         assert str(session.status.link) in ("offline", "live")
         await until(lambda: session.status.live)
         changes = session.changes()
-        proxy.down = True
+        proxy.refusing = True
         proxy.cut()
         await until(lambda: session.status.link is Link.RECONNECTING)
         client.retry()
         await until(lambda: session.status.link is Link.OFFLINE)
-        proxy.down = False
+        proxy.refusing = False
         client.retry()
         await until(lambda: session.status.live)
         seen = [change async for change in _drain(changes)]

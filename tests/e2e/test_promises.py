@@ -16,6 +16,8 @@ import pytest
 from pycrdt import Doc, Map
 from syncd_client import Client, MessageView, Session
 
+from examples.fault_proxy import FaultProxy
+from examples.server_process import ServerProcess
 from syncd.core.errors import CloseCode
 from syncd.core.messages import Ack, Closed, Layer, Reject, SetPresence, Update
 from syncd.core.replica import Replica, SharedList, SharedMap, SharedText
@@ -23,8 +25,9 @@ from syncd.core.schema import Root
 from syncd.core.transcript import TranscriptView
 from syncd.core.update import Kind
 from syncd.server.app import Server
+from tests import harness
 from tests.core.machines import Pen
-from tests.harness import PATIENCE_S, ROOT, FaultProxy, RawLink, ServerProcess, environment, mint, until
+from tests.harness import PATIENCE_S, ROOT, RawLink, environment, mint, until
 from tests.yjs import in_yjs
 
 
@@ -140,13 +143,13 @@ async def test_disconnecting_never_cancels(server: Server, tmp_path: Path) -> No
                 await stream.text(f"{number} ")
                 if number == 20:
                     await until(lambda: watching.messages() and "5 " in watching.messages()[-1].text)
-                    proxy.down = True
+                    proxy.refusing = True
                     proxy.cut()
                     await until(lambda: not writing.status.live)
                     seen = watching.messages()[-1]
                     assert seen.streaming
                 if number == 50:
-                    proxy.down = False
+                    proxy.refusing = False
                     agent.retry()
                 await asyncio.sleep(0.005)
         await asyncio.wait_for(writing.synced(), PATIENCE_S)
@@ -303,17 +306,17 @@ def _mutated(update: bytes, rng: Random) -> bytes:
 
 async def test_a_restored_server_is_noticed(tmp_path: Path) -> None:
     """Set back to an older backup, a client keeps its newer copy apart and says so; nothing is merged."""
-    async with ServerProcess(tmp_path / "server.db") as process:
+    async with harness.server_process(tmp_path / "server.db") as process:
         async with Client(process.url, token=mint("user:ann"), store=tmp_path / "ann.db") as ann:
             session = await ann.open("s")
             await (await session.post("before")).synced()
-            assert (await process.terminate()) == 0
+            assert (await process.stop()) == 0
             shutil.copy(tmp_path / "server.db", tmp_path / "backup.db")
             await process.start()
             ann.retry()
             await (await session.post("after")).synced()
             await until(lambda: session.machine.version >= 2)
-            await process.terminate()
+            await process.stop()
             for name in ("server.db", "server.db-wal", "server.db-shm"):
                 (tmp_path / name).unlink(missing_ok=True)
             shutil.copy(tmp_path / "backup.db", tmp_path / "server.db")
@@ -331,7 +334,7 @@ async def test_sigterm_under_load_loses_nothing(server_process: ServerProcess) -
         await writer.open()
         load = asyncio.create_task(_load(writer))
         await until(lambda: sum(isinstance(m, Ack) for m in writer.got) > 20)
-        assert await server_process.terminate() == 0
+        assert await server_process.stop() == 0
         sent = await load
         acked = max(m.number for m in writer.got if isinstance(m, Ack))
         assert await writer.closed() == (CloseCode.SHUTDOWN, CloseCode.SHUTDOWN)
@@ -345,8 +348,8 @@ async def test_sigterm_under_load_loses_nothing(server_process: ServerProcess) -
 async def test_two_people_over_a_bad_network_end_equal(server: Server, tmp_path: Path, seed: int) -> None:
     """Connections cut after random numbers of bytes cost time and nothing else: no gap, no duplicate."""
     rng = Random(seed)
-    async with FaultProxy(server.port, seed=seed) as proxy:
-        proxy.budget = lambda r: r.randint(200, 6_000)
+    async with FaultProxy(server.port) as proxy:
+        proxy.budget_bytes = lambda: rng.randint(200, 6_000)
         async with (
             Client(proxy.url, token=mint("user:ann"), store=tmp_path / "ann.db") as ann,
             Client(proxy.url, token=mint("user:bob"), store=tmp_path / "bob.db") as bob,
@@ -357,7 +360,7 @@ async def test_two_people_over_a_bad_network_end_equal(server: Server, tmp_path:
                 ann.retry()
                 bob.retry()
                 await asyncio.sleep(0.005)
-            proxy.budget = None
+            proxy.budget_bytes = None
             proxy.cut()
             ann.retry()
             bob.retry()
@@ -383,7 +386,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_a_full_disk_at_the_server_heals_by_itself(small_disk: Path, tmp_path: Path) -> None:
     """Nobody is told saved, reading goes on, everybody sees why; with space again all arrives once."""
-    async with ServerProcess(small_disk / "server.db") as process:
+    async with harness.server_process(small_disk / "server.db") as process:
         async with Client(process.url, token=mint("user:ann"), store=tmp_path / "ann.db") as ann:
             session = await ann.open("s")
             await (await session.post("first")).synced()

@@ -6,9 +6,7 @@ Knows nothing of what is done when, nor of the server.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import random
 import signal
 import sys
@@ -82,10 +80,17 @@ class Actor:
             self._process.send_signal(number)
 
     @property
+    def ready(self) -> bool:
+        """Whether this life has begun to work, and can be asked to finish."""
+        return self.promises.life == self.lives
+
+    @property
     def ended_by_itself(self) -> str:
         """What it said last, if it ended although nobody wanted that."""
-        ended = self._process is not None and self._process.returncode not in (None, 0, -signal.SIGKILL)
-        return self._said.read_text(encoding="utf-8", errors="replace")[-2_000:] if ended else ""
+        code = self._process.returncode if self._process is not None else None
+        if code in (None, 0, -signal.SIGKILL):
+            return ""
+        return f"code {code}: {self._said.read_text(encoding='utf-8', errors='replace')[-2_000:]}"
 
     async def stop(self) -> None:
         """Be gone, and the network too."""
@@ -121,16 +126,3 @@ class Actor:
         finally:  # Invariant 1.
             self.signal(signal.SIGCONT)
             proxy.heal()
-
-    def said(self) -> str:
-        """Return where its words are."""
-        return os.fspath(self._said)
-
-
-@contextlib.asynccontextmanager
-async def nothing_left(actors: list[Actor]):  # type: ignore[no-untyped-def]
-    """Stop all actors at the end, however that comes."""
-    try:
-        yield
-    finally:
-        await asyncio.gather(*(actor.stop() for actor in actors))

@@ -56,8 +56,9 @@ class Promises:
     shown_items: set[str] = field(default_factory=set)
     drained: bool = False
     copy: str = ""
-    #: When each life began, and when something was found to be synced.
-    began_at: list[float] = field(default_factory=list)
+    #: The last life that began to work.
+    life: int = 0
+    #: When something was found to be synced.
     synced_at: list[float] = field(default_factory=list)
     _read: int = 0
 
@@ -79,7 +80,7 @@ class Promises:
 
     def _take(self, at: float, what: str, about: Sequence[str]) -> None:
         if what == "began":
-            self.began_at.append(at)
+            self.life = int(about[0])
         elif what == "all synced":
             if self.saved.keys() - self.synced.keys() or self.saved_items - self.synced_items:
                 self.synced_at.append(at)

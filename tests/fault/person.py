@@ -117,20 +117,21 @@ async def main(url: str, token: str, store: str, notes: str, session: str, **who
     """Live one life."""
     async with Client(url, token=token, store=store) as client:
         opened = await client.open(session)
-        person = Person(opened, Notes(Path(notes)), **who)
+        notes_file = Notes(Path(notes))
+        person = Person(opened, notes_file, **who)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, person.stopping.set)
-        person._notes.add("began")
+        notes_file.add("began", str(who["life"]))
         background = [asyncio.create_task(person.watch()), asyncio.create_task(person.note_all_synced())]
         await person.write()
         await person.stopping.wait()
         await opened.synced()
-        person._notes.add("drained")
+        notes_file.add("drained")
         while not person.seen_end():
             for task in background:
                 if task.done() and task.exception() is not None:
                     raise RuntimeError from task.exception()
             await asyncio.sleep(0.02)
-        person._notes.add("copy", json.dumps(copy_of(opened)))
+        notes_file.add("copy", json.dumps(copy_of(opened), sort_keys=True))
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)

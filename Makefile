@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RUST_BACKTRACE := 0
 
-.PHONY: help run setup test check format sim fuzz bench bench-peers clean
+.PHONY: help run setup test check format fault sim fuzz bench bench-peers clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,10 @@ SECONDS ?= 60
 
 sim: setup ## Simulate fresh seeds for SECONDS=60, or replay SEED=n
 	$(BIN)/python -m tests.sim --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+KILLS ?= 100
+fault: setup ## Kill server and clients under load, KILLS=100 times [SEED=n]; fails on any loss or duplicate
+	$(BIN)/python -m tests.fault --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 clean: ## Remove what make made
 	rm -rf $(PEERS)/.installed $(PEERS)/.venv $(PEERS)/node_modules

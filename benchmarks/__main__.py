@@ -26,6 +26,7 @@ from benchmarks.memory import memory
 from benchmarks.plot import svg
 from benchmarks.report import Result, load, markdown, save
 from benchmarks.servers import KINDS, Server, Unavailable, install
+from benchmarks.stalled import stalled
 from benchmarks.storm import storm
 from benchmarks.streaming import streaming
 
@@ -38,6 +39,7 @@ SCENARIOS: dict[str, Scenario] = {
     "memory": memory,
     "history": history,
     "streaming": streaming,
+    "stalled": stalled,
 }
 _ROOT = Path(__file__).parent.parent
 _RESULTS = _ROOT / "benchmarks" / "results"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import socket
 from collections.abc import Callable
 from typing import Self, cast
 
@@ -110,6 +111,11 @@ class Wire(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send prepared frames."""
         self._transport.write(data)
+
+    def stop_reading(self) -> None:
+        """Read nothing more, and let the system hold little of what comes."""
+        self._transport.pause_reading()
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
 
     def close(self) -> None:
         """Cut the connection."""

@@ -157,7 +157,8 @@ class FaultProxy:
             take = asyncio.create_task(_take_messages(from_client, held, self._gate))
             pumps = [down, take, asyncio.create_task(self._pass_messages(held, to_server, budget, self._gate))]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(asyncio.CancelledError):  # By `stop`; asyncio reports a cancelled one as an error.
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             del self._connections[task]
             if self._gate is not None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -370,18 +369,6 @@ async def test_two_people_over_a_bad_network_end_equal(server: Server, tmp_path:
             first, second = ([view.json() for view in person.messages()] for person in people)
             assert first == second
             assert sorted(view["parts"][0]["text"] for view in first) == sorted(f"m{n}" for n in range(40))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("needs the right to mount a file system")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 async def test_a_full_disk_at_the_server_heals_by_itself(small_disk: Path, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The product with one fault built in, to show that the kill loop finds it: `python -m tests.fault.broken NAME serve`."""
+"""The product with one fault built in, to show that the kill loop finds it.
+
+The server is run as `python -m tests.fault.broken NAME serve ...`.
+"""
 
 from __future__ import annotations
 
@@ -39,15 +42,20 @@ def ack_before_commit() -> None:
 
 def shown_before_commit() -> None:
     """Others see an update while its commit is still under way; acks come after it, as they should."""
-    real = Sessions._commit
 
     async def commit(self: Sessions, turns: Any) -> bool:
-        for live, ready in turns:
-            for send in live.machine.advance(ready):
-                if isinstance(getattr(send, "message", None), Update):
-                    self._deliver(live, [send])
+        sends = [(live, send) for live, ready in turns for send in live.machine.advance(ready)]
+        shown = [(live, send) for live, send in sends if isinstance(getattr(send, "message", None), Update)]
+        for live, send in shown:
+            self._deliver(live, [send])
         await asyncio.sleep(_LATE_S)
-        return await real(self, turns)
+        batch = [Append(live.session, ready.expected, ready.entries) for live, ready in turns if ready.entries]
+        if batch:
+            await self.log.append(batch)
+        for live, send in sends:
+            if (live, send) not in shown:
+                self._deliver(live, [send])
+        return bool(batch)
 
     Sessions._commit = commit  # type: ignore[method-assign]
 
@@ -83,14 +91,14 @@ def written_twice() -> None:
 
 
 def nothing_pushed_again() -> None:
-    """A client forgets after a reconnect to push what was not acked."""
-    real = ClientMachine.connect
+    """A client takes for synced, at each reconnect, what it had pushed or wanted to push before."""
+    real = ClientMachine._settle
 
-    def connect(self: ClientMachine) -> None:
-        real(self)
-        self._unacked.clear()  # type: ignore[attr-defined]
+    def settle(self: ClientMachine, vectors: Any) -> None:
+        self._synced(list(self._own))
+        real(self, vectors)
 
-    ClientMachine.connect = connect  # type: ignore[method-assign]
+    ClientMachine._settle = settle  # type: ignore[method-assign]
 
 
 BREAKS: dict[str, Callable[[], None]] = {
@@ -117,4 +125,4 @@ if __name__ == "__main__":
     from syncd.cli import main
 
     break_it(sys.argv.pop(1), server=True)
-    sys.exit(main())
+    main()

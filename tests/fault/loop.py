@@ -21,7 +21,7 @@ from examples.server_process import ServerProcess
 from tests.fault.cast import Actor
 from tests.fault.notes import Content, copy_of, on_client_disk, on_server_disk
 from tests.fault.person import END
-from tests.harness import SECRET, mint
+from tests.harness import SECRET, mint, until
 
 #: A round has a session and people of its own, so that looking at everything after each kill stays cheap.
 _KILLS_PER_ROUND = 20
@@ -225,12 +225,10 @@ class KillLoop:
         store = self._folder / self._session / f"{name}.db"
         async with Client(self.server.url, token=mint(f"user:{name}"), store=store) as client:
             session = await client.open(self._session)
-            while not session.status.live:  # noqa: ASYNC110 - an ack is no change that a session tells of
-                await asyncio.sleep(0.01)
+            await until(lambda: session.status.live, "going live")
             if say_end:
                 await (await session.post(END)).synced()
-                while session.messages()[-1].seq is None:
-                    await asyncio.sleep(0.01)
+                await until(lambda: session.messages()[-1].seq is not None, "a receipt")
             return json.dumps(copy_of(session), sort_keys=True)
 
     async def _compare(self, held: Content, whole: str, again: str, codes: list[int]) -> None:

@@ -20,7 +20,7 @@ from tests.core.machines import Pen
 from tests.fuzz.frames import CLIENT_MESSAGES, SERVER_MESSAGES
 from tests.fuzz.mutate import mutate
 from tests.fuzz.target import STALL_MS, Last, Tally
-from tests.harness import RawLink, ServerProcess, mint
+from tests.harness import RawLink, mint, server_process
 from tests.raw_socket import RawSocket, upgrade_request, ws_frame
 
 GROWTH_BYTES_MAX: Final = 48 << 20
@@ -134,7 +134,7 @@ async def main() -> None:
     note = Last(last).note
     place = last.with_suffix(".server")
     place.mkdir()
-    async with ServerProcess(place / "s.db", limits=_LIMITS, log_level="error") as server:
+    async with server_process(place / "s.db", limits=_LIMITS) as server:
         neighbours = Neighbours(server.url)
         talking = asyncio.create_task(neighbours.talk())
         attack, size = Attack(server.port, rng), 0

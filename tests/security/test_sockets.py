@@ -14,7 +14,7 @@ from syncd.core.codec import encode, pack
 from syncd.core.errors import CloseCode
 from syncd.core.messages import Hello, Open
 from tests.fuzz.sockets import Neighbours, cpu_ms, resident_bytes
-from tests.harness import ServerProcess, mint, until
+from tests.harness import ServerProcess, mint, server_process, until
 from tests.raw_socket import RawSocket, upgrade_request, ws_frame
 
 PROTOCOL_ERROR = 1002
@@ -31,7 +31,7 @@ Attack = Callable[[RawSocket], Awaitable[None]]
 @asynccontextmanager
 async def attacked(place: Path, **limits: float) -> AsyncIterator[ServerProcess]:
     """A server of its own process whose two other clients must not notice anything; its memory must not grow."""
-    async with ServerProcess(place / "s.db", limits=limits) as server:
+    async with server_process(place / "s.db", limits=limits) as server:
         neighbours = Neighbours(server.url)
         talking = asyncio.create_task(neighbours.talk())
         try:

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -128,18 +127,6 @@ async def test_a_torn_tail_costs_the_tail_only(tmp_path: Path) -> None:
         assert await again.append([Append("s", whole, [Entry(EntryKind.STATE, b"on")])]) == []
         await again.close()
     await log.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("needs the right to mount a file system")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)  # lazy: a failed test may hold files
 
 
 async def test_a_full_disk_stops_the_log_and_nothing_else(small_disk: Path) -> None:

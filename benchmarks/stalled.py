@@ -24,7 +24,7 @@ _READERS = 100
 _TOKENS_PER_S = 200
 #: Written before anything is timed, so that who does not read is behind from the start: more than the system's buffers
 #: and the outbox hold together.
-_FILL = 500
+_FILL = 1_200
 _FILLING = "x" * 4_000
 #: Rounds without and with a reader that stalls, in turn, since a shared machine is never twice the same.
 _PAIRS = 4

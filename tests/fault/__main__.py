@@ -77,7 +77,8 @@ def main() -> int:
         for line in found[:_SHOWN_MAX]:
             console.print(f"{what}: {line}", style="bold red", markup=False)
     console.print(f"everything is kept in {folder}", markup=False, soft_wrap=True)
-    console.print(f"again: make fault KILLS={options.kills} SEED={seed}")
+    broken = f" --break {options.broken}" if options.broken else ""
+    console.print(f"again: python -m tests.fault --kills {options.kills} --seed {seed}{broken}", soft_wrap=True)
     return 1
 
 

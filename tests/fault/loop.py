@@ -18,7 +18,7 @@ from pathlib import Path
 from syncd_client import Client
 
 from examples.server_process import ServerProcess
-from tests.fault.cast import Actor
+from tests.fault.actor import Actor
 from tests.fault.notes import Content, copy_of, on_client_disk, on_server_disk
 from tests.fault.person import END
 from tests.harness import SECRET, mint, until

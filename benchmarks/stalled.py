@@ -33,12 +33,12 @@ _NUMBER = re.compile(rb"#(\d+) ")
 
 async def stalled(bench: Bench) -> Result:
     """A hundred readers, one of which stops reading."""
-    readers = bench.size(_READERS) + 1
+    readers, pairs = max(3, bench.size(_READERS)), bench.size(_PAIRS)
     seconds = max(1.0, bench.seconds / 2)
     with_s: list[float] = []
     without_s: list[float] = []
     grown_kb: list[float] = []
-    for number in range(_PAIRS):
+    for number in range(pairs):
         kb = {}
         for stall in (False, True) if number % 2 == 0 else (True, False):
             latencies_s, kb[stall] = await _round(bench, readers, seconds, stall=stall)
@@ -48,8 +48,8 @@ async def stalled(bench: Bench) -> Result:
     cap_kb = DEFAULT_LIMITS.outbox_bytes_max / 1024
     return Result(
         f"One stalled reader among {readers}",
-        f"An answer of {_TOKENS_PER_S} tokens a second by the clock, {seconds:g} s a round; {_PAIRS} rounds without "
-        f"and {_PAIRS} with a reader that stops reading, in turn; medians of the rounds. Before that, {_FILL} frames "
+        f"An answer of {_TOKENS_PER_S} tokens a second by the clock, {seconds:g} s a round; {pairs} rounds without "
+        f"and {pairs} with a reader that stops reading, in turn; medians of the rounds. Before that, {_FILL} frames "
         f"of {len(_FILLING) // 1000} kB, so that this reader is behind from the start. Delivery: from the push until "
         f"the token is at a reader, at the {readers - 1} others. Memory: the server's, resident, at the end of a "
         f"round, the difference of neighbouring rounds. {LIMITS_NOTE}",

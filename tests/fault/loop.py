@@ -108,7 +108,7 @@ class KillLoop:
             for actor in self._actors:
                 stack.push_async_callback(actor.stop)
             await asyncio.gather(*(actor.start() for actor in self._actors))
-            weather = [asyncio.create_task(self._weather(random.Random(self._chance.random())))]
+            weather = asyncio.create_task(self._weather(random.Random(self._chance.random())))
             try:
                 await self._until_acked(time.monotonic())
                 for _ in range(kills):
@@ -121,9 +121,10 @@ class KillLoop:
                 self.tally.other.append("nothing was acked any more")
                 return
             finally:
-                for task in weather:
-                    task.cancel()
-                await asyncio.gather(*weather, return_exceptions=True)
+                weather.cancel()
+                [ended] = await asyncio.gather(weather, return_exceptions=True)
+                if isinstance(ended, Exception):
+                    self.tally.other.append(f"the faults themselves failed: {ended!r}")
             await self._end()
 
     async def _weather(self, chance: random.Random) -> None:

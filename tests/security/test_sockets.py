@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from examples.server_process import ServerProcess
 from syncd.core.codec import encode, pack
 from syncd.core.errors import CloseCode
 from syncd.core.messages import Hello, Open
 from tests.fuzz.sockets import Neighbours, cpu_ms, resident_bytes
-from tests.harness import ServerProcess, mint, server_process, until
+from tests.harness import mint, server_process, until
 from tests.raw_socket import RawSocket, upgrade_request, ws_frame
 
 PROTOCOL_ERROR = 1002

@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from examples.fault_proxy import FaultProxy
 from syncd.core.messages import Hello, PresenceChanged, Welcome
 from syncd.server.heartbeat import Heartbeat
-from tests.harness import FaultProxy, RawLink, mint, serving
+from tests.harness import RawLink, mint, serving
 
 
 @dataclass(eq=False)
@@ -91,7 +92,7 @@ async def test_a_peer_whose_network_swallows_everything_leaves(tmp_path: Path) -
         await ann.expect(PresenceChanged, lambda m: any(e.subject == "user:eve" for e in m.entries))
         await asyncio.sleep(1.0)  # Two heartbeats and a half, all answered.
         assert eve.close_code is None
-        proxy.stalled = True
+        proxy.stall()
 
         await ann.expect(PresenceChanged, lambda m: any(e.subject == "user:eve" and e.state is None for e in m.entries))
 

@@ -59,7 +59,7 @@ from syncd.core.presence import apply_presence
 from syncd.core.replica import MERGE_MAX, Replica, merge
 from syncd.core.schema import Root
 from syncd.core.transcript import count_receipts
-from syncd.core.update import EMPTY_UPDATE, Kind
+from syncd.core.update import EMPTY_UPDATE, DecodedUpdate, Kind
 from syncd.core.varint import decode_state_vector
 
 #: Bytes of one push, of pushes not yet acked, and the room a frame needs beside its update.
@@ -84,6 +84,7 @@ class _Own:
     update: bytes
     ends: Mapping[int, int]
     ticket: int
+    structs: int
     # Whether a message or command begins here, which will get a receipt.
     starts: bool = False
     alone: bool = False
@@ -151,7 +152,7 @@ class ClientMachine:
         self._roots = dict(roots or {})
         self._own: dict[int, _Own] = {}
         self._unsaved: dict[int, StoreOwn] = {}
-        self._planned: dict[int, tuple[Mapping[int, int], bool]] = {}
+        self._planned: dict[int, tuple[Mapping[int, int], bool, int]] = {}
         self._waiting: list[LocalRow] = []
         # Rows to push, in order; those that were synced otherwise meanwhile are skipped.
         self._queues: dict[Layer, deque[int]] = {layer: deque() for layer in LAYERS}
@@ -197,18 +198,20 @@ class ClientMachine:
     def _take(self, row: LocalRow) -> Rejected | None:
         document = self._documents[row.layer]
         try:
-            plan = document.plan(document.decode(row.update, trusted=True), trusted=True)
+            decoded = document.decode(row.update, trusted=True)
+            plan = document.plan(decoded, trusted=True)
         except Rejected as refusal:
             # Something it stands on is missing: the server may bring it, else it was refused.
             self._waiting.append(row)
             return refusal
         document.accept(plan)
-        document.apply(row.update, plan.ends)
+        document.apply((row.update,), plan.ends)
         if row.own:
             ticket = self._given.get(row.row)
             if ticket is None:
                 self._ticket = ticket = self._ticket + 1
-            self._own[row.row] = _Own(row.row, row.layer, row.update, plan.ends, ticket, _starts(plan))
+            own = _Own(row.row, row.layer, row.update, plan.ends, ticket, decoded.structs, _starts(plan))
+            self._own[row.row] = own
         self._changed(row.layer, plan, own=False)
         return None
 
@@ -244,29 +247,29 @@ class ClientMachine:
         update = change(document.replica)
         if update == EMPTY_UPDATE:
             return None
-        self._check_size(update)
-        plan = document.plan(document.decode(update))
+        decoded = self._decode_own(document, update)
+        plan = document.plan(decoded)
         document.accept(plan)
         document.applied_by_edit(plan.ends)
-        return self._took_own(layer, update, plan)
+        return self._took_own(layer, update, plan, decoded.structs)
 
     def take_own(self, layer: Layer, update: bytes) -> int | None:
         """Take an update that a small document of this session wrote, such as a stream's. As `edit`."""
         self._check_right(layer)
         if update == EMPTY_UPDATE:
             return None
-        self._check_size(update)
         document = self._documents[layer]
-        plan = document.plan(document.decode(update))
+        decoded = self._decode_own(document, update)
+        plan = document.plan(decoded)
         document.accept(plan)
-        document.apply(update, plan.ends)
-        return self._took_own(layer, update, plan)
+        document.apply((update,), plan.ends)
+        return self._took_own(layer, update, plan, decoded.structs)
 
-    def _took_own(self, layer: Layer, update: bytes, plan: Plan) -> int:
+    def _took_own(self, layer: Layer, update: bytes, plan: Plan, structs: int) -> int:
         self._ticket += 1
         write = StoreOwn(layer, update, self._ticket)
         self._unsaved[self._ticket] = write
-        self._planned[self._ticket] = plan.ends, _starts(plan)
+        self._planned[self._ticket] = plan.ends, _starts(plan), structs
         self._turn.writes.append(write)
         self._changed(layer, plan, own=True)
         return self._ticket
@@ -279,12 +282,17 @@ class ClientMachine:
         if not self._allowed(layer):
             raise LocalProtocolError(f"the token does not allow to write the {layer} of {self.session}")
 
-    def _check_size(self, update: bytes) -> None:
-        if len(update) > self.update_bytes_max():
-            self._wants_reload("an edit was too large")
-            raise LocalProtocolError(
-                f"one edit holds at most {self.update_bytes_max()} bytes, this one {len(update)}: make several of it"
-            )
+    def _decode_own(self, document: Document, update: bytes) -> DecodedUpdate:
+        """Decode an own edit, if it is not more than one push may hold."""
+        decoded = document.decode(update, trusted=True)
+        for found, most, unit in (
+            (len(update), self.update_bytes_max(), "bytes"),
+            (decoded.structs, self._limits.update_structs_max, "parts"),
+        ):
+            if found > most:
+                self._wants_reload("an edit was too large")
+                raise LocalProtocolError(f"one edit holds at most {most} {unit}, this one {found}: make several of it")
+        return decoded
 
     def _wants_reload(self, reason: str) -> None:
         self._reload = True
@@ -431,7 +439,7 @@ class ClientMachine:
         if plan.empty:
             return
         document.accept(plan)
-        document.apply(update, plan.ends)
+        document.apply((update,), plan.ends)
         self._turn.writes.append(StoreRemote(layer, update))
         self._changed(layer, plan, own=False)
         if layer is Layer.TRANSCRIPT and (seen := count_receipts(plan)):
@@ -507,8 +515,8 @@ class ClientMachine:
         owns = [write for write in ready.writes if isinstance(write, StoreOwn)]
         for write, row in zip(owns, rows, strict=True):
             del self._unsaved[write.ticket]
-            ends, starts = self._planned.pop(write.ticket)
-            self._own[row] = _Own(row, write.layer, write.update, ends, write.ticket, starts)
+            ends, starts, structs = self._planned.pop(write.ticket)
+            self._own[row] = _Own(row, write.layer, write.update, ends, write.ticket, structs, starts)
             self._queues[write.layer].append(row)  # Invariant 1: it is stored.
         saved = (Saved([write.ticket for write in owns]),) if owns else ()
         return (*saved, *ready.events)
@@ -531,12 +539,15 @@ class ClientMachine:
         flying = sum(flight.size for flight in self._flights)
         while queue and len(self._flights) < _FLIGHT_PUSHES and flying < _FLIGHT_BYTES:
             owns: list[_Own] = []
-            size = 0
+            size = structs = 0
             starters = None
             while queue and len(owns) < MERGE_MAX:
                 own = self._own.get(queue[0])
                 if own is not None:
-                    if owns and (own.alone or owns[0].alone or size + len(own.update) > _PUSH_BYTES):
+                    full = (
+                        size + len(own.update) > _PUSH_BYTES or structs + own.structs > self._limits.update_structs_max
+                    )
+                    if owns and (own.alone or owns[0].alone or full):
                         break
                     if own.starts:
                         # A merge is in order of client ids, and receipts follow it: messages under different ids that
@@ -546,6 +557,7 @@ class ClientMachine:
                         starters = own.ends.keys()
                     owns.append(own)
                     size += len(own.update)
+                    structs += own.structs
                 queue.popleft()
             if owns:
                 flying += size

@@ -5,6 +5,7 @@ Knows nothing of peers, authors or logs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from syncd.core.errors import SyncdError
 from syncd.core.index import ContainerIndex, LayerShape, Plan
@@ -15,6 +16,10 @@ from syncd.core.varint import CLOCK_MAX, decode_state_vector, encode_state_vecto
 
 #: When everybody comes back at once, most have the same, or nothing. Each kept diff may be as large as the document.
 _DIFFS_MAX = 2
+
+#: What waits to be applied. A session that nobody reads as a document would otherwise keep all of a long stream for the
+#: moment somebody does, and everybody waits then.
+_WAITING_BYTES_MAX: Final = 64 << 10
 
 
 class Document:
@@ -48,6 +53,7 @@ class Document:
         #: State vector of what was handed to `apply`.
         self.applied: dict[int, int] = {}
         self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         # By what a reader has of `applied`, in its order.
         self._diffs: dict[tuple[int, ...], bytes] = {}
         self._replica: Replica | None = None
@@ -73,11 +79,18 @@ class Document:
         """Let the index have what was planned. `apply` must follow, with the same update, in the same order."""
         self.index.commit(plan)
 
-    def apply(self, update: bytes, ends: Mapping[int, int]) -> None:
-        """Hand an accepted update to the replica, lazily. `ends` are its plan's."""
-        self._waiting.append(update)  # Invariant 1: the caller has a plan for it.
+    def apply(self, updates: Sequence[bytes], ends: Mapping[int, int]) -> None:
+        """Hand accepted updates to the replica, lazily. `ends` are their plans'.
+
+        Raises:
+            ReplicaBroken: so much waited that it was applied at once, and see `replica`.
+        """
+        self._waiting += updates  # Invariant 1: the caller has a plan for each.
+        self._waiting_bytes += sum(map(len, updates))
         self.applied.update(ends)
         self._diffs.clear()  # Invariant 4.
+        if self._waiting_bytes > _WAITING_BYTES_MAX:
+            _ = self.replica
 
     def applied_by_edit(self, ends: Mapping[int, int]) -> None:
         """Note that the replica made this update itself (`Replica.edit`)."""
@@ -98,7 +111,7 @@ class Document:
         if self._waiting:
             for name, kind in self.index.roots.items():
                 self._replica.ensure_root(name, kind)
-            waiting, self._waiting = self._waiting, []
+            waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
             self._replica.apply(waiting)
             if self._replica.vector() != self.applied:  # Invariant 3.
                 self._broken = "the document came to another state than planned"
@@ -148,5 +161,5 @@ class Document:
                 left.append(update)
                 continue
             self.accept(plan)
-            self.apply(update, plan.ends)
+            self.apply((update,), plan.ends)
         return left

@@ -28,8 +28,8 @@ class Limits:
     # One import. An export of a full session fits.
     import_bytes_max: int = 128 << 20
 
-    # What one update may hold. The dearest structs cost 10 µs each to check, so the count bounds the stall of the loop.
-    update_structs_max: int = 20_000
+    # What one update may hold. yrs takes time in the square of the structs it can join: 0.1 s for these.
+    update_structs_max: int = 5_000
     update_clients_max: int = 1_000
     # Entries of a state vector sent with an open: one per life that ever wrote.
     state_vector_clients_max: int = 100_000

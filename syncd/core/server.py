@@ -42,7 +42,7 @@ from syncd.core.messages import (
     Update,
 )
 from syncd.core.presence import PresenceTable
-from syncd.core.replica import check_value, merge
+from syncd.core.replica import ReplicaBroken, check_value, merge_batch
 from syncd.core.schema import SCHEMA_VERSION, SERVER_SUBJECT, Root
 from syncd.core.server_turn import Batch, Drop, Peer, Ready, Send
 from syncd.core.transcript import MessageView, TranscriptView, count_receipts
@@ -114,7 +114,7 @@ class ServerMachine:
         for entry in entries:
             try:
                 self._replay(entry)
-            except (Rejected, ValueError, TypeError, KeyError, AttributeError) as error:
+            except (Rejected, ReplicaBroken, ValueError, TypeError, KeyError, AttributeError) as error:
                 raise StoreDamaged(f"session {self.session}, entry {entry.version}: {error}") from error
             self.version = entry.version
         self._committed_seq = self.seq
@@ -143,7 +143,7 @@ class ServerMachine:
         document = self._documents[layer]
         plan = document.plan(document.decode(update, trusted=True), trusted=True)
         document.accept(plan)
-        document.apply(update, plan.ends)
+        document.apply((update,), plan.ends)
         if layer is Layer.STATE:
             self._roots.update(plan.new_roots)
         return plan
@@ -420,14 +420,14 @@ class ServerMachine:
             return None
         batch, self._batch = self._batch, Batch()
         receipts = self._write_receipts(batch, now_ms) if batch.facts else b""
-        merged: dict[Layer, bytes] = {}
+        merged: dict[Layer, Sequence[bytes]] = {}
         for layer, accepted in batch.accepted.items():
             with_receipts = (
                 [*accepted.updates, receipts] if receipts and layer is Layer.TRANSCRIPT else accepted.updates
             )
-            merged[layer] = merge(with_receipts)
+            merged[layer] = merge_batch(with_receipts)
         entries = [encode_binding(subject, client_ids) for subject, client_ids in batch.bindings]
-        entries += [Entry(ENTRY_KIND[layer], update) for layer, update in merged.items()]
+        entries += [Entry(ENTRY_KIND[layer], update) for layer, updates in merged.items() for update in updates]
         return Ready(self.version, entries, batch, receipts, merged)
 
     def _write_receipts(self, batch: Batch, now_ms: int) -> bytes:
@@ -468,12 +468,12 @@ class ServerMachine:
         self._committed_seq = self.seq if ready.receipts else self._committed_seq
         sends: list[Send | Drop] = []
         self._before = {}
-        for layer, update in ready.merged.items():
+        for layer, updates in ready.merged.items():
             document = self._documents[layer]
             accepted = batch.accepted[layer]
             self._before[layer] = {client: document.applied.get(client) for client in accepted.ends}
-            document.apply(update, accepted.ends)
-            self._show(layer, update, accepted.alone, ready.receipts if layer is Layer.TRANSCRIPT else b"", sends)
+            document.apply(updates, accepted.ends)
+            self._show(layer, updates, accepted.alone, ready.receipts if layer is Layer.TRANSCRIPT else b"", sends)
         self._roots.update(batch.roots)
         if self._view is not None:
             self._view.touch(batch.touched)
@@ -499,13 +499,15 @@ class ServerMachine:
     def _here(self, peer: Peer) -> bool:
         return self._peers.get(peer.id) is peer
 
-    def _show(self, layer: Layer, update: bytes, alone: str, receipts: bytes, sends: list[Send | Drop]) -> None:
-        """Have a batch's update sent to everybody but `alone`, its one writer, who lacks only the receipts."""
+    def _show(
+        self, layer: Layer, updates: Sequence[bytes], alone: str, receipts: bytes, sends: list[Send | Drop]
+    ) -> None:
+        """Have a batch's updates sent to everybody but `alone`, their one writer, who lacks only the receipts."""
         readers = tuple(
             [p.id for p in self._peers.values() if p.opened and p.behind is None and p.reader and p.id != alone]
         )
         if readers:
-            sends.append(Send(readers, Update(self.session, layer, update)))
+            sends += [Send(readers, Update(self.session, layer, update)) for update in updates]
         writer = self._peers.get(alone) if receipts else None
         if writer is not None and writer.opened and writer.behind is None:
             sends.append(Send((alone,), Update(self.session, layer, receipts)))

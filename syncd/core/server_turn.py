@@ -121,7 +121,7 @@ class Ready:
     entries: Sequence[Entry]
     batch: Batch
     receipts: bytes
-    merged: Mapping[Layer, bytes]
+    merged: Mapping[Layer, Sequence[bytes]]
 
     @property
     def pushes(self) -> int:

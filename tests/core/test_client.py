@@ -529,3 +529,36 @@ def test_messages_of_two_lives_keep_their_order() -> None:
         wire = Wire(ann)
         wire.connect()
         assert wire.server.texts() == ["first", "second", "third"]
+
+
+def test_pushes_hold_no_more_structs_than_an_update_may() -> None:
+    """A backlog of many small parts goes up in as many pushes as it takes, and nothing of it is refused."""
+    limits = Limits(update_structs_max=20)
+    ann = Device("ann", limits)
+    for number in range(30):
+        ann.set(f"k{number}", {"n": number})
+        ann.set(f"l{number}", number)
+    ann.settle()
+    wire = Wire(ann, server=Server(limits))
+    wire.connect()
+    wire.run()
+
+    assert ann.machine.unsynced == 0
+    assert not ann.refused
+    assert len(wire.server.machine.document(Layer.STATE).replica.read("ui")) == 60
+
+
+def test_an_edit_of_more_parts_than_a_push_may_hold_says_so() -> None:
+    """It is not taken, the document is read again from the store, and the message says what to do."""
+    ann = Device("ann", Limits(update_structs_max=20))
+
+    def many(replica: Replica) -> None:
+        for number in range(21):
+            replica.set(("ui",), f"k{number}", number)
+
+    ann.machine.document(Layer.STATE).replica.ensure_root("ui", Kind.MAP)
+    with pytest.raises(LocalProtocolError, match="20 parts, this one 21: make several"):
+        ann.machine.edit(Layer.STATE, lambda replica: replica.edit(many))
+    ann.settle()
+
+    assert ann.happened(Reload)

@@ -19,7 +19,7 @@ def document() -> Document:
 def take(doc: Document, update: bytes) -> None:
     plan = doc.plan(doc.decode(update))
     doc.accept(plan)
-    doc.apply(update, plan.ends)
+    doc.apply((update,), plan.ends)
 
 
 def test_what_is_accepted_and_not_applied_is_not_shown() -> None:
@@ -33,7 +33,7 @@ def test_what_is_accepted_and_not_applied_is_not_shown() -> None:
     before = doc.vector
     third = doc.plan(doc.decode(pen.set("c", 3)))
     assert third.ends
-    doc.apply(second, plan.ends)
+    doc.apply((second,), plan.ends)
     assert doc.vector != before
     assert doc.replica.read("ui") == {"a": 1, "b": 2}
 

@@ -52,7 +52,7 @@ def test_own_later_clock_in_an_overlap() -> None:
 
 def test_references_across_sections_take_linear_time() -> None:
     """A thousand clients that wait for each other at every struct are planned struct by struct."""
-    count, each = 500, 40
+    count, each = 500, 10
     sections = []
     for client in range(count):
         # Each struct waits for the next client's struct of the same clock: nothing is ready but the last client's.

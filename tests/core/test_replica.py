@@ -1,10 +1,24 @@
 """Replica: bytes in and out, plain values in and out; after a failure it is never used again."""
 
+import time
+
 import pytest
 
 from syncd.core.errors import LocalProtocolError
-from syncd.core.replica import Replica, ReplicaBroken, SharedList, SharedMap, SharedText, check_value, fold, merge
+from syncd.core.replica import (
+    Replica,
+    ReplicaBroken,
+    SharedList,
+    SharedMap,
+    SharedText,
+    check_value,
+    fold,
+    merge,
+    merge_batch,
+)
 from syncd.core.update import EMPTY_UPDATE, Kind
+from tests.core.machines import Pen
+from tests.core.yjs_bytes import ABC, section, text, update
 
 ROOTS = {"m": Kind.MAP, "l": Kind.ARRAY, "t": Kind.TEXT}
 
@@ -142,3 +156,45 @@ def test_values_that_would_not_survive_are_refused(value: object) -> None:
     """Too deep, half a character, inexact, not a number, not JSON."""
     with pytest.raises(LocalProtocolError):
         check_value(value, depth_max=1)
+
+
+def test_much_that_waited_is_applied_in_linear_time() -> None:
+    """Updates of many small structs cost as much together as one by one: yrs' time is square in each transaction."""
+
+    def typed(updates: int, each: int) -> list[bytes]:
+        made = [update(section(ABC, 0, text("x")))]
+        for number in range(updates):
+            start = 1 + number * each
+            structs = [text("x", origin=(ABC, clock - 1)) for clock in range(start, start + each)]
+            made.append(update(section(ABC, start, *structs)))
+        return made
+
+    updates = typed(8, 2_000)
+    begin = time.thread_time()
+    single = Replica({"t": Kind.TEXT})
+    for one in updates:
+        single.apply([one])
+    single_s = time.thread_time() - begin
+    begin = time.thread_time()
+    together = Replica({"t": Kind.TEXT})
+    together.apply(updates)
+    together_s = time.thread_time() - begin
+
+    assert together.read("t") == single.read("t") == "x" * 16_001
+    assert together_s < 3 * single_s
+
+
+def test_a_batch_is_merged_into_few_updates_of_bounded_size() -> None:
+    """In order, so that each can be applied as it comes; one that came large stays as it is."""
+    pen = Pen()
+    updates = [pen.text("y" * 3_000) for _ in range(12)] + [pen.text("z" * 40_000)]
+
+    merged = merge_batch(updates)
+
+    assert 3 <= len(merged) < len(updates)
+    assert all(len(part) <= 17_000 for part in merged[:-1])
+    reader = Replica({"note": Kind.TEXT})
+    for part in merged:
+        reader.apply([part])
+    assert reader.read("note") == "y" * 36_000 + "z" * 40_000
+    assert merge_batch(updates[:2]) == [merge(updates[:2])]

@@ -360,3 +360,36 @@ def test_an_update_to_a_text_of_many_bytes_costs_its_clock_in_utf16() -> None:
     server.turn()
     assert server.machine.document(Layer.STATE).replica.read("note") == "😀漢éx"
     assert server.machine.document(Layer.STATE).applied == {pen.id: 5}
+
+
+def test_a_large_batch_is_several_entries_and_updates() -> None:
+    """Committed together and shown in order: each is small enough to be applied quickly by whoever reads it."""
+    server = opened("ann", "bob")
+    pen, reader = Pen(), transcript()
+    for number in range(1, 31):
+        server.push("ann", number, pen.message("m" * 2_000))
+    ready = server.ready()
+    assert ready is not None
+    assert len(ready.entries) > 3
+    server.commit(ready)
+    server.advance(ready)
+
+    updates = [m.update for m in server.got("bob") if isinstance(m, Update)]
+    assert updates == [entry.data for entry in ready.entries if entry.kind is EntryKind.TRANSCRIPT]
+    for part in updates:
+        reader.apply([part])
+    assert reader.vector() == server.machine.document(Layer.TRANSCRIPT).replica.vector()
+    assert server.reloaded().texts() == server.texts()
+
+
+def test_much_that_waits_is_applied_at_once() -> None:
+    """A session that nobody reads as a document keeps no long stream for the moment somebody does."""
+    server = opened("ann")
+    pen = Pen()
+    for number in range(1, 41):
+        server.push("ann", number, pen.message("m" * 2_000))
+        server.turn()
+    document = server.machine.document(Layer.TRANSCRIPT)
+
+    assert document._waiting_bytes < 64 << 10
+    assert sum(map(len, document._waiting)) == document._waiting_bytes

@@ -18,6 +18,7 @@ from syncd.core.messages import (
 )
 from syncd.core.schema import Root
 from syncd.core.server_turn import Send
+from syncd.core.update import Kind
 from syncd.core.varint import encode_state_vector
 from tests.core.answers import catch, codes, kinds, opened, transcript
 from tests.core.machines import SESSION, Pen, Server, fresh_id, member
@@ -229,6 +230,29 @@ def test_loaded_from_log_or_snapshot_a_session_is_the_same() -> None:
         version, data = folded.machine.snapshot()
         folded = Server(disk=[StoredEntry(version, EntryKind.SNAPSHOT, data)])
         assert _content(folded) == expected
+
+
+def test_a_root_without_content_keeps_its_kind_in_a_snapshot() -> None:
+    """All of it was deleted, and what is left of that does not say of what kind it was: the snapshot does."""
+    server = opened("ann")
+    pen, roots = Pen(), {"note": Kind.TEXT, "items": Kind.ARRAY}
+    server.push("ann", 1, pen.text("gone", root="note"), Layer.STATE)
+    server.push("ann", 2, pen.state.edit(lambda r: r.text_replace(("note",), 0, 4, "")), Layer.STATE)
+    pen.state.ensure_root("items", Kind.ARRAY)
+    server.push("ann", 3, pen.state.edit(lambda r: r.insert(("items",), 0, ["gone"])), Layer.STATE)
+    server.push("ann", 4, pen.state.edit(lambda r: r.delete(("items",), 0, 1)), Layer.STATE)
+    server.turn()
+    version, data = server.machine.snapshot()
+
+    again = Server(disk=[StoredEntry(version, EntryKind.SNAPSHOT, data)])
+    assert again.machine.document(Layer.STATE).index.roots == roots
+    again.attach("bob")
+    again.turn()
+    [answer] = [m for m in again.got("bob") if isinstance(m, Opened)]
+    assert answer.roots == {name: str(int(kind)) for name, kind in roots.items()}
+    again.push("bob", 1, Pen().set("k", 1, root="note"), Layer.STATE)
+    again.turn()
+    assert codes(again.got("bob")) == [RejectCode.WRONG_CONTENT]
 
 
 def test_a_session_of_more_lives_than_one_update_may_hold_loads_again() -> None:

@@ -298,6 +298,13 @@ def snapshot_forgets_seq() -> Iterator[None]:
 
 
 @_bug
+def snapshot_forgets_roots() -> Iterator[None]:
+    """A snapshot does not say of what kind the state's roots are."""
+    with _snapshot_without(roots={}):
+        yield
+
+
+@_bug
 def fold_takes_unsynced_rows() -> Iterator[None]:
     """A device folds edits that the server does not have yet, which then are nobody's to push."""
     compact = StoreDisk.compact

@@ -18,7 +18,7 @@ from syncd.core.client_turn import Event, Refused, Reload, Saved, Shut, Synced
 from syncd.core.codec import decode_server, encode
 from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError
 from syncd.core.limits import Limits
-from syncd.core.messages import Bye, Layer, Leave, Refreshed, Reject, Storage
+from syncd.core.messages import Bye, Layer, Leave, Refreshed, Storage
 from syncd.store.local import LocalStore
 from tests.sim.disk import StoreDisk, ends_of
 from tests.sim.ledger import Broken, Ledger
@@ -286,9 +286,6 @@ class ClientNode:
                 self._unwelcome(code, message.reason)
             self.disconnect()
         elif isinstance(message, Storage) or hasattr(message, "session"):
-            if isinstance(message, Reject):
-                # Pushed again alone it comes behind what was pushed with it, and may be taken then.
-                self.ledger.refused.add(self.name)
             self.machine.receive(cast(Any, message))
             self._check_queues()
         else:

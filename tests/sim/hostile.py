@@ -5,10 +5,12 @@ Speaks frames only. Knows what the server showed it, and every client id and clo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from random import Random
 
 from syncd.core.codec import decode_server, encode
+from syncd.core.errors import Rejected
 from syncd.core.messages import (
     LAYERS,
     Bye,
@@ -27,9 +29,13 @@ from syncd.core.messages import (
 from syncd.core.update import Kind
 from tests.core import yjs_bytes as yb
 from tests.security.update_grammar import Grammar
-from tests.sim.ledger import Ledger
+from tests.sim.disk import ends_of
+from tests.sim.ledger import HOSTILE, Ledger
 from tests.sim.link import Link
 from tests.sim.server import ServerNode
+
+#: A string (0x77) among an array's values that is an item of a device's, and its length.
+_STRING_ITEM = re.compile(rb"\x77(.)(?=item:)", re.DOTALL)
 
 
 class Mallory:
@@ -186,7 +192,24 @@ class Mallory:
         if self._captured:
             layer, update = rng.choice(self._captured)
             at = rng.randrange(len(update))
-            self._push(layer, update[:at] + bytes((update[at] ^ 1 << rng.randrange(8),)) + update[at + 1 :])
+            flipped = update[:at] + bytes((update[at] ^ 1 << rng.randrange(8),)) + update[at + 1 :]
+            self._note_copies(update, flipped)
+            self._push(layer, flipped)
+
+    def _note_copies(self, update: bytes, flipped: bytes) -> None:
+        """Tell the ledger of items that the server must take again: a bit of their client id made it a free one.
+
+        Under an id that is nobody's, whoever may write the state may write anything, also what is there already.
+        """
+        try:
+            moved = ends_of(flipped).items() - ends_of(update).items()
+        except Rejected:
+            return
+        machine = self._server.machine
+        mine = [(id, end) for id, end in moved if machine is None or machine._bindings.owner(id) in (None, HOSTILE)]
+        if mine:
+            for found in _STRING_ITEM.finditer(flipped):
+                self._ledger.copied(flipped[found.end() :][: found[1][0]].decode(), mine)
 
     def _number_off(self, rng: Random) -> None:
         self._number += rng.choice((-1, 1, 5))

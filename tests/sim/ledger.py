@@ -6,12 +6,17 @@ Reads bytes by itself and asks no machine. Knows nothing of who acts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from syncd.core.grant import Grant
+from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import LAYERS, Json, Layer, Opened, ServerMessage, Update
+from syncd.core.schema import Root
+from syncd.core.update import decode_update
 from tests.sim.disk import LogDisk, Vectors, add_ends, ends_of
+
+_PREFIXES: Mapping[str, str] = {Root.MESSAGES: "m:", Root.COMMANDS: "c:"}
 
 
 class Broken(AssertionError):
@@ -39,8 +44,10 @@ class Ledger:
         self.deleted: set[str] = set()
         #: Receipts as they were ever seen.
         self.receipts: dict[str, Json] = {}
-        #: Devices that had a push refused: what was written behind it may be taken before it.
-        self.refused: set[str] = set()
+        #: Messages and commands in a push that was refused: they may come behind later ones.
+        self.sent_back: set[str] = set()
+        #: Items that the hostile peer wrote too, to where: client id and end.
+        self.copies: dict[str, set[tuple[int, int]]] = {}
         self._promised: Vectors = {layer: {} for layer in LAYERS}
         self._disk: LogDisk | None = None
 
@@ -83,6 +90,19 @@ class Ledger:
         if grant.token_id in revoked:
             raise Broken(f"a byte for a revoked token of {grant.subject}")
 
+    # What may look odd and is right
+
+    def refused(self, update: bytes) -> None:
+        """A device's push was refused: what begins in it is pushed again, behind what was under way by then."""
+        for structs in decode_update(update, DEFAULT_LIMITS).sections.values():
+            for _, _, _, _, _, parent, key, _ in structs:
+                if isinstance(parent, str) and parent in _PREFIXES:
+                    self.sent_back.add(f"{_PREFIXES[parent]}{key}")
+
+    def copied(self, item: str, ends: Iterable[tuple[int, int]]) -> None:
+        """The hostile peer may have written an item of a device's as its own: everybody may write the state."""
+        self.copies.setdefault(item, set()).update(ends)
+
     # What everybody sees
 
     def check_receipts(self, receipts: Mapping[str, Json], *, who: str, complete: bool) -> None:
@@ -106,9 +126,11 @@ class Ledger:
     def _check_order(self, receipts: Mapping[str, Json], who: str) -> None:
         last: dict[str, tuple[int, str]] = {}
         for key in sorted(receipts.keys() & self.written.keys(), key=lambda key: int(receipts[key]["seq"])):
+            if key in self.sent_back:
+                continue
             written = self.written[key]
             before = last.get(written.device, (0, ""))
-            if written.order < before[0] and written.device not in self.refused:
+            if written.order < before[0]:
                 raise Broken(f"{who} has {written.device}'s {key} behind its later {before[1]}")
             last[written.device] = written.order, key
 
@@ -126,14 +148,18 @@ class Ledger:
                 raise Broken(f"{who} has a receipt of {key}, which is gone, though nobody might delete it")
 
     def check_items(self, items: list[Json], *, who: str) -> None:
-        """The list that everybody appends to has each device's items in order, none twice."""
+        """The list that everybody appends to has each device's items in order, none twice but by the hostile peer."""
+        own = [item for item in items if isinstance(item, str) and item.startswith("item:")]
+        for item, count in Counter(own).items():
+            if count > 1 + len(self.copies.get(item, ())):
+                raise Broken(f"{who} has the item {item} {count} times")
         last: dict[str, int] = {}
-        for item in items:
-            if not isinstance(item, str) or not item.startswith("item:"):
-                continue
+        for item in own:
+            if item in self.copies:
+                continue  # Which of several is the device's own, the list does not say.
             _, device, number = item.split(":")
-            if int(number) <= last.get(device, 0):
-                raise Broken(f"{who} has the item {item} twice or behind a later one")
+            if int(number) < last.get(device, 0):
+                raise Broken(f"{who} has the item {item} behind a later one")
             last[device] = int(number)
 
 

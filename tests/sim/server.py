@@ -24,6 +24,7 @@ from syncd.core.messages import (
     Ping,
     Pong,
     PresenceChanged,
+    Push,
     Refresh,
     Refreshed,
     ServerMessage,
@@ -34,7 +35,7 @@ from syncd.core.messages import (
 from syncd.core.server import ServerMachine
 from syncd.core.server_turn import Drop, Ready, Send
 from tests.sim.disk import LogDisk
-from tests.sim.ledger import Ledger
+from tests.sim.ledger import HOSTILE, Ledger
 from tests.sim.link import Link
 
 #: As the real link: what is unsent for a reader beyond this many outboxes closes it.
@@ -185,7 +186,12 @@ class ServerNode:
                 pass
             case _:
                 if self.machine is not None and link.opened and message.session == self._session:
+                    rejects = self.machine._batch.rejects
+                    before = len(rejects)
                     self.machine.receive(link.peer, message)
+                    if isinstance(message, Push) and len(rejects) > before and link.grant.subject != HOSTILE:
+                        # Noted here: whether the device ever reads of it is the link's matter.
+                        self._ledger.refused(message.update)
 
     def _open(self, link: Link, opened: Open) -> None:
         if link.opened:

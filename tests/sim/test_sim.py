@@ -11,6 +11,7 @@ import pytest
 from tests.sim.__main__ import STEPS
 from tests.sim.actions import draw
 from tests.sim.bugs import BUGS
+from tests.sim.ledger import Broken, Ledger
 from tests.sim.shrink import failure, shrink
 
 ROOT = Path(__file__).parents[2]
@@ -64,3 +65,16 @@ def test_a_failure_is_shortened() -> None:
         assert failure(seed, short) is not None
     assert len(short) <= STEPS // 4
     assert failure(seed, short) is None, "it is the bug that fails, not the world"
+
+
+def test_an_item_is_there_as_often_as_it_was_written() -> None:
+    """Whoever may write the state may write what a device wrote already; what nobody else wrote is there once."""
+    one, two, three = (f"item:mona:{number}" for number in (1, 2, 3))
+    ledger = Ledger()
+    ledger.check_items([one, two, three], who="somebody")
+    ledger.copied(one, [(7, 1)])
+    ledger.check_items([one, two, one, three], who="somebody")
+
+    for wrong in ([one, one, one], [one, two, two], [one, three, two]):
+        with pytest.raises(Broken):
+            ledger.check_items(wrong, who="somebody")

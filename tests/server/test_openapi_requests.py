@@ -3,9 +3,8 @@
 Requests are made by schemathesis, the same ones each time, and sent to a server of its own with tokens on.
 """
 
+import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from syncd.server.openapi import document
 from syncd.server.rest.table import ROUTES
-from tests.harness import ROOT, SECRET, environment, mint
+from tests.harness import mint, server_process
 
 ADMIN = ("transcript", "state", "presence", "command", "admin")
 #: A link is no request: it has tests of its own.
@@ -44,13 +43,11 @@ bounded = settings(
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server in a process of its own, which no pace limits."""
     limits = {"requests_per_s": 1e6, "requests_burst": 1_000_000, "auth_failures_per_minute": 1_000_000}
-    options = json.dumps({"port": 0, "keys": SECRET, "limits": limits})
-    store = tmp_path_factory.mktemp("openapi") / "server.db"
-    command = [sys.executable, "-m", "tests.serve", str(store), options]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.kill()
+    server = server_process(tmp_path_factory.mktemp("openapi") / "server.db", limits=limits)
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        yield server.url
+        runner.run(server.kill())
 
 
 @pytest.fixture(scope="module")

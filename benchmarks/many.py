@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Sequence
 
 from benchmarks.bench import Bench, Found, Meter
 from benchmarks.load import Flow, pace, reading
@@ -22,9 +23,11 @@ CPU = "Server CPU per update (stored, acked, shown to two)"
 MOST = "Sessions that one core bears"
 ACK_P50, ACK_P99 = "From push to ack on disk, p50", "From push to ack on disk, p99"
 _P50, _P99 = "From push to reader, p50", "From push to reader, p99"
+#: Above one and a half, queues grow.
+GROWTH = "From push to reader, p50, last third over middle third"
 _SHARE = "Share of the server's core"
 _GENERATOR = "Load generator's CPU as a share of the server's"
-_UNITS = {CPU: "µs", _P50: "ms", _P99: "ms", ACK_P50: "ms", ACK_P99: "ms", _SHARE: "%", _GENERATOR: "%"}
+_UNITS = {CPU: "µs", GROWTH: "×", _P50: "ms", _P99: "ms", ACK_P50: "ms", ACK_P99: "ms", _SHARE: "%", _GENERATOR: "%"}
 MOST_ROW = f"99 % of the tokens within {_P99_S * 1e3:g} ms"
 
 
@@ -99,6 +102,7 @@ async def _measure(bench: Bench, sessions: int, kind: type[Server]) -> Found:
     acked = [latency * 1e3 for _, latencies in taken for latency in latencies[len(latencies) // 3 :]]
     found = {
         f"{CPU}: {name}": cpu_s / total * 1e6,
+        f"{GROWTH}: {name}": _growth([latencies for latencies, _ in taken]),
         f"{_P50}: {name}": quantile(delivered, 0.5),
         f"{_P99}: {name}": quantile(delivered, 0.99),
         f"{_SHARE}: {name}": cpu_s / wall_s * 100,
@@ -107,3 +111,10 @@ async def _measure(bench: Bench, sessions: int, kind: type[Server]) -> Found:
     if acked:
         found |= {f"{ACK_P50}: {name}": quantile(acked, 0.5), f"{ACK_P99}: {name}": quantile(acked, 0.99)}
     return found
+
+
+def _growth(taken: Sequence[Sequence[float]]) -> float:
+    """Return by how much the last third of all tokens took longer than the middle third."""
+    middle = [latency for latencies in taken for latency in latencies[len(latencies) // 3 : -len(latencies) // 3]]
+    last = [latency for latencies in taken for latency in latencies[-len(latencies) // 3 :]]
+    return quantile(last, 0.5) / quantile(middle, 0.5)

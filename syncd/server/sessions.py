@@ -283,15 +283,17 @@ class Sessions:
             self._wake.set()
 
     async def _run(self) -> None:
+        next_at = 0.0
         while True:
             await self._wake.wait()
+            # The batch gathers meanwhile. Not slept right after a commit: that would wake an idle process for nothing.
+            if (early_s := next_at - time.monotonic()) > 0.0:
+                await asyncio.sleep(early_s)
             self._wake.clear()
-            committed = await self._commit_dirty()
+            if await self._commit_dirty():
+                next_at = time.monotonic() + self.limits.commit_pause_s
             if not self._dirty:
                 self._idle.set()
-            if committed:
-                # The next batch gathers meanwhile.
-                await asyncio.sleep(self.limits.commit_pause_s)
 
     async def _commit_dirty(self) -> bool:
         # Not part of the loop above: its variables would keep a batch's sessions in memory until the next.

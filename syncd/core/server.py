@@ -240,8 +240,14 @@ class ServerMachine:
 
     def regrant(self, peer: str, grant: Grant, rights: frozenset[Right]) -> None:
         """Replace a peer's grant after its token was refreshed."""
-        if (entry := self._peers.get(peer)) is not None:
-            entry.grant, entry.rights = grant, rights
+        if (entry := self._peers.get(peer)) is None:
+            return
+        shown = Right.PRESENCE in entry.rights
+        entry.grant, entry.rights = grant, rights
+        if shown and Right.PRESENCE not in rights:
+            self._presence.remove(peer)
+        elif not shown and Right.PRESENCE in rights and entry.reader:
+            self._presence.set(PresenceEntry(peer, grant.subject, grant.name, grant.kind, entry.device, {}))
 
     def fall_behind(self, peer: str) -> None:
         """Mark a reader whose socket is full, right after `advance` gave it something: it is not sent that."""

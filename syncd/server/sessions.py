@@ -242,6 +242,7 @@ class Sessions:
         live = self._lives.get(session)
         if rights is not None and live is not None:
             live.machine.regrant(peer, grant, rights)
+            self.mark(live)
         return rights is not None
 
     def catch_up(self, session: str, peer: str) -> None:

@@ -49,6 +49,25 @@ def test_presence_is_published_presence_per_s_times_at_most() -> None:
     assert not server.machine.pending()
 
 
+def test_presence_follows_the_rights_of_a_fresh_token() -> None:
+    """Without the right the entry goes at once, with it again there is one again, and who says so is the server."""
+    server = opened("ann", "bob")
+    server.machine.receive("ann", SetPresence(SESSION, {"n": 1}))
+    server.now = 1.0
+    server.turn()
+    server.got("bob")
+    fewer = frozenset({Right.TRANSCRIPT})
+    server.machine.regrant("ann", member("ann", fewer), fewer)
+    server.turn()
+    assert here(server.got("bob")) == {"ann": None}
+
+    rights = fewer | {Right.PRESENCE}
+    server.machine.regrant("ann", member("ann", rights), rights)
+    server.now = 2.0
+    server.turn()
+    assert here(server.got("bob")) == {"ann": {}}
+
+
 def test_presence_goes_when_the_peer_does() -> None:
     """A detached peer is gone for those who are here, and for those who come."""
     server = opened("ann", "bob")

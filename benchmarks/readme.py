@@ -72,7 +72,7 @@ def block(results: Mapping[str, Result]) -> str:
         f"On {machines}; the server alone on one core, over loopback. syncd has everything on: it acks and shows what "
         "is on disk (`synchronous=FULL`). Of the others only Hocuspocus stores anything, some seconds later; the C "
         "relay is the floor: one `send` for each delivery and nothing else. The pages in "
-        "[benchmarks/results/](benchmarks/results/) say more, [targets.md](benchmarks/results/targets.md) what was "
+        "`benchmarks/results/` say more, [targets.md](benchmarks/results/targets.md) what was "
         "wanted. `make bench` measures yours.",
     ]
     return "\n".join(lines)

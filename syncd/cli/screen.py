@@ -285,15 +285,16 @@ class Screen:
         return max(3, self.app.output.get_size().rows // 2)
 
     def _submit(self) -> None:
-        text = self._buffer.text.strip()
+        line = self._buffer.text
+        text = line.strip()
         if text in ("/quit", "/exit"):
             self.app.exit()
         elif text and not any(task.get_name() == "submit" for task in self._tasks):
-            task = asyncio.create_task(self._submitted(text), name="submit")
+            task = asyncio.create_task(self._submitted(text, line), name="submit")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _submitted(self, text: str) -> None:
+    async def _submitted(self, text: str, line: str) -> None:
         try:
             if text.startswith("/") and not text.startswith("//"):
                 note: RenderableType | None = await self._slash.run(text)
@@ -304,5 +305,9 @@ class Screen:
         except SyncdError as error:
             self.show(Text(clean(str(error)), style="red"))
             return
+        typed = self._buffer.text
+        self._buffer.text = line
         self._buffer.reset(append_to_history=True)  # Invariant 2.
+        if typed.startswith(line):
+            self._buffer.insert_text(typed[len(line) :])  # Typed while it was being saved.
         self.show(note)

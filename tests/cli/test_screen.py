@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -71,7 +72,7 @@ async def test_offline_chat(tmp_path: Path, keys: PipeInput) -> None:
             keys.send_text("hello\r")
             await until(lambda: len(session.messages()) == 1 and not screen._buffer.text)
             keys.send_text("two\x1b\rlines\r")
-            await until(lambda: len(session.messages()) == 2)
+            await until(lambda: len(session.messages()) == 2 and not screen._buffer.text)
             await until(lambda: "offline" in status(screen))
             bottom, transcript = status(screen), "\n".join(lines(screen._transcript, 20))
             keys.send_text("/quit\r")
@@ -79,6 +80,33 @@ async def test_offline_chat(tmp_path: Path, keys: PipeInput) -> None:
     assert "2 edits not synced" in bottom
     assert transcript.count("not sent yet") == 2
     assert session.messages()[1].text == "two\nlines"
+
+
+async def test_what_is_typed_while_a_message_is_saved_stays(
+    tmp_path: Path, keys: PipeInput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what was sent leaves the line, however long the disk takes."""
+    async with Client("http://127.0.0.1:1", token="dev:mona", store=tmp_path / "mona.db") as client:
+        session = await client.open("trip")
+        post, disk = session.post, asyncio.Event()
+
+        async def slow(*args: Any, **options: Any) -> Any:
+            await disk.wait()
+            return await post(*args, **options)
+
+        monkeypatch.setattr(session, "post", slow)
+        async with shown(session, keys) as screen:
+            keys.send_text("hello\r")
+            await until(lambda: screen._buffer.text == "hello")
+            keys.send_text(" and more")
+            await until(lambda: screen._buffer.text == "hello and more")
+            disk.set()
+            await until(lambda: len(session.messages()) == 1 and screen._buffer.text == " and more")
+            keys.send_text("\x03")
+            await until(lambda: not screen._buffer.text)
+            keys.send_text("/quit\r")
+
+    assert session.messages()[0].text == "hello"
 
 
 async def test_slash_commands_and_slashes(tmp_path: Path, keys: PipeInput) -> None:

@@ -32,7 +32,6 @@ _SUBJECTS = {"mona": "user:mona", "phone": "user:mona", "otto": "user:otto", "ag
 _TOKEN_S = 900.0
 #: As a roll: all frames there are. Any other means one to four.
 _ALL = 1 << 30
-_CHECK_EVERY = 10
 _ROUNDS_MAX = 60
 #: The highest there are: of two entries under one key theirs would win.
 _HOSTILE_IDS = ((1 << 53) - 1, (1 << 53) - 2, (1 << 53) - 3)
@@ -115,8 +114,7 @@ class World:
                 self.ledger.count("steps")
                 self._acts[action.kind](self.clients[action.node], action.roll)
                 self.now_s += 0.01
-                if step % _CHECK_EVERY == 0:
-                    checks.anytime(self.server, nodes, self.ledger, step // _CHECK_EVERY)
+                checks.anytime(self.server, nodes, self.ledger, step)
             self._heal()
             checks.finally_(self.server, nodes, self.ledger)
 

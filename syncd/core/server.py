@@ -336,13 +336,12 @@ class ServerMachine:
             raise Rejected(RejectCode.SESSION_FULL, f"the session has its {self._limits.session_bytes_max} bytes")
         document = self._documents[layer]
         text = find_continuation(update, document.index)
-        if text is not None and may_continue(text, layer, peer.grant.subject, self._bindings, peer.rights):
+        if text is not None and may_continue(text, layer, subject, self._bindings, peer.rights):
             # Invariant 2: what follows would accept it as well, with the same effect, at five times the cost.
             document.index.extend(text.client, text.end)
-            self._batch.of(layer).add(peer.id, update, {text.client: text.end})
             if layer is Layer.TRANSCRIPT:
                 self._batch.touched[text.root, text.key] = None
-            self._grow(self._batch, len(update))
+            self._gather(peer, layer, update, {text.client: text.end})
             return
         decoded = document.decode(update)
         free = check_bytes(layer, decoded, subject=subject, bindings=self._bindings)
@@ -361,7 +360,10 @@ class ServerMachine:
         self._bind(subject, free)
         if layer is Layer.STATE:
             self._batch.roots.update(plan.new_roots)
-        self._batch.of(layer).add(peer.id, update, plan.ends)
+        self._gather(peer, layer, update, plan.ends)
+
+    def _gather(self, peer: Peer, layer: Layer, update: bytes, ends: Mapping[int, int]) -> None:
+        self._batch.of(layer).add(peer.id, update, ends)
         self._grow(self._batch, len(update))
 
     def _grow(self, batch: Batch, size: int) -> None:

@@ -27,7 +27,7 @@ class TokenBucket:
     def take(self, n: float, now: float) -> float:
         """Take `n` units and return 0.0, or the seconds to wait before anything more is read (they are taken anyway).
 
-        For a stream, where what arrived cannot be sent back: pause reading for that long.
+        For what has come already and cannot be sent back. A link's frames have a `Pace`.
         """
         self._refill(now)
         self._left -= n  # Invariant 2.

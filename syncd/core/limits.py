@@ -53,6 +53,8 @@ class Limits:
     # Presence: one entry a peer, small, and not faster than a person can see.
     presence_bytes_max: int = 4 << 10
     presence_per_s: float = 10.0
+    # Who comes and goes is told to all at most this often: else a crowd of n that returns at once is n * n frames.
+    presence_gather_s: float = 0.05
 
     # One link.
     sessions_per_link_max: int = 64

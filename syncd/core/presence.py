@@ -15,10 +15,14 @@ class PresenceTable:
 
     1. Identity fields come from the grant, once, when the peer joins; a peer can only change its `state`.
     2. A peer's state is published at most `per_s` times a second; in between the last one wins.
+    3. Between two publications there are at least `gather_s`: of a crowd that comes at once each is told of many at
+       a time, not of one after the other.
     """
 
-    def __init__(self, *, per_s: float) -> None:
+    def __init__(self, *, per_s: float, gather_s: float) -> None:
         self._interval_s = 1.0 / per_s
+        self._gather_s = gather_s
+        self._next_at = 0.0
         self._entries: dict[str, PresenceEntry] = {}
         self._published_at: dict[str, float] = {}
         self._changed: set[str] = set()
@@ -57,6 +61,8 @@ class PresenceTable:
 
     def take(self, now: float) -> tuple[PresenceEntry, ...]:
         """Return the entries to publish at `now` (monotonic seconds); later ones stay for the next call."""
+        if now < self._next_at:  # Invariant 3.
+            return ()
         taken, self._left = self._left, []
         for peer in sorted(self._changed):
             published_at = self._published_at.get(peer)
@@ -64,6 +70,8 @@ class PresenceTable:
                 self._published_at[peer] = now
                 self._changed.discard(peer)
                 taken.append(self._entries[peer])
+        if taken:
+            self._next_at = now + self._gather_s
         return tuple(taken)
 
 

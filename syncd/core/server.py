@@ -87,7 +87,7 @@ class ServerMachine:
             Layer.TRANSCRIPT: Document(transcript_shape(limits), limits),
             Layer.STATE: Document(state_shape(limits), limits, roots=roots),
         }
-        self._presence = PresenceTable(per_s=limits.presence_per_s)
+        self._presence = PresenceTable(per_s=limits.presence_per_s, gather_s=limits.presence_gather_s)
         self._peers: dict[str, Peer] = {}
         self._batch = Batch()
         self._view: TranscriptView | None = None

@@ -68,6 +68,8 @@ class LiveSession:
     machine: ServerMachine
     outlets: dict[str, Outlet] = field(default_factory=dict)
     used_at: float = 0.0
+    # Whether the loop is going to look at it again by itself.
+    timed: bool = False
     # Client ids under which this process writes for a subject, so that a post does not cost a new one.
     writers: dict[str, int] = field(default_factory=dict)
 
@@ -349,11 +351,16 @@ class Sessions:
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
             self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
             return
-        if machine.waits_for_time():
-            asyncio.get_running_loop().call_later(0.05, self.mark, live)
+        if machine.waits_for_time() and not live.timed:
+            live.timed = True
+            asyncio.get_running_loop().call_later(self.limits.presence_gather_s, self._time_passed, live)
         if machine.wants_snapshot() and live.session not in self._folding:
             self._folding[live.session] = live
             self._fold_due.set()
+
+    def _time_passed(self, live: LiveSession) -> None:
+        live.timed = False
+        self.mark(live)
 
     # Folding
 

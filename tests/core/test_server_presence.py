@@ -49,6 +49,22 @@ def test_presence_is_published_presence_per_s_times_at_most() -> None:
     assert not server.machine.pending()
 
 
+def test_a_crowd_that_comes_at_once_is_told_of_together() -> None:
+    """`presence_gather_s`: who comes in between is told at its end, and the machine says that it waits for time."""
+    server = opened("ann", limits=Limits(presence_gather_s=0.5))
+    for number in range(20):
+        server.now = 1.0 + number / 50
+        server.attach(f"eve-{number}")
+        server.turn()
+    told = [m for m in server.got("ann") if isinstance(m, PresenceChanged)]
+    assert [len(m.entries) for m in told] == [1]
+    assert server.machine.waits_for_time()
+    server.now = 1.6
+    server.turn()
+    assert len(here(server.got("ann"))) == 19
+    assert not server.machine.pending()
+
+
 def test_presence_follows_the_rights_of_a_fresh_token() -> None:
     """Without the right the entry goes at once, with it again there is one again, and who says so is the server."""
     server = opened("ann", "bob")
@@ -58,6 +74,7 @@ def test_presence_follows_the_rights_of_a_fresh_token() -> None:
     server.got("bob")
     fewer = frozenset({Right.TRANSCRIPT})
     server.machine.regrant("ann", member("ann", fewer), fewer)
+    server.now = 1.5
     server.turn()
     assert here(server.got("bob")) == {"ann": None}
 
@@ -72,6 +89,7 @@ def test_presence_goes_when_the_peer_does() -> None:
     """A detached peer is gone for those who are here, and for those who come."""
     server = opened("ann", "bob")
     server.machine.detach("ann")
+    server.now = 1.0
     server.turn()
     assert here(server.got("bob")) == {"ann": None}
     server.attach("eve")

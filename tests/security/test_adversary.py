@@ -187,6 +187,7 @@ async def test_presence_cannot_pose_as_somebody(here: Scene) -> None:
     claim = {"peer": "p", "subject": VICTIM, "name": "victim", "kind": "server", "device": "victim"}
     await here.eve.send(SetPresence("s", claim))
     await here.eve.ws.send_bytes(msgpack.packb([4, "s", claim, VICTIM, "victim", "user", "victim"]))
+    await until(lambda: here.witness.content() and any(e.state == claim for e in here.witness.present.values()))
     await here.eve.ws.send_bytes(msgpack.packb([70, "s", [["p", VICTIM, "victim", "user", "d", {}]]]))
     assert (await here.eve.closed())[1] == CloseCode.UNSUPPORTED
     await here.unchanged()
@@ -253,8 +254,8 @@ async def test_rights_for_every_frame(server: Server, rights: tuple[str, ...]) -
         "DELETE /s-not-there": 404 if admin else 403,
     }
     assert listed == {"s", *(["made-by-eve"] if may_write else []), *(["made-by-rest"] if may_write or admin else [])}
-    seen = {entry.subject for entry in here.witness.present.values() if entry.state == {"here": True}}
     here.witness.content()
+    seen = {entry.subject for entry in here.witness.present.values() if entry.state == {"here": True}}
     assert seen <= ({EVE} if "presence" in rights else set())
 
 

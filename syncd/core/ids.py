@@ -4,6 +4,7 @@ Knows nothing of clocks or random sources.
 """
 
 import re
+from hashlib import blake2b
 
 #: PROTOCOL 3: ids of sessions, and of messages, runs, commands and devices alike. Never a path, never escaped.
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -21,6 +22,16 @@ def is_id(value: object) -> bool:
 def is_subject(value: object) -> bool:
     """Whether `value` is a well-formed subject such as `user:mona`."""
     return isinstance(value, str) and SUBJECT_PATTERN.match(value) is not None
+
+
+def run_id(message: str, agent: str) -> str:
+    """Return the id of the run in which `agent` answers `message`: known to everybody before there is one."""
+    return blake2b(f"{message}\n{agent}".encode(), digest_size=16).hexdigest()
+
+
+def run_key(run: str, attempt: int) -> str:
+    """Return the key under `runs` of one attempt, from 1, of a run: each has an entry of its own."""
+    return f"{run}_{attempt}"
 
 
 def uuid7(now_ms: int, entropy: bytes) -> str:

@@ -11,8 +11,8 @@ from typing import Final
 from syncd.core.errors import LocalProtocolError
 from syncd.core.plan import Deletion, Insert, Plan, TypeRecord
 from syncd.core.planner import Planner
-from syncd.core.runs import DEAD, Container, Ranges, Runs
 from syncd.core.shape import LayerShape, state_shape, transcript_shape
+from syncd.core.spans import DEAD, Container, Ranges, Spans
 from syncd.core.update import DecodedUpdate, Id, Kind
 
 __all__ = ["ContainerIndex", "Deletion", "Insert", "LayerShape", "Plan", "state_shape", "transcript_shape"]
@@ -42,7 +42,7 @@ class ContainerIndex:
         self.entries: dict[str, dict[str, int]] = {root: {} for root in shape.roots or ()}
         self.roots_seen = set(self.roots)
         self.types: dict[Id, TypeRecord] = {}
-        self.runs: dict[int, Runs] = {}
+        self.runs: dict[int, Spans] = {}
         self.deleted: dict[int, Ranges] = {}
         self.born_deleted: dict[int, Ranges] = {}
         self.low_surrogates: dict[int, array[int]] = {}

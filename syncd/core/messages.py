@@ -99,6 +99,32 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
+class Serve:
+    """This link's process is a worker of the agent that its token names.
+
+    `worker` is the id of this process' life. It holds at most `slots` runs at a time, `per_session` of them in one
+    session. Sent again when that changes.
+    """
+
+    worker: str
+    slots: int
+    per_session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Ask for a run that was offered. Whoever gets it is named by the run's next receipt.
+
+    `policy` says what happens if the worker is lost: `wait`, `retry` or `fail`.
+    """
+
+    session: str
+    run: str
+    policy: str
+    attempts_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome:
     """Answer to `Hello`. `expires_at` (Unix s) is the token's, 0 for never; `now` is the server's clock."""
 
@@ -221,6 +247,16 @@ class Pong:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """A run waits for a worker: open the session and claim it. `message` is empty for one that has none."""
+
+    session: str
+    run: str
+    message: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A frame of the optional range (type 128 and above) that this version does not know: ignored and counted."""
 
@@ -228,7 +264,21 @@ class Unknown:
     body: Sequence[Any] = field(default=())
 
 
-ClientMessage: TypeAlias = Hello | Open | Declare | Push | SetPresence | Refresh | Leave | Ping | Unknown
+ClientMessage: TypeAlias = (
+    Hello | Open | Declare | Push | SetPresence | Refresh | Leave | Ping | Serve | Claim | Unknown
+)
 ServerMessage: TypeAlias = (
-    Welcome | Opened | Ack | Reject | Update | PresenceChanged | Closed | Refreshed | Storage | Bye | Pong | Unknown
+    Welcome
+    | Opened
+    | Ack
+    | Reject
+    | Update
+    | PresenceChanged
+    | Closed
+    | Refreshed
+    | Storage
+    | Bye
+    | Pong
+    | Work
+    | Unknown
 )

@@ -6,7 +6,7 @@ Knows nothing of how it was found out (`planner.py`) or of who may do it (`autho
 from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
-from syncd.core.runs import Container, Ranges, Runs
+from syncd.core.spans import Container, Ranges, Spans
 from syncd.core.update import Id, Kind
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Plan:
         self.new_roots: dict[str, Kind] = {}
         self.roots_seen: set[str] = set()
         self.types: dict[Id, TypeRecord] = {}
-        self.placed: dict[int, Runs] = {}
+        self.placed: dict[int, Spans] = {}
         self.born_deleted: dict[int, Ranges] = {}
         self.low_surrogates: dict[int, array[int]] = {}
         self.touched_entries: list[tuple[str, str]] | None = None

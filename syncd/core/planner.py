@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from syncd.core.errors import RejectCode, Rejected
 from syncd.core.plan import Deletion, Insert, Plan, TypeRecord
-from syncd.core.runs import DEAD, Place, Ranges, Runs
 from syncd.core.shape import fits, kind_from_content
+from syncd.core.spans import DEAD, Place, Ranges, Spans
 from syncd.core.update import Content, DecodedUpdate, Id, Kind, Struct
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class _Section:
         self.end = end
         self.placed = structs[0][0]
         self.next = 0
-        self.runs = Runs()
+        self.runs = Spans()
 
 
 class Planner:
@@ -282,7 +282,7 @@ class Planner:
         if end > base and section is not None:
             self._delete_part(client, max(start, base), end, self._plan.born_deleted.get(client), section.runs)
 
-    def _delete_part(self, client: int, start: int, end: int, deleted: Ranges | None, runs: Runs) -> None:
+    def _delete_part(self, client: int, start: int, end: int, deleted: Ranges | None, runs: Spans) -> None:
         for part_start, part_end in ((start, end),) if deleted is None else deleted.missing(start, end):
             for (container, key), piece_start, piece_end in runs.pieces(part_start, part_end):
                 assert container is not None  # what is dead is in `deleted`

@@ -31,6 +31,7 @@ from syncd.core.messages import (
     Push,
     Refresh,
     Refreshed,
+    Serve,
     Storage,
     Unknown,
     Welcome,
@@ -239,7 +240,7 @@ class Links:
             self._refresh(link, message)
         elif isinstance(message, Hello):
             raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "a second hello")
-        elif not isinstance(message, Unknown):
+        elif not isinstance(message, Unknown | Serve):
             self._sessions.receive(message.session, link.peer, message)
 
     async def _open(self, link: Link, opened: Open) -> None:

@@ -8,7 +8,7 @@ from random import Random
 
 from syncd.core.index import ContainerIndex
 from syncd.core.messages import Layer
-from syncd.core.runs import Container
+from syncd.core.spans import Container
 from syncd.core.update import Content, Id, Kind
 from tests.core import yjs_bytes as yb
 

@@ -27,6 +27,7 @@ from syncd.core.messages import (
     Push,
     Refresh,
     Refreshed,
+    Serve,
     ServerMessage,
     Storage,
     Unknown,
@@ -182,7 +183,7 @@ class ServerNode:
                 self._refresh(link, token)
             case Hello():
                 raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "a second hello")
-            case Unknown():
+            case Unknown() | Serve():
                 pass
             case _:
                 if self.machine is not None and link.opened and message.session == self._session:

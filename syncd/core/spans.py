@@ -1,4 +1,4 @@
-"""Runs and Ranges: what is known of one client's clocks, in a few numbers however long the text.
+"""Spans and Ranges: what is known of one client's clocks, in a few numbers however long the text.
 
 Knows nothing of updates or documents.
 """
@@ -15,7 +15,7 @@ Place: TypeAlias = tuple[Container | None, str | None]
 DEAD: Final[Place] = (None, None)
 
 
-class Runs:
+class Spans:
     """The place of every clock from the first start on.
 
     1. Starts ascend; neighbours have different places.
@@ -33,7 +33,7 @@ class Runs:
             self._starts.append(start)
             self._places.append(place)
 
-    def extend(self, other: "Runs") -> None:
+    def extend(self, other: "Spans") -> None:
         """Append all of `other`, whose starts lie behind these."""
         for start, place in zip(other._starts, other._places, strict=True):
             self.append(start, place)

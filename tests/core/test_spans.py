@@ -1,11 +1,11 @@
-"""Runs and Ranges against the plain dictionaries and sets that they stand for."""
+"""Spans and Ranges against the plain dictionaries and sets that they stand for."""
 
 from itertools import pairwise
 from random import Random
 
 import pytest
 
-from syncd.core.runs import DEAD, Place, Ranges, Runs
+from syncd.core.spans import DEAD, Place, Ranges, Spans
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -14,7 +14,7 @@ def test_runs_are_a_place_for_every_clock(seed: int) -> None:
     rng = Random(seed)
     places: list[Place] = [("a", None), ("a", "k"), ((1, 2), None), DEAD]
     plain: list[Place] = []
-    runs, more = Runs(), Runs()
+    runs, more = Spans(), Spans()
     half = rng.randint(1, 20)
     while len(plain) < 40:
         place = rng.choice(places)

@@ -122,12 +122,12 @@ of two there; the medians are of several.
 - **One token in flight.** A token costs a fixed 1.1 to 1.4 ms however many readers it has: an idle core is woken for
   the frame, for the end of the pause, and for the end of the flush, and each time runs with cold caches what takes
   0.05 ms when it is busy. A delivery on top of that costs 12 to 18 µs, of which some 13 are the kernel's, sending to a
-  reader that sleeps. So with 500 readers syncd is beside the fastest peer and with 1,000 ahead of it, and with 100 it is
+  reader that sleeps. So with 1,000 readers syncd is ahead, with 500 beside the fastest peer, and with 100 it is
   behind those that store nothing before they send. Committing on the event loop's own thread, which saves two of seven
   switches, was tried: no difference in processor time.
 - **32 in flight.** The same fixed price for each batch; what is left is 0.5 µs a delivery.
 - **Many sessions.** 85 to 115 µs an update with 200 to 400 sessions, all of a core. A bare handler of the same HTTP
-  library that decodes and writes three times, without documents, checks or disk, took 107 µs at 300 sessions here; the C
+  library that decodes and writes three times, without documents, checks or disk, took 107 µs at 300 sessions; the C
   relay 35. Queues do not grow beyond the core: batches do. The peers fail at 300 sessions, so there is no ratio.
 - **Acks at 100 sessions** wait for the pause in which a batch gathers (3 ms), and for two thirds of a busy core.
 - **Idle connections.** 12 of the 22 kB are the HTTP library's objects of the request that became the link. On a session

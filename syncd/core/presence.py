@@ -59,6 +59,10 @@ class PresenceTable:
         """Whether `take` may have something, now or later."""
         return bool(self._changed or self._left)
 
+    def due_at(self) -> float | None:
+        """Return the earliest time (monotonic seconds) at which `take` may have something; None for never."""
+        return self._next_at if self.pending() else None
+
     def take(self, now: float) -> tuple[PresenceEntry, ...]:
         """Return the entries to publish at `now` (monotonic seconds); later ones stay for the next call."""
         if now < self._next_at:  # Invariant 3.

@@ -11,6 +11,7 @@ from syncd.core.author import check_bytes, check_plan, may_continue
 from syncd.core.bindings import Bindings
 from syncd.core.codec import pack
 from syncd.core.continuation import find_continuation
+from syncd.core.decisions import Decisions
 from syncd.core.document import Document
 from syncd.core.entries import (
     ENTRY_KIND,
@@ -23,11 +24,13 @@ from syncd.core.entries import (
     encode_binding,
 )
 from syncd.core.errors import HOSTILE_CODES, CloseCode, LocalProtocolError, RejectCode, Rejected, StoreDamaged
+from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, read_facts
 from syncd.core.grant import Grant, Right
 from syncd.core.index import Plan, state_shape, transcript_shape
 from syncd.core.limits import Limits
 from syncd.core.messages import (
     Ack,
+    Claim,
     ClientMessage,
     Declare,
     Json,
@@ -48,13 +51,12 @@ from syncd.core.server_turn import Batch, Drop, Peer, Ready, Send
 from syncd.core.transcript import MessageView, TranscriptView, count_receipts
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_map_entries
 from syncd.core.varint import decode_state_vector, encode_state_vector
+from syncd.core.work import WorkRow
 
 _LAYER_RIGHTS = {
     Layer.TRANSCRIPT: frozenset({Right.TRANSCRIPT, Right.COMMAND}),
     Layer.STATE: frozenset({Right.STATE}),
 }
-#: Entries of these roots get a receipt, under a key with this prefix.
-_RECEIPTED: Mapping[str, str] = {Root.MESSAGES: "m:", Root.COMMANDS: "c:"}
 
 
 class ServerMachine:
@@ -64,7 +66,8 @@ class ServerMachine:
     2. An update is taken only if scanner, author rule and shape rule accept it, in this order.
     3. A peer that fell behind gets one diff, never a queue.
     4. Pushes of a peer are counted without gaps; any irregularity closes it, and its next open repairs.
-    5. Every message and command gets one receipt, by the server's own subject, in the commit that holds it.
+    5. What the server decides is a receipt by its own subject, in the commit that holds what it is about: one for every
+       message and command.
 
     Call `tick()`, then `ready()`; append and commit its entries, then call `advance()` with the same object and send
     what it returns. If the commit failed, throw the machine away and close its peers: memory is ahead of the disk.
@@ -87,6 +90,7 @@ class ServerMachine:
             Layer.TRANSCRIPT: Document(transcript_shape(limits), limits),
             Layer.STATE: Document(state_shape(limits), limits, roots=roots),
         }
+        self._decisions = Decisions(session, grace_s=limits.lease_grace_s, per_message_max=limits.runs_per_message_max)
         self._presence = PresenceTable(per_s=limits.presence_per_s, gather_s=limits.presence_gather_s)
         self._peers: dict[str, Peer] = {}
         self._batch = Batch()
@@ -118,6 +122,15 @@ class ServerMachine:
                 raise StoreDamaged(f"session {self.session}, entry {entry.version}: {error}") from error
             self.version = entry.version
         self._committed_seq = self.seq
+        try:
+            self._decisions.load(self._receipts(("r:", "d:", "a:")))
+        except (ReplicaBroken, ValueError, TypeError, KeyError) as error:
+            raise StoreDamaged(f"session {self.session}: a receipt: {error}") from error
+
+    def _receipts(self, prefixes: tuple[str, ...]) -> list[tuple[str, Json]]:
+        document = self._documents[Layer.TRANSCRIPT]
+        keys = [key for key in document.index.entries.get(Root.RECEIPTS, ()) if key.startswith(prefixes)]
+        return [(key, document.replica.read(Root.RECEIPTS, key)) for key in keys]
 
     def _replay(self, entry: StoredEntry) -> None:
         self._tail_entries += 1
@@ -207,10 +220,24 @@ class ServerMachine:
 
     # Peers
 
-    def attach(self, peer: str, grant: Grant, rights: frozenset[Right], *, device: str, opened: Open | None) -> None:
-        """Let a peer in. Without `opened` it only writes, inside the server, and reads by other means."""
-        entry = Peer(peer, grant, rights, device, reader=opened is not None)
+    def attach(
+        self,
+        peer: str,
+        grant: Grant,
+        rights: frozenset[Right],
+        *,
+        device: str,
+        opened: Open | None,
+        worker: str = "",
+    ) -> None:
+        """Let a peer in. Without `opened` it only writes, inside the server, and reads by other means.
+
+        `worker` is who holds the runs that it begins or claims, until all peers of that worker are gone.
+        """
+        entry = Peer(peer, grant, rights, device, reader=opened is not None, worker=worker)
         self._peers[peer] = entry
+        if worker:
+            self._decisions.here(grant.subject, worker)
         if opened is None:
             return
         foreign = opened.incarnation and opened.incarnation != self.incarnation
@@ -230,8 +257,10 @@ class ServerMachine:
 
     def detach(self, peer: str) -> None:
         """Forget a peer: its socket went, or it left. Idempotent."""
-        self._peers.pop(peer, None)
+        entry = self._peers.pop(peer, None)
         self._presence.remove(peer)
+        if entry is not None and entry.worker:
+            self._decisions.gone(entry.grant.subject, entry.worker)
 
     @property
     def peers(self) -> int:
@@ -297,6 +326,10 @@ class ServerMachine:
             self._set_presence(entry, message.state)
         elif isinstance(message, Declare):
             self._declare(entry, message.client_ids)
+        elif isinstance(message, Claim) and entry.worker and Right.TRANSCRIPT in entry.rights and not self.storage_full:
+            self._batch.facts.append(
+                ClaimFact(message.run, entry.grant.subject, entry.worker, message.policy, message.attempts_max)
+            )
 
     def _push(self, peer: Peer, push: Push) -> None:
         if self.storage_full:
@@ -350,17 +383,21 @@ class ServerMachine:
             return
         if layer is Layer.TRANSCRIPT:
             check_plan(plan, document.index, subject=subject, bindings=self._bindings, rights=peer.rights)
-            known = document.index.entries
-            for insert in plan.inserts:  # Invariant 5.
-                prefix = _RECEIPTED.get(insert.container) if isinstance(insert.container, str) else None
-                if prefix and insert.key not in known[str(insert.container)]:
-                    self._batch.facts[f"{prefix}{insert.key}"] = subject
+            self._check_runs(plan, subject)
+            # Invariant 5.
+            facts = read_facts(update, decoded, plan, document.index, by=subject, worker=peer.worker)
+            self._batch.facts += facts
         document.accept(plan)
         self._touch(self._batch, layer, plan)
         self._bind(subject, free)
         if layer is Layer.STATE:
             self._batch.roots.update(plan.new_roots)
         self._gather(peer, layer, update, plan.ends)
+
+    def _check_runs(self, plan: Plan, subject: str) -> None:
+        for root, key in plan.touched(self._documents[Layer.TRANSCRIPT].index):
+            if root == Root.RUNS and self._decisions.agent(key.rpartition("_")[0]) not in (None, subject):
+                raise Rejected(RejectCode.FOREIGN_ENTRY, "an attempt of a run that is another agent's")
 
     def _gather(self, peer: Peer, layer: Layer, update: bytes, ends: Mapping[int, int]) -> None:
         self._batch.of(layer).add(peer.id, update, ends)
@@ -412,22 +449,29 @@ class ServerMachine:
 
     def pending(self) -> bool:
         """Whether `ready` has something now, or presence waits for its time."""
-        return bool(self._batch) or self._presence.pending()
+        return bool(self._batch) or self._presence.pending() or self._decides()
+
+    def _decides(self) -> bool:
+        due_at = self._decisions.due_at(self._now)
+        # What time decides can wait for the disk; what is told meanwhile is what stands on it.
+        return due_at is not None and due_at <= self._now and not self.storage_full
 
     def tick(self, now: float) -> None:
         """Let time pass: what waited for it is due in the next turn. `now` is monotonic, in seconds."""
         self._now = now
 
-    def waits_for_time(self) -> bool:
-        """Whether presence waits for its turn: call `ready` again soon."""
-        return self._presence.pending()
+    def due_at(self) -> float | None:
+        """Return when to call `tick` and `ready` though nothing came, in monotonic seconds; None for never."""
+        due = [at for at in (self._presence.due_at(), self._decisions.due_at(self._now)) if at is not None]
+        return min(due, default=None)
 
     def ready(self, now_ms: int) -> Ready | None:
         """Return the next batch, None if there is nothing. `now_ms` (Unix) is written into its receipts."""
         if not self.pending():
             return None
         batch, self._batch = self._batch, Batch()
-        receipts = self._write_receipts(batch, now_ms) if batch.facts else b""
+        decided, work = self._decide(batch, now_ms) if batch.facts or self._decides() else ((), ())
+        receipts = self._write_receipts(batch, decided, now_ms) if decided else b""
         merged: dict[Layer, Sequence[bytes]] = {}
         for layer, accepted in batch.accepted.items():
             with_receipts = (
@@ -436,9 +480,32 @@ class ServerMachine:
             merged[layer] = merge_batch(with_receipts)
         entries = [encode_binding(subject, client_ids) for subject, client_ids in batch.bindings]
         entries += [Entry(ENTRY_KIND[layer], update) for layer, updates in merged.items() for update in updates]
-        return Ready(self.version, entries, batch, receipts, merged)
+        return Ready(self.version, entries, batch, receipts, merged, work)
 
-    def _write_receipts(self, batch: Batch, now_ms: int) -> bytes:
+    def _decide(self, batch: Batch, now_ms: int) -> tuple[Sequence[tuple[str, Json]], Sequence[WorkRow]]:
+        """Return the receipts of a batch in order, and the runs that they move."""
+        decisions = self._decisions
+        numbered: list[tuple[str, Json]] = []
+        for fact in batch.facts:
+            if isinstance(fact, NewMessageFact):
+                self.seq += 1
+                numbered.append((f"m:{fact.id}", {"seq": self.seq, "by": fact.by, "at": now_ms}))
+                decisions.message(fact, now_ms)
+            elif isinstance(fact, NewCommandFact):
+                self.seq += 1
+                outcome = str(decisions.command(fact, now_ms))
+                numbered.append((f"c:{fact.id}", {"seq": self.seq, "by": fact.by, "at": now_ms, "outcome": outcome}))
+            elif isinstance(fact, NewAttemptFact):
+                decisions.attempt(fact, now_ms)
+            elif isinstance(fact, StatusFact):
+                decisions.status(fact, now_ms)
+            else:
+                decisions.claim(fact, now_ms)
+        decisions.settle(self._now, now_ms)
+        receipts, work = decisions.take()
+        return numbered + receipts, work
+
+    def _write_receipts(self, batch: Batch, decided: Sequence[tuple[str, Json]], now_ms: int) -> bytes:
         document = self._documents[Layer.TRANSCRIPT]
         free = self._bindings.unbound(SERVER_SUBJECT, [self._client_id])
         if free:
@@ -447,12 +514,7 @@ class ServerMachine:
         entries: list[tuple[str, Json]] = []
         if not document.index.entries.get(Root.RECEIPTS):
             entries.append(("schema", {"version": SCHEMA_VERSION, "at": now_ms}))
-        for key, subject in batch.facts.items():
-            self.seq += 1
-            receipt: dict[str, Json] = {"seq": self.seq, "by": subject, "at": now_ms}
-            if key.startswith("c:"):
-                receipt["outcome"] = "accepted"
-            entries.append((key, receipt))
+        entries += decided
         clock = document.index.state.get(self._client_id, 0)
         update = encode_map_entries(self._client_id, clock, Root.RECEIPTS, entries)
         plan = document.plan(document.decode(update, trusted=True), trusted=True)

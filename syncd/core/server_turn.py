@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from syncd.core.entries import Entry
 from syncd.core.errors import CloseCode
+from syncd.core.facts import Fact
 from syncd.core.grant import Grant, Right
 from syncd.core.messages import Layer, Open, PresenceEntry, Reject, ServerMessage
 from syncd.core.record import record
 from syncd.core.update import Kind
+from syncd.core.work import WorkRow
 
 
 @record
@@ -36,8 +38,8 @@ class Drop:
 class Peer:
     """What a machine knows of one attached peer. `reader` is False for one that writes from inside the server.
 
-    `refused`: a push of its was refused since it opened. `behind`: state vectors it was last sent up to, while it is
-    behind; `missed`: who left since.
+    `worker`: who holds the runs it began, empty for nobody. `refused`: a push of its was refused since it opened.
+    `behind`: state vectors it was last sent up to, while it is behind; `missed`: who left since.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Peer:
     rights: frozenset[Right]
     device: str
     reader: bool
+    worker: str = ""
     next_number: int = 1
     opened: bool = False
     refused: bool = False
@@ -88,8 +91,8 @@ class Batch:
         self.size = 0
         self.accepted: dict[Layer, Accepted] = {}
         self.bindings: list[tuple[str, list[int]]] = []
-        # Messages and commands that need a receipt: key to subject.
-        self.facts: dict[str, str] = {}
+        # What the server decides on, in the order it came.
+        self.facts: list[Fact] = []
         self.roots: dict[str, Kind] = {}
         self.touched: dict[tuple[str, str], None] = {}
         self.opening: list[tuple[Peer, Open]] = []
@@ -99,8 +102,8 @@ class Batch:
         self.drops: list[Drop] = []
 
     def __bool__(self) -> bool:
-        # What is accepted or rejected was pushed.
-        return bool(self.pushed or self.opening or self.bindings or self.drops)
+        # What is accepted or rejected was pushed; a claim was not.
+        return bool(self.pushed or self.opening or self.bindings or self.drops or self.facts)
 
     def of(self, layer: Layer) -> Accepted:
         """What was accepted of one layer, to add to."""
@@ -114,7 +117,7 @@ class Batch:
 class Ready:
     """What must be on disk before `advance` may be called. With no entries there is nothing to commit.
 
-    `expected` is the version of the last entry before them.
+    `expected` is the version of the last entry before them. `work` are the runs that they move.
     """
 
     expected: int
@@ -122,6 +125,7 @@ class Ready:
     batch: Batch
     receipts: bytes
     merged: Mapping[Layer, Sequence[bytes]]
+    work: Sequence[WorkRow] = ()
 
     @property
     def pushes(self) -> int:

@@ -20,7 +20,7 @@ from typing import Final, NoReturn, TypeAlias
 from syncd.core.errors import RejectCode, Rejected
 from syncd.core.limits import Limits
 from syncd.core.messages import Json
-from syncd.core.value import check_any, check_json, cut_short, read_bytes, write_any, write_string
+from syncd.core.value import check_any, check_json, cut_short, read_any, read_bytes, write_any, write_string
 from syncd.core.varint import CLOCK_MAX, read_uint, write_uint
 
 #: Changes nothing: no structs, no deletions.
@@ -69,12 +69,14 @@ class DecodedUpdate:
 
     `sections` maps a client id to its structs, whose clocks are contiguous. `deletes` holds `(client, start, end)`,
     ascending and disjoint for each client. `low_surrogates` maps a client id to the clocks, ascending, that are the
-    second half of a character beyond U+FFFF. `structs` counts them all.
+    second half of a character beyond U+FFFF. `values` maps the id of each struct of JSON values to the offset of its
+    content, for `read_value`. `structs` counts them all.
     """
 
     sections: dict[int, list[Struct]] = field(default_factory=dict)
     deletes: list[tuple[int, int, int]] = field(default_factory=list)
     low_surrogates: dict[int, "array[int]"] = field(default_factory=dict)
+    values: dict[Id, int] = field(default_factory=dict)
     structs: int = 0
 
 
@@ -88,7 +90,7 @@ def decode_update(data: bytes, limits: Limits) -> DecodedUpdate:
         Rejected: `malformed`, `too_deep`, `too_many_structs`, `too_many_clients`, `clock_range`,
             `unsupported_content`, or `too_large` for a root's name or a map key.
     """
-    update = DecodedUpdate({}, [], {})
+    update = DecodedUpdate({}, [], {}, {})
     try:
         clients, at = read_uint(data, 0)
         if clients > limits.update_clients_max:
@@ -103,6 +105,16 @@ def decode_update(data: bytes, limits: Limits) -> DecodedUpdate:
     if at != len(data):
         raise Rejected(RejectCode.MALFORMED, "bytes behind the update")
     return update
+
+
+def read_value(data: bytes, update: DecodedUpdate, id: Id) -> Json:
+    """Return the first JSON value of the struct `id` of `update`, which `data` was decoded to.
+
+    Raises:
+        KeyError: that struct holds no JSON values.
+    """
+    _, at = read_uint(data, update.values[id])
+    return read_any(data, at)[0]
 
 
 def encode_prefix(client_id: int, clock: int) -> bytes:
@@ -147,6 +159,7 @@ def encode_map_entries(client_id: int, clock: int, root: str, entries: Sequence[
 _GC: Final = int(Content.GC)
 _STRING: Final = int(Content.STRING)
 _TYPE: Final = int(Content.TYPE)
+_ANY: Final = int(Content.ANY)
 _KINDS: Final = {int(kind): kind for kind in Kind}
 # A character beyond U+FFFF, and the first byte of its UTF-8, which is quicker to find.
 _ASTRAL: Final = re.compile("[\U00010000-\U0010ffff]")
@@ -192,6 +205,8 @@ def _read_section(data: bytes, at: int, update: DecodedUpdate, limits: Limits) -
             kind, at = _read_type(data, at)
             length = 1
         elif content or not info:
+            if content == _ANY:
+                update.values[client, clock] = at
             length, at = _LENGTH_READERS.get(content, _refuse_content)(data, at, limits)
         else:
             raise Rejected(RejectCode.MALFORMED, "a GC struct with flags")

@@ -16,6 +16,8 @@ from syncd.core.varint import UINT_MAX, read_uint, write_uint
 # lib0's Any: tags of values with a fixed number of bytes behind them, then the others.
 _FIXED_BYTES: Final = {127: 0, 126: 0, 121: 0, 120: 0, 124: 4, 123: 8, 122: 8}
 _ANY_STRING, _ANY_OBJECT, _ANY_ARRAY, _ANY_BYTES, _ANY_INT = 119, 118, 117, 116, 125
+_CONSTANTS: Final[dict[int, Json]] = {127: None, 126: None, 121: False, 120: True}
+_FORMATS: Final = {124: ">f", 123: ">d", 122: ">q"}
 _FLOAT_MAX: Final = sys.float_info.max
 
 
@@ -157,6 +159,49 @@ def write_string(out: bytearray, text: str) -> None:
         raise LocalProtocolError("half a surrogate pair cannot be written; replace it first") from None
     write_uint(out, len(raw))
     out += raw
+
+
+def read_any(data: bytes, at: int) -> tuple[Json, int]:
+    """Return one Any value, which `check_any` accepted, and the offset behind it. Undefined is read as None."""
+    tag = data[at]
+    at += 1
+    if tag == _ANY_STRING:
+        raw, at = read_bytes(data, at)
+        return raw.decode(), at
+    if tag == _ANY_INT:
+        return _read_int(data, at)
+    if tag == _ANY_BYTES:
+        return read_bytes(data, at)
+    if tag == _ANY_ARRAY:
+        count, at = read_uint(data, at)
+        items = []
+        for _ in range(count):
+            item, at = read_any(data, at)
+            items.append(item)
+        return items, at
+    if tag == _ANY_OBJECT:
+        count, at = read_uint(data, at)
+        members: dict[str, Json] = {}
+        for _ in range(count):
+            raw, at = read_bytes(data, at)
+            members[raw.decode()], at = read_any(data, at)
+        return members, at
+    end = at + _FIXED_BYTES[tag]
+    if tag in _FORMATS:
+        return struct.unpack(_FORMATS[tag], data[at:end])[0], end
+    return _CONSTANTS[tag], end
+
+
+def _read_int(data: bytes, at: int) -> tuple[int, int]:
+    byte = data[at]
+    at += 1
+    value, shift, negative = byte & 63, 6, byte & 64
+    while byte > 127:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+    return -value if negative else value, at
 
 
 def write_any(out: bytearray, value: Json) -> None:

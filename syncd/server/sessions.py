@@ -33,6 +33,8 @@ _log = structlog.get_logger("syncd.sessions")
 _BROKEN_WITHIN_S = 60.0
 _PROBE_S = 1.0
 _SWEEP_S = 5.0
+#: A session that time alone will change is kept for it this long; what is due later is judged when it is loaded again.
+_SOON_S = 600.0
 _WRITE_RIGHTS = frozenset({Right.TRANSCRIPT, Right.STATE})
 
 
@@ -68,8 +70,9 @@ class LiveSession:
     machine: ServerMachine
     outlets: dict[str, Outlet] = field(default_factory=dict)
     used_at: float = 0.0
-    # Whether the loop is going to look at it again by itself.
-    timed: bool = False
+    # The loop looks at it again by itself: set for what was due at `timer_at`, monotonic seconds.
+    timer: asyncio.TimerHandle | None = None
+    timer_at: float = 0.0
     # Client ids under which this process writes for a subject, so that a post does not cost a new one.
     writers: dict[str, int] = field(default_factory=dict)
 
@@ -190,7 +193,9 @@ class Sessions:
             _log.error("session_not_loaded", session=session, error=type(error).__name__, reason=str(error))
             raise SessionGone(CloseCode.SERVER_ERROR, "the session cannot be loaded now") from error
         machine.storage_full = self.storage_full
-        self._lives[session] = LiveSession(session, machine, used_at=time.monotonic())
+        self._lives[session] = live = LiveSession(session, machine, used_at=time.monotonic())
+        if machine.due_at() is not None:
+            self.mark(live)
         self._metrics.sessions_loaded.set(len(self._lives))
 
     async def _load_machine(self, session: str, info: SessionInfo | None) -> ServerMachine:
@@ -351,15 +356,25 @@ class Sessions:
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
             self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
             return
-        if machine.waits_for_time() and not live.timed:
-            live.timed = True
-            asyncio.get_running_loop().call_later(self.limits.presence_gather_s, self._time_passed, live)
+        self._time(live)
         if machine.wants_snapshot() and live.session not in self._folding:
             self._folding[live.session] = live
             self._fold_due.set()
 
+    def _time(self, live: LiveSession) -> None:
+        """Have the loop look again when time alone makes something due."""
+        due_at = live.machine.due_at()
+        if due_at is None or (live.timer is not None and live.timer_at <= due_at):
+            return
+        if live.timer is not None:
+            live.timer.cancel()
+        # Not at once, even for what is due: a turn that did not settle it must not spin.
+        delay_s = max(self.limits.presence_gather_s, due_at - time.monotonic())
+        live.timer = asyncio.get_running_loop().call_later(delay_s, self._time_passed, live)
+        live.timer_at = due_at
+
     def _time_passed(self, live: LiveSession) -> None:
-        live.timed = False
+        live.timer = None
         self.mark(live)
 
     # Folding
@@ -428,6 +443,8 @@ class Sessions:
             del self._lives[live.session]
             self._metrics.sessions_loaded.set(len(self._lives))
         self._dirty.pop(live.session, None)
+        if live.timer is not None:
+            live.timer.cancel()
         outlets, live.outlets = live.outlets, {}
         for outlet in outlets.values():
             outlet.drop(live.session, code, reason, whole_link=False)
@@ -483,7 +500,9 @@ class Sessions:
     async def _evict_idle(self, now: float) -> None:
         # Not part of the loop above: its variables would keep the last session in memory until the next.
         for live in list(self._lives.values()):
-            idle = not live.outlets and not live.machine.peers and not live.machine.pending()
+            due_at = live.machine.due_at()
+            waits = due_at is not None and due_at <= now + _SOON_S
+            idle = not live.outlets and not live.machine.peers and not live.machine.pending() and not waits
             if idle and now - live.used_at >= self.limits.idle_evict_s:
                 await self._evict(live)
 

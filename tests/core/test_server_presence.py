@@ -58,7 +58,7 @@ def test_a_crowd_that_comes_at_once_is_told_of_together() -> None:
         server.turn()
     told = [m for m in server.got("ann") if isinstance(m, PresenceChanged)]
     assert [len(m.entries) for m in told] == [1]
-    assert server.machine.waits_for_time()
+    assert server.machine.due_at() == 1.5
     server.now = 1.6
     server.turn()
     assert len(here(server.got("ann"))) == 19

@@ -112,7 +112,7 @@ def test_the_right_to_command_is_not_the_right_to_post() -> None:
     server.push("ann", 2, Pen().message())
     server.turn()
     assert codes(server.got("ann")) == ["forbidden"]
-    assert receipts(server)["c:c1"]["outcome"] == "accepted"
+    assert receipts(server)["c:c1"]["outcome"] == "denied"  # Taken, and about a run that there is not.
 
 
 @pytest.mark.parametrize("update", [b"", b"\x00", b"\xff" * 40, b"\x01\x01\x01\x00\x09\x00", EMPTY_UPDATE + b"\x00"])

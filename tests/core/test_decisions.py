@@ -1,0 +1,383 @@
+"""Decisions: runs, leases, commands and hand-overs, as receipts that are written once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syncd.core.decisions import Decisions
+from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact
+from syncd.core.ids import run_id
+from syncd.core.messages import Json
+
+AGENT, MONA, TOM = "agent:planner", "user:mona", "user:tom"
+RUN = run_id("m1", AGENT)
+GRACE_S = 15.0
+
+
+class Court:
+    """Decisions with a clock, and every receipt they gave."""
+
+    def __init__(self, receipts: dict[str, Json] | None = None) -> None:
+        self.decisions = Decisions("s", grace_s=GRACE_S, per_message_max=4)
+        self.receipts: dict[str, Any] = dict(receipts or {})
+        self.decisions.load(self.receipts.items())
+        self.now = 0.0
+        self.rows: dict[str, str] = {}
+
+    @property
+    def at(self) -> int:
+        return int(self.now * 1000) + 1
+
+    def settle(self, *, after_s: float = 0.0) -> None:
+        self.now += after_s
+        self.decisions.settle(self.now, self.at)
+        receipts, rows = self.decisions.take()
+        for key, value in receipts:
+            assert key not in self.receipts, f"{key} was written twice"
+            self.receipts[key] = value
+        self.rows |= {row.run: row.lease for row in rows}
+
+    def post(self, message: str = "m1", *, by: str = MONA, to: tuple[str, ...] = (AGENT,), expires_at: int = 0) -> None:
+        self.decisions.message(NewMessageFact(message, by, to, "", expires_at), self.at)
+        self.settle()
+
+    def claim(self, worker: str, run: str = RUN, *, policy: str = "retry", attempts_max: int = 3) -> None:
+        self.decisions.here(AGENT, worker)
+        self.decisions.claim(ClaimFact(run, AGENT, worker, policy, attempts_max), self.at)
+        self.settle()
+
+    def say(self, status: str, *, attempt: int = 1, run: str = RUN, by: str = AGENT) -> None:
+        self.decisions.status(StatusFact(run, attempt, by, status), self.at)
+        self.settle()
+
+    def lose(self, worker: str, *, after_s: float = GRACE_S + 0.1) -> None:
+        self.decisions.gone(AGENT, worker)
+        self.settle()
+        self.settle(after_s=after_s)
+
+    def command(self, kind: str, *, by: str = MONA, payload: Json = None, **target: Json) -> str:
+        value = {"kind": kind, "at": self.at, "payload": payload, **target}
+        outcome = self.decisions.command(NewCommandFact("c", by, value), self.at)
+        self.settle()
+        return str(outcome)
+
+    def chain(self, run: str = RUN) -> list[Any]:
+        links = []
+        while (link := self.receipts.get(f"r:{run}.{len(links)}")) is not None:
+            links.append(link)
+        return links
+
+    def leases(self, run: str = RUN) -> list[str]:
+        return [link["lease"] for link in self.chain(run)]
+
+    def again(self) -> Court:
+        """The same session after a restart of its server."""
+        court = Court(self.receipts)
+        court.now, court.rows = self.now, self.rows
+        court.settle()
+        return court
+
+
+@pytest.fixture
+def court() -> Court:
+    court = Court()
+    court.post()
+    return court
+
+
+# Work
+
+
+def test_a_message_to_an_agent_is_work_under_an_id_that_everybody_knows(court: Court) -> None:
+    """One run for each agent that is named, queued, with who asked for it; none for people."""
+    court.post("m2", to=(AGENT, "agent:other", TOM))
+    assert court.chain()[0] == {
+        "at": 1, "lease": "queued", "attempt": 0, "since": 0, "agent": AGENT, "message": "m1", "by": MONA,
+    }  # fmt: skip
+    assert court.leases(run_id("m2", AGENT)) == court.leases(run_id("m2", "agent:other")) == ["queued"]
+    assert len(court.receipts) == 3
+
+
+def test_a_message_wakes_runs_per_message_max_agents_at_most(court: Court) -> None:
+    """`runs_per_message_max`: the first of those it names."""
+    court.post("m2", to=tuple(f"agent:{n}" for n in range(9)))
+    assert len([key for key in court.receipts if key.startswith("r:")]) == 1 + 4
+
+
+def test_the_first_claim_wins(court: Court) -> None:
+    """The others, a stranger's and one after the end change nothing."""
+    court.decisions.claim(ClaimFact(RUN, "agent:thief", "w9", "retry", 3), court.at)
+    court.claim("w1")
+    court.claim("w2")
+    assert court.leases() == ["queued", "live"]
+    assert (court.chain()[1]["worker"], court.chain()[1]["attempt"]) == ("w1", 1)
+    court.say("completed")
+    court.claim("w2")
+    assert court.leases() == ["queued", "live", "ended"]
+    assert court.rows[RUN] == "ended"
+
+
+def test_an_agent_may_begin_a_run_of_its_own(court: Court) -> None:
+    """It is live at once, with its parent; one that was over before it was seen has ended."""
+    court.decisions.here(AGENT, "w1")
+    court.decisions.attempt(NewAttemptFact("own", 1, AGENT, "w1", "", RUN, "running"), court.at)
+    court.decisions.attempt(NewAttemptFact("past", 1, AGENT, "w1", "", "", "completed"), court.at)
+    court.settle()
+    assert court.leases("own") == ["live"]
+    assert court.chain("own")[0]["parent_run"] == RUN
+    assert court.leases("past") == ["live", "ended"]
+
+
+def test_work_expires(court: Court) -> None:
+    """What was not ended by then is ended by the server, whether it waits or runs."""
+    court.post("m2", expires_at=5_000)
+    late = run_id("m2", AGENT)
+    assert court.decisions.due_at(court.now) == pytest.approx(5.0, abs=0.01)
+    court.settle(after_s=5.1)
+    assert court.chain(late)[-1] | {"at": 0} == {
+        "at": 0, "lease": "ended", "attempt": 0, "since": 0, "status": "failed", "code": "expired",
+    }  # fmt: skip
+    assert court.leases() == ["queued"]
+
+
+# Leases
+
+
+def test_a_lost_worker_is_told_after_the_grace_and_another_takes_over(court: Court) -> None:
+    """`lease_grace_s`: not before; the next attempt's output alone counts, and late words of the old one do nothing."""
+    court.claim("w1")
+    court.lose("w1", after_s=GRACE_S - 1)
+    assert court.leases() == ["queued", "live"]
+    court.settle(after_s=1.1)
+    assert court.leases() == ["queued", "live", "interrupted", "queued"]
+    court.claim("w2")
+    assert (court.chain()[-1]["attempt"], court.chain()[-1]["since"]) == (2, 2)
+    court.say("suspended", attempt=1)
+    court.say("completed", attempt=1)
+    assert court.leases()[-1] == "live"
+    court.say("completed", attempt=2)
+    assert court.chain()[-1]["status"] == "completed"
+
+
+@pytest.mark.parametrize("within_grace", [True, False])
+def test_a_worker_that_is_back_before_anybody_took_over_goes_on(court: Court, within_grace: bool) -> None:
+    """Within the grace nothing is told at all; after it, it is live again with the same attempt."""
+    court.claim("w1")
+    court.lose("w1", after_s=1.0 if within_grace else GRACE_S + 1)
+    court.decisions.here(AGENT, "w1")
+    court.settle()
+    assert court.leases() == ["queued", "live"] + ([] if within_grace else ["interrupted", "queued", "live"])
+    assert (court.chain()[-1]["attempt"], court.chain()[-1]["since"]) == (1, 1)
+    court.say("completed")
+    assert court.leases()[-1] == "ended"
+
+
+def test_a_restart_of_the_server_gives_every_worker_the_grace(court: Court) -> None:
+    """Counted from the load; whoever is back by then goes on."""
+    court.claim("w1")
+    court.post("m2")
+    court.claim("w2", run_id("m2", AGENT))
+    court = court.again()
+    court.decisions.here(AGENT, "w2")
+    court.settle(after_s=GRACE_S - 1)
+    assert court.leases() == ["queued", "live"]
+    court.settle(after_s=2)
+    assert court.leases() == ["queued", "live", "interrupted", "queued"]
+    assert court.leases(run_id("m2", AGENT)) == ["queued", "live"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [("wait", ["interrupted"]), ("fail", ["interrupted", "ended"]), ("retry", ["interrupted", "queued"])],
+)
+def test_the_policy_says_what_follows_an_interruption(court: Court, policy: str, told: list[str]) -> None:
+    """It waits for the same worker, fails, or is offered again."""
+    court.claim("w1", policy=policy)
+    court.lose("w1")
+    assert court.leases()[2:] == told
+
+
+def test_attempts_come_to_an_end(court: Court) -> None:
+    """After `attempts_max` of them the run fails, with a code that says so."""
+    for attempt in (1, 2):
+        court.claim(f"w{attempt}", attempts_max=2)
+        court.lose(f"w{attempt}")
+    assert court.chain()[-1]["code"] == "attempts_exhausted"
+
+
+def test_a_suspended_run_is_not_interrupted_and_any_worker_may_go_on_with_it(court: Court) -> None:
+    """The decision makes it work again; what was written before it counts still."""
+    court.claim("w1")
+    court.say("suspended")
+    court.lose("w1", after_s=3600.0)
+    court = court.again()
+    court.settle(after_s=3600.0)
+    assert court.leases() == ["queued", "live", "suspended"]
+    assert court.command("approve", tool_call=f"{RUN}-1") == "accepted"
+    assert court.leases()[-1] == "queued"
+    court.claim("w2")
+    assert (court.chain()[-1]["attempt"], court.chain()[-1]["since"]) == (2, 1)
+
+
+def test_a_decision_while_the_worker_is_away_for_a_moment_is_not_lost(court: Court) -> None:
+    """If it does not come back within the grace, another goes on, also after a restart in between."""
+    for restart in (False, True):
+        court = Court()
+        court.post()
+        court.claim("w1")
+        court.say("suspended")
+        court.decisions.gone(AGENT, "w1")
+        court.settle(after_s=1)
+        court.command("deny", tool_call=f"{RUN}-1")
+        assert court.leases()[-1] == "suspended"
+        court = court.again() if restart else court
+        court.settle(after_s=GRACE_S + 1)
+        assert court.leases()[-1] == "queued"
+
+
+# Commands
+
+
+def test_cancelling_what_waits_ends_it_and_what_runs_is_its_workers_matter(court: Court) -> None:
+    """By the message it names before there is a run to name; everybody sees who did it."""
+    assert court.command("cancel", message="m1") == "accepted"
+    assert (court.chain()[-1]["status"], court.chain()[-1]["cancelled_by"]) == ("cancelled", MONA)
+    court.post("m2")
+    run = run_id("m2", AGENT)
+    court.claim("w1", run)
+    assert court.command("cancel", run=run, by=TOM) == "accepted"
+    assert court.leases(run) == ["queued", "live", "live"]
+    assert court.chain(run)[-1]["cancelled_by"] == TOM
+    assert court.command("cancel", run=run) == "duplicate"
+    assert court.again().command("cancel", run=run) == "duplicate"
+    court.say("cancelled", run=run)
+    assert court.command("cancel", run=run) == "late"
+    assert court.leases(run)[-1] == "ended"
+
+
+def test_a_cancelled_run_whose_worker_is_lost_is_never_offered_again(court: Court) -> None:
+    """Whatever the policy."""
+    court.claim("w1")
+    court.command("cancel", run=RUN)
+    court.lose("w1")
+    assert court.chain()[-1]["status"] == "cancelled"
+
+
+def test_cancelling_a_parent_reaches_the_children(court: Court) -> None:
+    """However deep."""
+    court.claim("w1")
+    for child, parent in (("child", RUN), ("grandchild", "child")):
+        court.decisions.attempt(NewAttemptFact(child, 1, AGENT, "w1", "", parent, "running"), court.at)
+    court.settle()
+    court.command("cancel", run=RUN)
+    assert court.chain("grandchild")[-1]["cancelled_by"] == MONA
+
+
+def test_commands_say_what_became_of_them(court: Court) -> None:
+    """Expired, about nothing, too late, of no kind: each has its outcome and changes nothing."""
+    court.settle(after_s=10)
+    assert court.command("cancel", run=RUN, expires_at=5_000) == "expired"
+    assert court.command("cancel", run="none") == "denied"
+    assert court.command("dance", run=RUN) == "denied"
+    assert court.command("approve", tool_call="none-1") == "denied"
+    assert court.command("steer", run=RUN, payload={"text": "shorter"}) == "accepted"
+    assert court.leases() == ["queued"]
+    court.claim("w1")
+    court.say("completed")
+    assert court.command("steer", run=RUN) == "late"
+    assert court.command("approve", tool_call=f"{RUN}-1") == "late"
+
+
+def test_a_tool_call_has_one_decision(court: Court) -> None:
+    """The first; the same again is a duplicate, anything else is late, also after a restart."""
+    court.claim("w1")
+    assert court.command("approve", tool_call=f"{RUN}-1", payload={"x": 1}) == "accepted"
+    assert court.command("deny", tool_call=f"{RUN}-1", by=TOM) == "late"
+    assert court.again().command("deny", tool_call=f"{RUN}-1", by=TOM) == "late"
+    assert court.command("approve", tool_call=f"{RUN}-1", payload={"x": 1}) == "duplicate"
+    assert (court.receipts[f"d:{RUN}-1"]["kind"], court.receipts[f"d:{RUN}-1"]["by"]) == ("approve", MONA)
+
+
+# Hand-over
+
+
+def test_whoever_is_responsible_is_woken_by_people_who_name_nobody(court: Court) -> None:
+    """A person silences the agent until it is named again; agents wake nobody by the way."""
+    assert court.command("handoff", session="s", payload={"to": AGENT, "note": "yours"}) == "accepted"
+    court.post("m2", to=())
+    court.post("m3", to=(), by="agent:other")
+    assert court.leases(run_id("m2", AGENT)) == ["queued"]
+    assert court.leases(run_id("m3", AGENT)) == []
+    court = court.again()
+    assert court.command("handoff", session="s", payload={"to": MONA}) == "accepted"
+    assert court.command("handoff", session="s", payload={"to": MONA}) == "duplicate"
+    court.post("m4", to=())
+    court.post("m5")
+    assert court.leases(run_id("m4", AGENT)) == []
+    assert court.leases(run_id("m5", AGENT)) == ["queued"]
+    assert [court.receipts[f"a:{n}"]["to"] for n in (0, 1)] == [AGENT, MONA]
+
+
+def test_a_run_can_be_given_to_another_agent(court: Court) -> None:
+    """The one is cancelled, the other has the same message as work."""
+    court.claim("w1")
+    assert court.command("handoff", run=RUN, payload={"to": "agent:other"}) == "accepted"
+    assert court.chain()[-1]["cancelled_by"] == MONA
+    assert court.leases(run_id("m1", "agent:other")) == ["queued"]
+    assert court.command("handoff", run=RUN, payload={"to": "nobody"}) == "denied"
+
+
+# All of it
+
+_ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["post", "claim", "lose", "say", "cancel", "steer", "approve", "handoff", "wait", "here"]),
+        st.integers(0, 2),
+        st.sampled_from(["running", "suspended", "completed", "failed"]),
+    ),
+    max_size=25,
+)
+
+
+@given(_ACTIONS)
+@settings(max_examples=300, deadline=None)
+def test_a_server_that_was_restarted_decides_as_one_that_was_not(actions: list[tuple[str, int, str]]) -> None:
+    """Whatever happened: receipts are written once, an ended run stays so, and they tell all that was known."""
+    court = Court()
+    for name, number, status in actions:
+        run = run_id(f"m{number}", AGENT)
+        if name == "post":
+            court.post(f"m{number}")
+        elif name == "claim":
+            court.claim(f"w{number}", run, policy=("wait", "retry", "fail")[number])
+        elif name == "lose":
+            court.lose(f"w{number}")
+        elif name == "say":
+            court.say(status, run=run, attempt=1 + number % 2)
+        elif name in ("cancel", "steer"):
+            court.command(name, run=run)
+        elif name == "approve":
+            court.command(name, tool_call=f"{run}-1")
+        elif name == "handoff":
+            court.command(name, session="s", payload={"to": f"agent:{number}"})
+        elif name == "here":
+            court.decisions.here(AGENT, f"w{number}")
+            court.settle()
+        else:
+            court.settle(after_s=number * 10.0)
+    chains: dict[str, int] = {}
+    for key, value in court.receipts.items():
+        if key.startswith("r:"):
+            run, _, _ = key[2:].rpartition(".")
+            chains[run] = chains.get(run, 0) + 1
+            assert (value["lease"] == "ended") <= (f"r:{run}.{chains[run]}" not in court.receipts)
+    restarted = Court(court.receipts)
+    for run in chains:
+        was, now = court.decisions._runs[run], restarted.decisions._runs[run]
+        for name in ("agent", "message", "lease", "attempt", "since", "cancelled_by", "count", "resume"):
+            assert getattr(was, name) == getattr(now, name), name
+    assert court.decisions.responsible == restarted.decisions.responsible

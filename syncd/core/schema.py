@@ -38,7 +38,10 @@ STREAMED_PARTS: Final = ("text", "reasoning")
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message about to be written. `parts` of a streamed type hold their first text under `text`."""
+    """A message about to be written. `parts` of a streamed type hold their first text under `text`.
+
+    The work that it makes for the agents in `to` must be over by `expires_at`, Unix ms.
+    """
 
     id: str
     role: str
@@ -50,6 +53,7 @@ class NewMessage:
     attempt: int | None = None
     parent: str | None = None
     fork_of: str | None = None
+    expires_at: int | None = None
     metadata: Mapping[str, Json] = field(default_factory=dict)
 
     def check(self) -> None:

@@ -31,7 +31,7 @@ def put_message(replica: Replica, message: NewMessage) -> bytes:
     if replica.contains(Root.MESSAGES, message.id):
         raise LocalProtocolError(f"message {message.id} exists already")
     body = SharedMap(role=message.role, author=dict(message.author), created_at=message.created_at)
-    for name in ("run", "attempt", "parent", "fork_of"):
+    for name in ("run", "attempt", "parent", "fork_of", "expires_at"):
         value = getattr(message, name)
         if value is not None:
             body[name] = value

@@ -80,18 +80,25 @@ class Server:
         self.now = 0.0
 
     def attach(
-        self, peer: str, *, grant: Grant | None = None, opened: Open | None = None, ids: Sequence[int] = ()
+        self,
+        peer: str,
+        *,
+        grant: Grant | None = None,
+        opened: Open | None = None,
+        ids: Sequence[int] = (),
+        worker: str = "",
     ) -> None:
         grant = grant or member(peer)
         rights = grant.rights(SESSION)
         assert rights is not None
         opened = opened or Open(SESSION, {}, client_ids=ids)
-        self.machine.attach(peer, grant, rights, device=f"device-{peer}", opened=opened)
+        self.machine.attach(peer, grant, rights, device=f"device-{peer}", opened=opened, worker=worker)
 
     def push(self, peer: str, number: int, update: bytes, layer: Layer = Layer.TRANSCRIPT) -> None:
         self.machine.receive(peer, Push(SESSION, layer, number, update))
 
     def ready(self) -> Ready | None:
+        self.machine.tick(self.now)
         return self.machine.ready(1_000)
 
     def commit(self, ready: Ready) -> None:

@@ -66,7 +66,7 @@ class Court:
         return str(outcome)
 
     def chain(self, run: str = RUN) -> list[Any]:
-        links = []
+        links: list[Any] = []
         while (link := self.receipts.get(f"r:{run}.{len(links)}")) is not None:
             links.append(link)
         return links

@@ -8,25 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from syncd.core.author import check_bytes, check_plan, may_continue
-from syncd.core.bindings import Bindings
 from syncd.core.codec import pack
+from syncd.core.content import Content
 from syncd.core.continuation import find_continuation
 from syncd.core.decisions import Decisions
 from syncd.core.document import Document
 from syncd.core.entries import (
     ENTRY_KIND,
-    ENTRY_LAYER,
     Entry,
-    EntryKind,
-    Snapshot,
     StoredEntry,
-    decode_binding,
     encode_binding,
 )
 from syncd.core.errors import HOSTILE_CODES, CloseCode, LocalProtocolError, RejectCode, Rejected, StoreDamaged
 from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, read_facts
 from syncd.core.grant import Grant, Right
-from syncd.core.index import Plan, state_shape, transcript_shape
+from syncd.core.index import Plan
 from syncd.core.limits import Limits
 from syncd.core.messages import (
     Ack,
@@ -48,7 +44,7 @@ from syncd.core.presence import PresenceTable
 from syncd.core.replica import ReplicaBroken, check_value, merge_batch
 from syncd.core.schema import SCHEMA_VERSION, SERVER_SUBJECT, Root
 from syncd.core.server_turn import Batch, Drop, Peer, Ready, Send
-from syncd.core.transcript import MessageView, TranscriptView, count_receipts
+from syncd.core.transcript import MessageView, TranscriptView
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_map_entries
 from syncd.core.varint import decode_state_vector, encode_state_vector
 from syncd.core.work import WorkRow
@@ -79,17 +75,13 @@ class ServerMachine:
         """Make an empty session. `client_id` is fresh, for what the server itself writes in this life."""
         self.session = session
         self.incarnation = incarnation
-        self.version = 0
-        self.seq = 0
         self.storage_full = False
+        self.content = Content(limits, roots=roots)
         self._now = 0.0
         self._limits = limits
         self._client_id = client_id
-        self._bindings = Bindings(ids_max=limits.client_ids_max)
-        self._documents = {
-            Layer.TRANSCRIPT: Document(transcript_shape(limits), limits),
-            Layer.STATE: Document(state_shape(limits), limits, roots=roots),
-        }
+        self._bindings = self.content.bindings
+        self._documents = self.content.documents
         self._decisions = Decisions(session, grace_s=limits.lease_grace_s, per_message_max=limits.runs_per_message_max)
         self._presence = PresenceTable(per_s=limits.presence_per_s, gather_s=limits.presence_gather_s)
         self._peers: dict[str, Peer] = {}
@@ -97,17 +89,6 @@ class ServerMachine:
         self._view: TranscriptView | None = None
         self._before: dict[Layer, dict[int, int | None]] = {}
         self._published: tuple[PresenceEntry, ...] = ()
-        # Kinds of the state's roots that are on disk.
-        self._roots = dict(roots or {})
-        self._committed_seq = 0
-        self._snapshot_bytes = 0
-        self._tail_entries = 0
-        self._tail_bytes = 0
-        # Of these, what is not on disk yet; and what the last snapshot holds.
-        self._uncommitted_bytes = 0
-        self._snapshotted = (0, 0)
-
-    # Loading and folding
 
     def load(self, entries: Iterable[StoredEntry]) -> None:
         """Take the session's log, once, before any peer.
@@ -115,89 +96,22 @@ class ServerMachine:
         Raises:
             StoreDamaged: an entry is not what a server of this version writes.
         """
-        for entry in entries:
-            try:
-                self._replay(entry)
-            except (Rejected, ReplicaBroken, ValueError, TypeError, KeyError, AttributeError) as error:
-                raise StoreDamaged(f"session {self.session}, entry {entry.version}: {error}") from error
-            self.version = entry.version
-        self._committed_seq = self.seq
         try:
-            self._decisions.load(self._receipts(("r:", "d:", "a:")))
-        except (ReplicaBroken, ValueError, TypeError, KeyError) as error:
-            raise StoreDamaged(f"session {self.session}: a receipt: {error}") from error
+            self._decisions.load(self.content.load(entries).items())
+        except (Rejected, ReplicaBroken, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StoreDamaged(f"session {self.session}, entry {self.version + 1}: {error}") from error
 
-    def _receipts(self, prefixes: tuple[str, ...]) -> list[tuple[str, Json]]:
-        document = self._documents[Layer.TRANSCRIPT]
-        keys = [key for key in document.index.entries.get(Root.RECEIPTS, ()) if key.startswith(prefixes)]
-        return [(key, document.replica.read(Root.RECEIPTS, key)) for key in keys]
+    # Reading
 
-    def _replay(self, entry: StoredEntry) -> None:
-        self._tail_entries += 1
-        self._tail_bytes += len(entry.data)
-        if entry.kind == EntryKind.SNAPSHOT:
-            snapshot = Snapshot.decode(entry.data)
-            roots = {name: Kind(kind) for name, kind in snapshot.roots.items()}
-            self._documents[Layer.STATE].index.roots.update(roots)
-            self._roots.update(roots)
-            for layer, update in snapshot.updates.items():
-                self._replay_update(layer, update)
-            for subject, client_ids in snapshot.bindings.items():
-                self._bindings.bind(subject, client_ids)
-            self.seq = snapshot.seq
-            self._snapshot_bytes, self._tail_entries, self._tail_bytes = len(entry.data), 0, 0
-        elif entry.kind == EntryKind.BINDING:
-            self._bindings.bind(*decode_binding(entry.data))
-        else:
-            plan = self._replay_update(ENTRY_LAYER[entry.kind], entry.data)
-            self.seq += count_receipts(plan)
-
-    def _replay_update(self, layer: Layer, update: bytes) -> Plan:
-        document = self._documents[layer]
-        plan = document.plan(document.decode(update, trusted=True), trusted=True)
-        document.accept(plan)
-        document.apply((update,), plan.ends)
-        if layer is Layer.STATE:
-            self._roots.update(plan.new_roots)
-        return plan
-
-    def wants_snapshot(self) -> bool:
-        """Whether the log has grown enough since its last snapshot to be folded."""
-        return self._tail_entries >= self._limits.compact_entries or self._tail_bytes >= max(
-            self._limits.compact_bytes, self._snapshot_bytes
-        )
-
-    def snapshot(self) -> tuple[int, bytes]:
-        """Return the committed version and the snapshot that replaces the entries up to it.
-
-        Raises:
-            ReplicaBroken: throw the machine away.
-        """
-        data = Snapshot(
-            updates={layer: document.snapshot() for layer, document in self._documents.items()},
-            bindings=self._bindings.export(),
-            seq=self._committed_seq,
-            roots={name: int(kind) for name, kind in self._roots.items()},
-        ).encode()
-        self._snapshotted = (self._tail_entries, self._tail_bytes - self._uncommitted_bytes)
-        return self.version, data
-
-    def compacted(self, snapshot_bytes: int) -> None:
-        """Note that the last snapshot, of this many bytes, replaced the log up to its version."""
-        entries, size = self._snapshotted
-        self._tail_entries -= entries
-        self._tail_bytes -= size
-        self._snapshot_bytes = snapshot_bytes
+    @property
+    def version(self) -> int:
+        """The version of the last entry that is on disk."""
+        return self.content.version
 
     @property
     def committed_seq(self) -> int:
         """The last `seq` that is on disk."""
-        return self._committed_seq
-
-    @property
-    def log_bytes(self) -> int:
-        """Bytes of the session's log, what is accepted but not yet committed included."""
-        return self._snapshot_bytes + self._tail_bytes
+        return self.content.committed_seq
 
     def document(self, layer: Layer) -> Document:
         """One layer's document, for reading. What it shows is committed."""
@@ -241,7 +155,7 @@ class ServerMachine:
         if opened is None:
             return
         foreign = opened.incarnation and opened.incarnation != self.incarnation
-        if foreign or opened.version > self.version or opened.seen > self.seq:
+        if foreign or opened.version > self.version or opened.seen > self.content.seq:
             self._drop(peer, CloseCode.REPLACED, "this session was restored or made anew: the local copy is of another")
             return
         try:
@@ -365,7 +279,7 @@ class ServerMachine:
         subject = peer.grant.subject
         if not peer.rights & _LAYER_RIGHTS[layer]:
             raise Rejected(RejectCode.FORBIDDEN, f"the grant does not allow to write the {layer}")
-        if self.log_bytes + len(update) > self._limits.session_bytes_max:
+        if self.content.log_bytes + len(update) > self._limits.session_bytes_max:
             raise Rejected(RejectCode.SESSION_FULL, f"the session has its {self._limits.session_bytes_max} bytes")
         document = self._documents[layer]
         text = find_continuation(update, document.index)
@@ -405,8 +319,7 @@ class ServerMachine:
 
     def _grow(self, batch: Batch, size: int) -> None:
         batch.size += size
-        self._tail_bytes += size
-        self._uncommitted_bytes += size
+        self.content.accepted(size)
 
     def _declare(self, peer: Peer, client_ids: Sequence[int]) -> None:
         if len(client_ids) > self._limits.client_ids_per_frame_max:
@@ -488,13 +401,15 @@ class ServerMachine:
         numbered: list[tuple[str, Json]] = []
         for fact in batch.facts:
             if isinstance(fact, NewMessageFact):
-                self.seq += 1
-                numbered.append((f"m:{fact.id}", {"seq": self.seq, "by": fact.by, "at": now_ms}))
+                self.content.seq += 1
+                numbered.append((f"m:{fact.id}", {"seq": self.content.seq, "by": fact.by, "at": now_ms}))
                 decisions.message(fact, now_ms)
             elif isinstance(fact, NewCommandFact):
-                self.seq += 1
+                self.content.seq += 1
                 outcome = str(decisions.command(fact, now_ms))
-                numbered.append((f"c:{fact.id}", {"seq": self.seq, "by": fact.by, "at": now_ms, "outcome": outcome}))
+                numbered.append(
+                    (f"c:{fact.id}", {"seq": self.content.seq, "by": fact.by, "at": now_ms, "outcome": outcome})
+                )
             elif isinstance(fact, NewAttemptFact):
                 decisions.attempt(fact, now_ms)
             elif isinstance(fact, StatusFact):
@@ -532,10 +447,8 @@ class ServerMachine:
     def advance(self, ready: Ready) -> list[Send | Drop]:
         """Return what to send now that `ready` is on disk, in order."""
         batch = ready.batch
-        self.version += len(ready.entries)
-        self._tail_entries += len(ready.entries)
-        self._uncommitted_bytes -= batch.size
-        self._committed_seq = self.seq if ready.receipts else self._committed_seq
+        seq = self.content.seq if ready.receipts else self.committed_seq
+        self.content.committed(len(ready.entries), batch.size, seq=seq)
         sends: list[Send | Drop] = []
         self._before = {}
         for layer, updates in ready.merged.items():
@@ -544,7 +457,7 @@ class ServerMachine:
             self._before[layer] = {client: document.applied.get(client) for client in accepted.ends}
             document.apply(updates, accepted.ends)
             self._show(layer, updates, accepted.alone, ready.receipts if layer is Layer.TRANSCRIPT else b"", sends)
-        self._roots.update(batch.roots)
+        self.content.roots.update(batch.roots)
         if self._view is not None:
             self._view.touch(batch.touched)
         for peer, opened in batch.opening:
@@ -591,12 +504,12 @@ class ServerMachine:
             session=self.session,
             incarnation=self.incarnation,
             version=self.version,
-            seq=self._committed_seq,
-            caught_up=max(0, self._committed_seq - opened.seen),
+            seq=self.committed_seq,
+            caught_up=max(0, self.committed_seq - opened.seen),
             rights=tuple(sorted(peer.rights)),
             updates=updates,
             vectors={layer: document.vector for layer, document in self._documents.items()},
-            roots={name: str(int(kind)) for name, kind in self._roots.items()},
+            roots={name: str(int(kind)) for name, kind in self.content.roots.items()},
             presence=self._presence.entries(),
             storage_full=self.storage_full,
         )

@@ -222,7 +222,7 @@ class Records:
         if format == "markdown":
             return markdown(session, (await self._live(session)).machine.messages()).encode()
         live = await self._live(session)
-        _, data = live.machine.snapshot()
+        data = live.machine.content.snapshot().data
         snapshot = Snapshot.decode(data)
         body = {
             "format": EXPORT_FORMAT,

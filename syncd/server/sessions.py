@@ -357,7 +357,7 @@ class Sessions:
             self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
             return
         self._time(live)
-        if machine.wants_snapshot() and live.session not in self._folding:
+        if machine.content.wants_snapshot() and live.session not in self._folding:
             self._folding[live.session] = live
             self._fold_due.set()
 
@@ -387,7 +387,7 @@ class Sessions:
                 session, live = next(iter(self._folding.items()))
                 try:
                     # It may have grown by as much again meanwhile.
-                    while self._lives.get(session) is live and live.machine.wants_snapshot():
+                    while self._lives.get(session) is live and live.machine.content.wants_snapshot():
                         if not await self._fold_one(live):
                             break
                 finally:
@@ -397,9 +397,9 @@ class Sessions:
 
     async def _fold_one(self, live: LiveSession) -> bool:
         try:
-            version, data = live.machine.snapshot()
-            await self.log.compact(live.session, through=version, snapshot=data)
-            live.machine.compacted(len(data))
+            folded = live.machine.content.snapshot()
+            await self.log.compact(live.session, through=folded.version, snapshot=folded.data)
+            live.machine.content.compacted(folded)
             return True
         except StorageFull:
             _log.warning("compaction_waits", session=live.session, reason="storage full")

@@ -127,7 +127,7 @@ def test_lost_acks_are_settled_by_the_servers_vectors() -> None:
     assert ann.machine.unsynced == 0
     assert [t for event in ann.happened(Synced) for t in event.tickets] == [ticket]  # type: ignore[union-attr]
     assert wire.server.texts() == ["once"]
-    assert wire.server.machine.seq == 1
+    assert wire.server.machine.content.seq == 1
 
 
 def test_deletions_alone_are_pushed_again_harmlessly() -> None:

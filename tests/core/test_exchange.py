@@ -130,9 +130,9 @@ class World:
     def compact(self, _: Device) -> None:
         if not self.server.disk:
             return
-        version, data = self.server.machine.snapshot()
-        tail = [entry for entry in self.server.disk if entry.version > version]
-        self.server.disk[:] = [StoredEntry(version, EntryKind.SNAPSHOT, data), *tail]
+        snapshot = self.server.machine.content.snapshot()
+        tail = [entry for entry in self.server.disk if entry.version > snapshot.version]
+        self.server.disk[:] = [StoredEntry(snapshot.version, EntryKind.SNAPSHOT, snapshot.data), *tail]
 
     def check(self) -> None:
         """The disk holds all that was acked or shown."""

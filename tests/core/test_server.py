@@ -215,7 +215,7 @@ def _content(server: Server) -> object:
         state.index.roots,
         {layer: machine.document(layer).applied for layer in Layer},
         {owner: sorted(ids) for owner, ids in machine._bindings.export().items()},
-        machine.seq,
+        machine.content.seq,
         machine.version,
     )
 
@@ -227,8 +227,8 @@ def test_loaded_from_log_or_snapshot_a_session_is_the_same() -> None:
     assert _content(server.reloaded()) == expected
     folded = server
     for _ in range(2):
-        version, data = folded.machine.snapshot()
-        folded = Server(disk=[StoredEntry(version, EntryKind.SNAPSHOT, data)])
+        snapshot = folded.machine.content.snapshot()
+        folded = Server(disk=[StoredEntry(snapshot.version, EntryKind.SNAPSHOT, snapshot.data)])
         assert _content(folded) == expected
 
 
@@ -242,9 +242,9 @@ def test_a_root_without_content_keeps_its_kind_in_a_snapshot() -> None:
     server.push("ann", 3, pen.state.edit(lambda r: r.insert(("items",), 0, ["gone"])), Layer.STATE)
     server.push("ann", 4, pen.state.edit(lambda r: r.delete(("items",), 0, 1)), Layer.STATE)
     server.turn()
-    version, data = server.machine.snapshot()
+    snapshot = server.machine.content.snapshot()
 
-    again = Server(disk=[StoredEntry(version, EntryKind.SNAPSHOT, data)])
+    again = Server(disk=[StoredEntry(snapshot.version, EntryKind.SNAPSHOT, snapshot.data)])
     assert again.machine.document(Layer.STATE).index.roots == roots
     again.attach("bob")
     again.turn()
@@ -263,8 +263,8 @@ def test_a_session_of_more_lives_than_one_update_may_hold_loads_again() -> None:
         server.push("ann", number, Pen().message(f"m{number}"))
     server.turn()
     assert len(server.reloaded().texts()) == 30
-    version, data = server.machine.snapshot()
-    again = Server(limits, disk=[StoredEntry(version, EntryKind.SNAPSHOT, data)])
+    snapshot = server.machine.content.snapshot()
+    again = Server(limits, disk=[StoredEntry(snapshot.version, EntryKind.SNAPSHOT, snapshot.data)])
     assert len(again.texts()) == 30
 
 
@@ -304,15 +304,15 @@ def test_a_log_with_a_hole_is_refused() -> None:
 def test_a_snapshot_is_wanted_when_the_tail_has_grown(limits: Limits) -> None:
     """By `compact_entries` or `compact_bytes`, and not again right after one was taken."""
     server = opened("ann", limits=limits)
-    assert not server.machine.wants_snapshot()
+    assert not server.machine.content.wants_snapshot()
     pen = Pen()
     for number in range(1, 6):
         server.push("ann", number, pen.message())
         server.turn()
-    assert server.machine.wants_snapshot()
-    _, data = server.machine.snapshot()
-    server.machine.compacted(len(data))
-    assert not server.machine.wants_snapshot()
+    assert server.machine.content.wants_snapshot()
+    snapshot = server.machine.content.snapshot()
+    server.machine.content.compacted(snapshot)
+    assert not server.machine.content.wants_snapshot()
 
 
 def test_a_snapshot_holds_nothing_that_is_not_on_disk() -> None:
@@ -323,10 +323,10 @@ def test_a_snapshot_holds_nothing_that_is_not_on_disk() -> None:
     server.turn()
     server.push("ann", 2, pen.message("waiting"))
     server.push("ann", 3, pen.set("k", 1, root="waits"), Layer.STATE)
-    version, data = server.machine.snapshot()
-    again = Server(disk=[StoredEntry(version, EntryKind.SNAPSHOT, data)])
+    snapshot = server.machine.content.snapshot()
+    again = Server(disk=[StoredEntry(snapshot.version, EntryKind.SNAPSHOT, snapshot.data)])
     assert again.texts() == ["committed"]
-    assert again.machine.seq == 1
+    assert again.machine.content.seq == 1
     assert "waits" not in again.machine.document(Layer.STATE).index.roots
 
 
@@ -417,3 +417,19 @@ def test_much_that_waits_is_applied_at_once() -> None:
 
     assert document._waiting_bytes < 64 << 10
     assert sum(map(len, document._waiting)) == document._waiting_bytes
+
+
+def test_an_export_during_a_fold_does_not_change_what_the_fold_replaced() -> None:
+    """The log's size afterwards is what a server reads that loads it."""
+    server = opened("ann")
+    pen = Pen()
+    server.push("ann", 1, pen.message("folded"))
+    server.turn()
+    folded = server.machine.content.snapshot()
+    server.push("ann", 2, pen.message("behind it"))
+    server.turn()
+    server.machine.content.snapshot()  # the export
+    server.machine.content.compacted(folded)
+    tail = [entry for entry in server.disk if entry.version > folded.version]
+    again = Server(disk=[StoredEntry(folded.version, EntryKind.SNAPSHOT, folded.data), *tail])
+    assert server.machine.content.log_bytes == again.machine.content.log_bytes

@@ -47,8 +47,8 @@ def test_an_entry_written_twice_in_one_push_gets_one_receipt() -> None:
     server.push("ann", 3, pen.message("n", id="n"))
     server.turn()
     found = receipts(server)
-    assert (found["m:m"]["seq"], found["m:n"]["seq"], server.machine.seq) == (1, 2, 2)
-    assert server.reloaded().machine.seq == 2
+    assert (found["m:m"]["seq"], found["m:n"]["seq"], server.machine.content.seq) == (1, 2, 2)
+    assert server.reloaded().machine.content.seq == 2
 
 
 def _body(text: str) -> SharedMap:
@@ -64,10 +64,10 @@ def test_seq_goes_on_over_restarts_and_snapshots() -> None:
         server.push("ann", number, Pen().message(f"m{number}"))
         server.turn()
     server = server.reloaded()
-    assert (server.machine.seq, server.machine.committed_seq) == (3, 3)
-    version, data = server.machine.snapshot()
-    folded = Server(disk=[StoredEntry(version, EntryKind.SNAPSHOT, data)])
-    assert (folded.machine.version, folded.machine.seq) == (version, 3)
+    assert (server.machine.content.seq, server.machine.committed_seq) == (3, 3)
+    snapshot = server.machine.content.snapshot()
+    folded = Server(disk=[StoredEntry(snapshot.version, EntryKind.SNAPSHOT, snapshot.data)])
+    assert (folded.machine.version, folded.machine.content.seq) == (snapshot.version, 3)
     folded.attach("ann")
     folded.turn()
     folded.push("ann", 1, Pen().message("m4"))
@@ -147,4 +147,4 @@ def test_a_session_out_of_client_ids_or_bytes_is_full() -> None:
     server.turn()
     assert codes(server.got("ann")) == [RejectCode.SESSION_FULL]
     assert len(server.texts()) == 1
-    assert server.reloaded().machine.log_bytes >= 1_000
+    assert server.reloaded().machine.content.log_bytes >= 1_000

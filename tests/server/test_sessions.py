@@ -137,7 +137,7 @@ async def test_a_failed_load_is_an_error_and_never_an_empty_session() -> None:
             await sessions.live("s")
         assert gone.value.code.retryable
         log.read_error = None
-        assert (await sessions.live("s")).machine.seq == 1
+        assert (await sessions.live("s")).machine.content.seq == 1
 
 
 async def test_a_log_that_ends_before_its_version_is_not_served() -> None:
@@ -362,7 +362,7 @@ async def test_a_grown_log_is_compacted_and_goes_on(tmp_path: Path) -> None:
     async with running(again, limits) as sessions:
         machine = (await sessions.live("s")).machine
         assert [view.text for view in machine.messages()] == [f"m{number}" for number in range(1, 41)]
-        assert machine.seq == 40
+        assert machine.content.seq == 40
 
 
 async def test_after_a_commit_the_next_batch_gathers() -> None:
@@ -393,20 +393,20 @@ async def test_folding_holds_nobody_up() -> None:
             await until(lambda: Ack("s", number) in ann.got)  # noqa: B023
         machine = (await sessions.live("s")).machine
         assert log.compactions == 1, "one fold at a time"
-        assert machine.wants_snapshot()
+        assert machine.content.wants_snapshot()
         log.fold_gate.set()
-        await until(lambda: not machine.wants_snapshot())
-        before = machine.log_bytes
+        await until(lambda: not machine.content.wants_snapshot())
+        before = machine.content.log_bytes
 
         push(sessions, "ann", 31, pen.message("m31"))
         await until(lambda: Ack("s", 31) in ann.got)
 
-        assert machine.log_bytes > before > 0
+        assert machine.content.log_bytes > before > 0
         again = ServerMachine("s", machine.incarnation, sessions.limits, client_id=1)
         again.load(await log.read("s"))
         assert [view.text for view in again.messages()] == [f"m{number}" for number in range(1, 32)]
-        assert again.log_bytes == pytest.approx(
-            machine.log_bytes, abs=20
+        assert again.content.log_bytes == pytest.approx(
+            machine.content.log_bytes, abs=20
         )  # merging an update with its receipt saves some
 
 

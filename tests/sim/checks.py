@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from syncd.core.document import Document
 from syncd.core.messages import LAYERS, Json, Layer
+from syncd.core.server import ServerMachine
 from tests.sim.client import ClientNode, run
 from tests.sim.disk import ends_of
 from tests.sim.ledger import Broken, Ledger
@@ -78,8 +79,10 @@ def finally_(server: ServerNode, clients: Sequence[ClientNode], ledger: Ledger) 
         for layer in LAYERS:
             if again.document(layer).applied != machine.document(layer).applied:
                 raise Broken(f"{node.name}, loaded again, has another {layer}")
-        if again.seq != machine.seq or node.machine.seq != machine.seq:
-            raise Broken(f"{node.name} counts {node.machine.seq}, on its disk {again.seq}, the server {machine.seq}")
+        if again.seq != machine.content.seq or node.machine.seq != machine.content.seq:
+            raise Broken(
+                f"{node.name} counts {node.machine.seq}, on its disk {again.seq}, the server {machine.content.seq}"
+            )
         if sorted(node.machine.presence) != sorted(entry.peer for entry in machine._presence.entries()):
             raise Broken(f"{node.name} sees others than are here: {sorted(node.machine.presence)}")
         _check_saved(node, server)
@@ -88,13 +91,27 @@ def finally_(server: ServerNode, clients: Sequence[ClientNode], ledger: Ledger) 
 def _check_reload(server: ServerNode, whole: View) -> None:
     machine, again = server.machine, server.load()
     assert machine is not None
-    if (again.version, again.seq) != (machine.version, machine.seq):
-        raise Broken(f"loaded again, the server is at {again.version} and {again.seq}, was {machine.version}")
+    if (again.version, again.content.seq) != (machine.version, machine.content.seq):
+        raise Broken(f"loaded again, the server is at {again.version} and {again.content.seq}, was {machine.version}")
+    if _decided(again) != _decided(machine):
+        raise Broken(f"loaded again, the server decided {_decided(again)}, before {_decided(machine)}")
+    for held in machine._decisions._runs.values():
+        if held.lease == "live" and (held.agent, held.worker) not in machine._decisions._workers:
+            raise Broken(f"{held.id} is held by {held.worker}, which is not there")
     if dict(again._bindings._subjects) != dict(machine._bindings._subjects):
         raise Broken("loaded again, the server knows other bindings")
-    if again._roots != machine._roots:
+    if again.content.roots != machine.content.roots:
         raise Broken("loaded again, the server knows other roots")
     _same(view(again.document), whole, "the server, loaded again,")
+
+
+def _decided(machine: ServerMachine) -> object:
+    decisions = machine._decisions
+    runs = {
+        run.id: (run.agent, run.lease, run.attempt, run.since, run.count, run.cancelled_by, run.resume)
+        for run in decisions._runs.values()
+    }
+    return runs, dict(decisions._decided), decisions.responsible
 
 
 def _same(one: View, other: View, what: str) -> None:

@@ -74,7 +74,8 @@ class ClientNode:
         self._tickets.clear()
         self._turn = None
         self._reload_wanted = self._reopen_due = self._store_failed = self.refused = False
-        self.copy = LocalCopy(cast(LocalStore, self.disk), self.session, self.limits, life=f"{self.name}-{self._lives}")
+        self.life = f"{self.name}-{self._lives}"
+        self.copy = LocalCopy(cast(LocalStore, self.disk), self.session, self.limits, life=self.life)
         self.machine = run(self.copy.load(self.subject))
         self.stream_ids = ClientIds(self._fresh)
         self.writer = Writer(self)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from syncd.core.grant import Grant
 from syncd.core.limits import DEFAULT_LIMITS
@@ -111,7 +112,7 @@ class Ledger:
         for key, receipt in receipts.items():
             if self.receipts.setdefault(key, receipt) != receipt:
                 raise Broken(f"{who} has another receipt for {key}: {receipt}, before {self.receipts[key]}")
-            if key == "schema":
+            if not key.startswith(("m:", "c:")):
                 continue
             seqs.append(receipt["seq"])
             written = self.written.get(key)
@@ -122,6 +123,28 @@ class Ledger:
         if complete and sorted(seqs) != list(range(1, len(seqs) + 1)):
             raise Broken(f"{who} has the seqs {sorted(seqs)}: twice, or with gaps")
         self._check_order(receipts, who)
+        self._check_runs(receipts, who, complete=complete)
+
+    def _check_runs(self, receipts: Mapping[str, Json], who: str, *, complete: bool) -> None:
+        """Facts of a run have no gaps, attempts never go back, and after the end there is nothing."""
+        chains: dict[str, list[tuple[int, Json]]] = {}
+        for key, fact in receipts.items():
+            if key.startswith("r:"):
+                run, _, number = key[2:].rpartition(".")
+                chains.setdefault(run, []).append((int(number), fact))
+        for run, chain in chains.items():
+            chain.sort(key=lambda link: link[0])
+            if complete and [number for number, _ in chain] != list(range(len(chain))):
+                raise Broken(f"{who} has of {run} the facts {[number for number, _ in chain]}")
+            facts = [fact for _, fact in chain]
+            for before, fact in pairwise(facts):
+                if before["lease"] == "ended":
+                    raise Broken(f"{who}: {run} went on after its end: {fact}")
+                if fact["attempt"] < before["attempt"] or fact["since"] < before["since"]:
+                    raise Broken(f"{who}: {run} went back: {before}, {fact}")
+                same = before["lease"] == fact["lease"] == "live" and before["attempt"] == fact["attempt"]
+                if same and before["worker"] != fact["worker"]:
+                    raise Broken(f"{who}: two workers hold attempt {fact['attempt']} of {run}")
 
     def _check_order(self, receipts: Mapping[str, Json], who: str) -> None:
         last: dict[str, tuple[int, str]] = {}

@@ -18,6 +18,8 @@ class Link:
 
     peer: str
     grant: Grant
+    #: The life of the process at its other end.
+    worker: str = ""
     up: deque[bytes] = field(default_factory=deque)
     down: deque[bytes] = field(default_factory=deque)
     down_bytes: int = 0

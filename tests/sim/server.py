@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from syncd.core.codec import decode_client, encode
+from syncd.core.content import Folded
 from syncd.core.errors import CloseCode, RemoteProtocolError, StorageFull
 from syncd.core.grant import Grant
 from syncd.core.ids import new_client_id
@@ -55,7 +56,7 @@ class ServerNode:
         self.links: dict[str, Link] = {}
         self.wall_s = 1_700_000_000.0
         self.turn: Ready | None = None
-        self.folding: tuple[int, bytes] | None = None
+        self.folding: Folded | None = None
         self.fold_due = self.fold_written = False
         self.storage_full = False
         self.machine: ServerMachine | None = None
@@ -99,7 +100,9 @@ class ServerNode:
     def evict(self) -> None:
         """Unload the session if nobody is on it."""
         machine = self.machine
-        if machine is not None and not machine.peers and not machine.pending() and not (self.turn or self.folding):
+        if machine is None or self.turn or self.folding:
+            return
+        if not machine.peers and not machine.pending() and machine.due_at() is None:
             self._unload()
 
     # Links
@@ -206,7 +209,7 @@ class ServerNode:
             self.machine.storage_full = self.storage_full
         link.opened = True
         self._attached.add(link.peer)
-        self.machine.attach(link.peer, link.grant, rights, device=link.peer[:8], opened=opened)
+        self.machine.attach(link.peer, link.grant, rights, device=link.peer[:8], opened=opened, worker=link.worker)
 
     def _refresh(self, link: Link, token: str) -> None:
         grant = self.tokens.get(token)
@@ -261,7 +264,7 @@ class ServerNode:
             self.crash(0)
             return True
         self._deliver(sends)
-        self.fold_due = self.fold_due or machine.wants_snapshot()
+        self.fold_due = self.fold_due or machine.content.wants_snapshot()
         return True
 
     def fold(self) -> None:
@@ -272,17 +275,17 @@ class ServerNode:
         if self.folding is None:
             if self.fold_due:
                 self.fold_due = False
-                self.folding = machine.snapshot()
+                self.folding = machine.content.snapshot()
         elif not self.fold_written:
             # Commits went on meanwhile: the log holds more by now than the snapshot.
             try:
-                self.disk.compact(*self.folding)
+                self.disk.compact(self.folding.version, self.folding.data)
                 self.fold_written = True
             except StorageFull:
                 self.folding = None
         else:
             self.disk.flush()
-            machine.compacted(len(self.folding[1]))
+            machine.content.compacted(self.folding)
             self.folding, self.fold_written = None, False
             self._ledger.count("folds")
 

@@ -160,10 +160,16 @@ class World:
             moved = self.round()
             self.now_s += 10.0
             live = all(node.machine.state is LinkState.OPEN for node in self.clients.values())
+            if self._waits_for_time():
+                continue
             if not moved and live and not any(node.machine.unsynced for node in self.clients.values()):
                 return
         where = {name: (node.machine.state.value, node.machine.unsynced) for name, node in self.clients.items()}
         raise Broken(f"it never comes to rest: {where}")
+
+    def _waits_for_time(self) -> bool:
+        machine = self.server.machine
+        return machine is not None and machine.due_at() is not None
 
     def round(self) -> bool:
         """Let everybody do all they can; return whether anything moved."""
@@ -213,6 +219,7 @@ class World:
         link = self._link(node.name)
         if link is not None:
             self.ledger.count("connects")
+            link.worker = node.life
             node.connect(link)
         return True
 

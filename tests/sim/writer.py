@@ -17,6 +17,7 @@ from syncd.core.schema import NewCommand, NewMessage, Root, text_part
 from syncd.core.transcript import PartWriter, put_command, put_message, put_read
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_prefix
 from tests.sim.ledger import Written
+from tests.sim.worker import Worker, chains
 
 if TYPE_CHECKING:
     from tests.sim.client import ClientNode
@@ -42,6 +43,7 @@ class Writer:
     def __init__(self, node: ClientNode) -> None:
         self._node = node
         self._streams: list[_Stream] = []
+        self._worker = Worker(node)
 
     def act(self, roll: int) -> None:
         """Make one edit, chosen by `roll`."""
@@ -59,6 +61,7 @@ class Writer:
             (4, self._change),
             (2, self._clash),
             (30 if self._node.name == "agent" else 4, self._stream),
+            (25 if self._node.name == "agent" else 0, self._worker.act),
         )
         act = rng.choices([act for _, act in acts], [weight for weight, _ in acts])[0]
         act(rng)
@@ -71,6 +74,7 @@ class Writer:
             role="user",
             author={"kind": "user", "name": self._node.name},
             parts=(text_part(text),) if text else (),
+            to=rng.choice(((), (), ("agent:planner",))) if text else (),
             created_at=self._next(),
         )
 
@@ -93,7 +97,19 @@ class Writer:
         self._node.edit(lambda machine: machine.edit(Layer.TRANSCRIPT, lambda replica: put_message(replica, new)))
 
     def _command(self, rng: Random) -> None:
-        new = NewCommand(self._id(rng), "steer", self._next(), {"session": self._node.session}, "go on")
+        runs = sorted(chains(self._node.machine.document(Layer.TRANSCRIPT).replica)) or ["none"]
+        run = rng.choice(runs)
+        kind, target, payload = rng.choice(
+            (
+                ("cancel", {"run": run}, None),
+                ("steer", {"run": run}, {"text": "go on"}),
+                ("approve", {"tool_call": f"{run}-1"}, None),
+                ("deny", {"tool_call": f"{run}-1"}, None),
+                ("handoff", {"session": self._node.session}, {"to": rng.choice(("agent:planner", "user:otto"))}),
+                ("handoff", {"run": run}, {"to": "agent:other"}),
+            )
+        )
+        new = NewCommand(self._id(rng), kind, self._next(), target, payload)
         self._note(f"c:{new.id}")
         self._node.edit(lambda machine: machine.edit(Layer.TRANSCRIPT, lambda replica: put_command(replica, new)))
 

@@ -16,6 +16,7 @@ from syncd.core.limits import Limits
 from syncd.core.messages import (
     Ack,
     Bye,
+    Claim,
     ClientMessage,
     Closed,
     Declare,
@@ -33,13 +34,16 @@ from syncd.core.messages import (
     Refresh,
     Refreshed,
     Reject,
+    Serve,
     ServerMessage,
     SetPresence,
     Storage,
     Unknown,
     Update,
     Welcome,
+    Work,
 )
+from syncd.core.work import ATTEMPTS_MAX, POLICIES
 
 # One for all: making one, with its buffer, costs five times what packing a frame does.
 _PACKER: Final = msgpack.Packer(use_bin_type=True)
@@ -56,6 +60,8 @@ _CLIENT_TYPES: Final[dict[int, type[Any]]] = {
     6: Leave,
     7: Ping,
     8: Declare,
+    9: Serve,
+    10: Claim,
 }
 _SERVER_TYPES: Final[dict[int, type[Any]]] = {
     65: Welcome,
@@ -69,6 +75,7 @@ _SERVER_TYPES: Final[dict[int, type[Any]]] = {
     73: Pong,
     74: Refreshed,
     75: Storage,
+    76: Work,
 }
 _NUMBERS: Final = {kind: number for table in (_CLIENT_TYPES, _SERVER_TYPES) for number, kind in table.items()}
 #: Names of the fields of each frame, in the order of the wire.
@@ -173,6 +180,24 @@ def _uint(value: Any) -> int:
     return value
 
 
+def _uint_from_1(value: Any) -> int:
+    if _uint(value) < 1:
+        raise ValueError("must be at least 1")
+    return value  # type: ignore[no-any-return]
+
+
+def _attempts(value: Any) -> int:
+    if not 1 <= _uint(value) <= ATTEMPTS_MAX:
+        raise ValueError(f"must be from 1 to {ATTEMPTS_MAX}")
+    return value  # type: ignore[no-any-return]
+
+
+def _policy(value: Any) -> str:
+    if type(value) is not str or value not in POLICIES:
+        raise ValueError(f"must be one of {', '.join(POLICIES)}")
+    return value
+
+
 def _number(value: Any) -> float:
     if type(value) is int and abs(value) < 1 << 53:
         return float(value)
@@ -186,6 +211,10 @@ def _id(value: Any) -> str:
     if not is_id(value):
         raise ValueError("must be 1 to 64 of A-Z a-z 0-9 _ -")
     return value  # type: ignore[no-any-return]
+
+
+def _id_or_empty(value: Any) -> str:
+    return "" if value == "" else _id(value)
 
 
 def _short(value: Any) -> str:
@@ -247,6 +276,8 @@ _ENCODE: Final[dict[str, Callable[[Any], Any]]] = {
 }
 _DECODE_ANY: Final[dict[str, Callable[[Any], Any]]] = {
     "agent": _short,
+    "attempt": _uint,
+    "attempts_max": _attempts,
     "caught_up": _uint,
     "client_ids": _uints,
     "code": _uint,
@@ -258,20 +289,25 @@ _DECODE_ANY: Final[dict[str, Callable[[Any], Any]]] = {
     "heartbeat_s": _number,
     "incarnation": _short,
     "layer": _layer,
+    "message": _id_or_empty,
     "nonce": _uint,
     "now": _number,
     "number": _uint,
     "peer": _id,
+    "per_session": _uint_from_1,
+    "policy": _policy,
     "presence": _entries,
     "presence_bytes_max": _uint,
     "reason": _text,
     "retry_after_s": _number,
     "rights": _strings,
     "roots": _string_map,
+    "run": _id,
     "seen": _uint,
     "seq": _uint,
     "server": _short,
     "session": _id,
+    "slots": _uint,
     "state": lambda value: value,
     "storage_full": _flag,
     "subject": _short,
@@ -281,6 +317,7 @@ _DECODE_ANY: Final[dict[str, Callable[[Any], Any]]] = {
     "vectors": _by_layer,
     "version": _uint,
     "versions": _uints,
+    "worker": _id,
 }
 _DECODE: Final[dict[tuple[type[Any], str], Callable[[Any], Any]]] = {(Reject, "code"): _short}
 #: Per kind of frame, in the order of the wire: how each field is checked, and how it is written.

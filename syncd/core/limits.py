@@ -81,6 +81,13 @@ class Limits:
     requests_per_s: float = 50.0
     requests_burst: int = 100
 
+    # Runs that one worker may hold: a bound for what a server counts on, not for what a machine can do.
+    slots_max: int = 1_000
+    # An offered run that its worker has not claimed by then is offered to another one.
+    offer_timeout_s: float = 10.0
+    # A worker that is gone for this long has lost its runs: longer than any usual reconnection takes.
+    lease_grace_s: float = 15.0
+
     # A session nobody is on is unloaded after this long.
     idle_evict_s: float = 30.0
     # A log is folded into a snapshot when it has grown to this many entries, or to this many bytes and as much as the

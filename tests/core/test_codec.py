@@ -16,6 +16,7 @@ from syncd.core.limits import Limits
 from syncd.core.messages import (
     Ack,
     Bye,
+    Claim,
     Closed,
     Declare,
     Hello,
@@ -31,11 +32,13 @@ from syncd.core.messages import (
     Refresh,
     Refreshed,
     Reject,
+    Serve,
     SetPresence,
     Storage,
     Unknown,
     Update,
     Welcome,
+    Work,
 )
 
 LIMITS = Limits()
@@ -50,6 +53,8 @@ FRAMES: list[Any] = [
     Refresh("token"),
     Leave("s"),
     Ping(7),
+    Serve("w", 8, 1),
+    Claim("s", "r", "retry", 3),
     Welcome(1, "p", "user:a", "syncd", 20.0, 1, 2, 0.0, 1.5),
     Opened("s", "inc", 1, 2, 3, ("state",), {Layer.STATE: b"x"}, {}, {"ui": "1"}, (ENTRY,), True),
     Ack("s", 1),
@@ -61,8 +66,9 @@ FRAMES: list[Any] = [
     Pong(7),
     Refreshed(5.0),
     Storage(True),
+    Work("s", "r", "", 0),
 ]
-FROM_CLIENTS = FRAMES[:9]
+FROM_CLIENTS = FRAMES[:11]
 
 
 def decode(data: bytes, *, client: bool) -> Any:
@@ -137,6 +143,28 @@ def test_optional_types_are_passed_on_as_unknown() -> None:
     assert decode_server(msgpack.packb([128, 1])) == Unknown(128, (1,))
     with pytest.raises(TypeError):
         encode(Unknown(128))
+
+
+@pytest.mark.parametrize(
+    ("frame", "at", "values"),
+    [
+        (Serve("w", 0, 1), 1, ["", "a b", "x" * 65]),
+        (Serve("w", 0, 1), 2, [-1, 1.0, True]),
+        (Serve("w", 0, 1), 3, [0, -1, "1"]),
+        (Claim("s", "r", "wait", 1), 3, ["", "Wait", "later", ["wait"], {"fail": 1}]),
+        (Claim("s", "r", "fail", 100), 4, [0, 101, -1, True]),
+        (Work("s", "r", "m", 0), 3, ["a b", None, 0]),
+    ],
+)
+def test_what_a_worker_says_is_bounded(frame: Any, at: int, values: list[Any]) -> None:
+    """Ids, numbers from 1, known policies and a hundred attempts pass; whatever lies beside them is a bad message."""
+    client = not isinstance(frame, Work)
+    assert decode(encode(frame), client=client) == frame
+    body = msgpack.unpackb(encode(frame))
+    for value in values:
+        with pytest.raises(RemoteProtocolError) as error:
+            decode(msgpack.packb([*body[:at], value, *body[at + 1 :]]), client=client)
+        assert error.value.code is CloseCode.BAD_MESSAGE
 
 
 def test_a_frame_over_the_limit_is_refused_unread() -> None:

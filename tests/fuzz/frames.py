@@ -13,6 +13,7 @@ from syncd.core.limits import Limits
 from syncd.core.messages import (
     Ack,
     Bye,
+    Claim,
     ClientMessage,
     Closed,
     Declare,
@@ -29,12 +30,14 @@ from syncd.core.messages import (
     Refresh,
     Refreshed,
     Reject,
+    Serve,
     ServerMessage,
     SetPresence,
     Storage,
     Unknown,
     Update,
     Welcome,
+    Work,
 )
 from syncd.core.server import ServerMachine
 from syncd.core.varint import decode_state_vector, encode_state_vector
@@ -54,6 +57,8 @@ CLIENT_MESSAGES: Final[tuple[ClientMessage, ...]] = (
     Leave("trip"),
     Ping(7),
     Declare("trip", (9, 1 << 50)),
+    Serve("worker-1", 8, 1),
+    Claim("trip", "run-1", "retry", 3),
 )
 SERVER_MESSAGES: Final[tuple[ServerMessage, ...]] = (
     Welcome(1, "p", "user:a", "syncd", 20.0, 1 << 20, 4096, 1e9, 1e9),
@@ -67,6 +72,7 @@ SERVER_MESSAGES: Final[tuple[ServerMessage, ...]] = (
     Pong(7),
     Refreshed(1e9),
     Storage(full=True),
+    Work("trip", "run-1", "m-1", 1),
 )
 
 

@@ -22,6 +22,7 @@ from syncd.core.limits import Limits
 from syncd.core.messages import (
     LAYERS,
     Ack,
+    Claim,
     Declare,
     Hello,
     Open,
@@ -29,12 +30,15 @@ from syncd.core.messages import (
     PresenceEntry,
     Push,
     Reject,
+    Serve,
     SetPresence,
     Update,
+    Work,
 )
 from syncd.core.replica import check_value
 from syncd.core.update import decode_update, encode_map_entries
 from syncd.core.varint import CLOCK_MAX, UINT_MAX, decode_state_vector, encode_state_vector, read_uint, write_uint
+from syncd.core.work import ATTEMPTS_MAX, POLICIES
 from tests.fuzz.frames import CLIENT_MESSAGES, SERVER_MESSAGES
 from tests.fuzz.updates import honest
 
@@ -64,12 +68,15 @@ client_messages = st.one_of(
     st.builds(Declare, ids, st.lists(uints, max_size=4).map(tuple)),
     st.builds(Push, ids, st.sampled_from(LAYERS), uints, st.binary(max_size=60)),
     st.builds(SetPresence, ids, jsons),
+    st.builds(Serve, ids, uints, st.integers(1, UINT_MAX)),
+    st.builds(Claim, ids, ids, st.sampled_from(POLICIES), st.integers(1, ATTEMPTS_MAX)),
 )
 server_messages = st.one_of(
     st.builds(Ack, ids, uints),
     st.builds(Reject, ids, uints, words, words),
     st.builds(Update, ids, st.sampled_from(LAYERS), st.binary(max_size=60)),
     st.builds(PresenceChanged, ids, st.lists(entries, max_size=3).map(tuple)),
+    st.builds(Work, ids, ids, ids | st.just(""), uints),
 )
 #: Values as msgpack has them, JSON or not.
 packable = st.recursive(

@@ -29,6 +29,10 @@ const layer = isLayer
 const byLayer = (v) => isMapOf(isBytes)(v) && Object.keys(v).every(isLayer)
 const json = () => true
 const entries = isArrayOf(isEntry)
+const idOrEmpty = (v) => v === '' || id(v)
+const uintFrom1 = (v) => isUint(v) && v >= 1
+const attempts = (v) => uintFrom1(v) && v <= 100
+const policy = (v) => ['wait', 'retry', 'fail'].includes(v)
 
 const FRAMES = {
   client: {
@@ -40,6 +44,8 @@ const FRAMES = {
     6: { session: id },
     7: { nonce: uint },
     8: { session: id, client_ids: uints },
+    9: { worker: id, slots: uint, per_session: uintFrom1 },
+    10: { session: id, run: id, policy, attempts_max: attempts },
   },
   server: {
     65: {
@@ -59,6 +65,7 @@ const FRAMES = {
     73: { nonce: uint },
     74: { expires_at: number },
     75: { full: flag },
+    76: { session: id, run: id, message: idOrEmpty, attempt: uint },
   },
 }
 

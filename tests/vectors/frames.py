@@ -13,6 +13,7 @@ from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import (
     Ack,
     Bye,
+    Claim,
     Closed,
     Declare,
     Hello,
@@ -29,10 +30,12 @@ from syncd.core.messages import (
     Refresh,
     Refreshed,
     Reject,
+    Serve,
     SetPresence,
     Storage,
     Update,
     Welcome,
+    Work,
 )
 from syncd.core.update import EMPTY_UPDATE
 from tests.vectors.vector import Vectors, to_hex, to_json
@@ -133,6 +136,16 @@ _PLAIN: dict[type[Any], dict[str, Any]] = {
         "none": Declare("trip", ()),
         "all sizes": Declare(ID_MAX, (0, 1, 127, 128, 255, 256, 65_536, 1 << 32, UINT_MAX)),
     },
+    Serve: {
+        "plain": Serve("worker-a", 8, 1),
+        "no more for now": Serve("worker-a", 0, 1),
+        "largest": Serve(ID_MAX, DEFAULT_LIMITS.slots_max, UINT_MAX),
+    },
+    Claim: {
+        "wait": Claim("trip", "run-1", "wait", 1),
+        "retry": Claim("trip", "run-1", "retry", 3),
+        "fail, the longest ids, the most attempts": Claim(ID_MAX, ID_MAX, "fail", 100),
+    },
     Welcome: {
         "plain": Welcome(1, "peer-a", "user:ann", "syncd/0.1", 20.0, 1 << 20, 4_096, 1.7e9, 1_699_999_999.25),
         "a token without end, fractions": Welcome(1, ID_MAX, SHORT_MAX, "", 0.5, UINT_MAX, 0, 0.0, 0.0),
@@ -188,6 +201,11 @@ _PLAIN: dict[type[Any], dict[str, Any]] = {
     Pong: {f"{nonce}": Pong(nonce) for nonce in (7, 0, 127, 128, 1 << 32, UINT_MAX)},
     Refreshed: {"plain": Refreshed(1.7e9), "a fraction": Refreshed(1_700_000_000.125), "never": Refreshed(0.0)},
     Storage: {"full": Storage(True), "space again": Storage(False)},
+    Work: {
+        "plain": Work("trip", "run-1", "m-1", 0),
+        "no message": Work("trip", "run-1", "", 0),
+        "largest": Work(ID_MAX, ID_MAX, ID_MAX, UINT_MAX),
+    },
 }
 
 _MORE: dict[type[Any], list[Case]] = {

@@ -58,6 +58,11 @@ _FIELDS: dict[tuple[str, str], dict[str, Any]] = {
     ("Push", "number"): {"negative": -1, "above 2^53 - 1": UINT_MAX + 1},
     ("Declare", "client_ids"): {"a boolean among them": [True], "nil among them": [None]},
     ("Ping", "nonce"): {"above 2^53 - 1": UINT_MAX + 1},
+    ("Serve", "worker"): {"empty": "", "a slash": "a/b", "a character too many": ID_MAX + "x"},
+    ("Serve", "per_session"): {"none": 0, "above 2^53 - 1": UINT_MAX + 1},
+    ("Claim", "run"): {"empty": "", "a character too many": ID_MAX + "x"},
+    ("Claim", "policy"): {"empty": "", "another word": "later", "a capital": "Wait"},
+    ("Claim", "attempts_max"): {"none": 0, "one too many": 101},
     ("Welcome", "heartbeat_s"): {"infinite": float("inf"), "NaN": float("nan")},
     ("Opened", "rights"): {"an item that is no string": ["state", 1]},
     ("Opened", "roots"): {"a kind that is a number": {"ui": 1}},
@@ -66,6 +71,7 @@ _FIELDS: dict[tuple[str, str], dict[str, Any]] = {
     ("Reject", "code"): {"a number, as in Closed": 4_403, "a character too many": SHORT_MAX + "x"},
     ("Closed", "code"): {"a string, as in Reject": "gap"},
     ("Storage", "full"): {"a number": 1},
+    ("Work", "message"): {"a space": "a b", "a character too many": ID_MAX + "x"},
 }
 
 

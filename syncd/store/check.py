@@ -12,6 +12,7 @@ from syncd.core.errors import StoreDamaged
 from syncd.store.log import EntryKind
 from syncd.store.rows import session_crc, stored_entry
 from syncd.store.sqlite import Database
+from syncd.store.work import read_work
 
 #: Called with how many rows were checked, of how many.
 Progress: TypeAlias = Callable[[int, int], None]
@@ -32,6 +33,7 @@ async def check_log(database: Database, progress: Progress | None) -> Sequence[P
     """Return the problems of an open session log; see `SqliteSessionLog.verify`."""
     problems = await database.run(_check_structure)
     try:
+        problems += await database.run(_check_work)
         sessions, total = await database.run(_list_sessions)
     except StoreDamaged as error:
         return [*problems, Problem("", str(error))]
@@ -67,6 +69,15 @@ def _check_structure(connection: sqlite3.Connection) -> list[Problem]:
         return [Problem("", str(error))]
     problems = [Problem("", what) for what in found if what != "ok"]
     return problems + ([Problem("", f"{orphans} entries belong to no session")] if orphans else [])
+
+
+def _check_work(connection: sqlite3.Connection) -> list[Problem]:
+    _, broken = read_work(connection)
+    problems = [Problem(session, f"the row of run {run} does not check") for session, run in broken]
+    orphans = connection.execute(
+        "SELECT count(*) FROM work WHERE number NOT IN (SELECT number FROM session WHERE deleted_at_ms IS NULL)"
+    ).fetchone()[0]
+    return problems + ([Problem("", f"{orphans} runs belong to no session")] if orphans else [])
 
 
 def _list_sessions(connection: sqlite3.Connection) -> tuple[list[tuple[int, str, list[Problem]]], int]:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from syncd.core.entries import Entry, EntryKind, StoredEntry
+from syncd.core.errors import LocalProtocolError
 from syncd.core.record import record
+from syncd.core.work import WorkRow
 
-__all__ = ["Append", "Entry", "EntryKind", "SearchHit", "SessionInfo", "SessionLog", "StoredEntry"]
+__all__ = ["Append", "Entry", "EntryKind", "SearchHit", "SessionInfo", "SessionLog", "StoredEntry", "WorkRow"]
 
 
 @record
@@ -18,11 +20,24 @@ class Append:
     """All of one session's entries of a batch: committed together or not at all.
 
     `expected` is the version of the last entry the writer knows (0 for none); the entries get the versions behind it.
+    `work` are runs whose lease the entries changed: it never comes without entries.
     """
 
     session: str
     expected: int
     entries: Sequence[Entry]
+    work: Sequence[WorkRow] = ()
+
+
+def check_work(batch: Sequence[Append]) -> None:
+    """Check that work comes with the entries that tell of it, in its own session.
+
+    Raises:
+        LocalProtocolError: it does not.
+    """
+    for item in batch:
+        if item.work and (not item.entries or any(row.session != item.session for row in item.work)):
+            raise LocalProtocolError(f"session {item.session}: append work with the entries of its own session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +109,21 @@ class SessionLog(Protocol):
     async def append(self, batch: Sequence[Append]) -> Sequence[str]:
         """Commit a batch in one transaction; return the sessions whose expected version was not the current one.
 
-        A deleted, unknown or damaged session counts as conflicting. Cancelling the call does not take a commit back:
+        Rows of `work` are kept by run, those of ended runs removed, in the same transaction. A deleted, unknown or
+        damaged session counts as conflicting. Cancelling the call does not take a commit back:
         read the session before the next one.
 
         Raises:
+            LocalProtocolError: work without entries, or of another session; nothing was committed.
             StorageFull: no space, or the file stayed locked; nothing was committed.
             StoreFatal: the flush failed; stop the process.
+        """
+        ...
+
+    async def open_work(self) -> Sequence[WorkRow]:
+        """Return the last row of each run that has not ended, oldest first, of all sessions that are not quarantined.
+
+        A row that is not what was written is left out, and its session quarantined.
         """
         ...
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged
+from syncd.core.work import WorkRow
 from syncd.store import search
-from syncd.store.log import Append, Entry, EntryKind, SearchHit, SessionInfo, StoredEntry
+from syncd.store.log import Append, Entry, EntryKind, SearchHit, SessionInfo, StoredEntry, check_work
+from syncd.store.work import ENDED
 
 
 @dataclass(slots=True)
@@ -19,6 +21,7 @@ class _Session:
     entries: list[StoredEntry] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     indexed: int = 0
+    work: dict[str, WorkRow] = field(default_factory=dict)
 
 
 class MemorySessionLog:
@@ -63,6 +66,7 @@ class MemorySessionLog:
 
     async def append(self, batch: Sequence[Append]) -> Sequence[str]:
         """See `SessionLog.append`."""
+        check_work(batch)
         async with self._turn:
             self._check_space()
             due: dict[str, int] = {}
@@ -78,6 +82,11 @@ class MemorySessionLog:
                 if item.session not in conflicts and item.entries:
                     self._extend(self._sessions[item.session], item)
             return [*conflicts]
+
+    async def open_work(self) -> Sequence[WorkRow]:
+        """See `SessionLog.open_work`."""
+        rows = (row for kept in self._sessions.values() if not kept.info.damaged for row in kept.work.values())
+        return sorted(rows, key=lambda row: (row.at_ms, row.session, row.run))
 
     async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:
         """See `SessionLog.read`."""
@@ -153,6 +162,10 @@ class MemorySessionLog:
     def _extend(self, kept: _Session, item: Append) -> None:
         for version, entry in enumerate(item.entries, item.expected + 1):
             kept.entries.append(StoredEntry(version, entry.kind, entry.data))
+        for row in item.work:
+            kept.work[row.run] = row
+            if row.lease == ENDED:
+                del kept.work[row.run]
         self._measure(kept, self._now_ms())
 
     def _measure(self, kept: _Session, updated_at_ms: int) -> None:

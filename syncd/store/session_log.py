@@ -6,17 +6,19 @@ Knows nothing of Yjs, of peers or of the wire; entries are opaque bytes.
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
 from syncd.core.errors import LocalProtocolError, StoreDamaged
+from syncd.core.work import WorkRow
 from syncd.store import search
 from syncd.store.check import Problem, Progress, check_log
 from syncd.store.lockfile import LockFile
-from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry
+from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_work
 from syncd.store.rows import entry_crc, session_crc, stored_entry
 from syncd.store.sqlite import BUSY_TIMEOUT_S, Database, Schema, rows_per_statement, transact
+from syncd.store.work import WORK_TABLES, drop_work, put_work, read_work
 
 SCHEMA = Schema(
     name="syncd session log",
@@ -38,6 +40,7 @@ SCHEMA = Schema(
             "CREATE TABLE probe (one INTEGER PRIMARY KEY, filler BLOB NOT NULL)",
             *search.SEARCH_TABLES,
         ),
+        WORK_TABLES,
     ),
 )
 
@@ -75,6 +78,7 @@ class _Grown:
     head: _Head
     rows: list[tuple[int, int, int, int, int, bytes]]
     data_bytes: int
+    work: list[WorkRow] = field(default_factory=list)
 
 
 class SqliteSessionLog:
@@ -183,6 +187,7 @@ class SqliteSessionLog:
 
     async def append(self, batch: Sequence[Append]) -> Sequence[str]:
         """See `SessionLog.append`."""
+        check_work(batch)
 
         def commit(connection: sqlite3.Connection) -> Sequence[str]:
             grown, conflicts = self._plan(connection, batch)
@@ -202,6 +207,19 @@ class SqliteSessionLog:
             return conflicts
 
         return await self._database.run(commit)
+
+    async def open_work(self) -> Sequence[WorkRow]:
+        """See `SessionLog.open_work`."""
+
+        def read(connection: sqlite3.Connection) -> Sequence[WorkRow]:
+            rows, broken = read_work(connection)
+            for session, run in broken:
+                head = self._head(connection, session)
+                if head is not None and head.writable:
+                    self._quarantine(connection, session, head, f"the row of run {run} does not check")
+            return rows
+
+        return await self._database.run(read)
 
     async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:
         """See `SessionLog.read`."""
@@ -262,6 +280,7 @@ class SqliteSessionLog:
                 return False
             self._heads.pop(session, None)
             connection.execute("DELETE FROM entry WHERE number = ?", (head.number,))
+            drop_work(connection, head.number)
             connection.execute(
                 "UPDATE session SET deleted_at_ms = ?, damaged = '', indexed = 0 WHERE number = ?",
                 (now_ms, head.number),
@@ -380,6 +399,7 @@ class SqliteSessionLog:
                 crc = entry_crc(session, version, entry.kind, entry.data)
                 part.rows.append((head.number, version, int(entry.kind), now_ms, crc, entry.data))
                 part.data_bytes += len(entry.data)
+            part.work += item.work
         return grown, [*conflicts]
 
     def _find_damaged(self, connection: sqlite3.Connection, grown: dict[str, _Grown]) -> Sequence[str]:
@@ -411,10 +431,17 @@ class SqliteSessionLog:
 
 def _commit(connection: sqlite3.Connection, grown: Mapping[str, _Grown]) -> None:
     rows = [*chain.from_iterable(part.rows for part in grown.values())]
-    if len(rows) > rows_per_statement(connection, _COLUMN_COUNT):
-        transact(connection, lambda connection: _insert(connection, rows))
-    else:
+    work = [part for part in grown.values() if part.work]
+    if not work and len(rows) <= rows_per_statement(connection, _COLUMN_COUNT):
         _insert(connection, rows)  # one statement is a transaction by itself, and the cheapest
+        return
+
+    def write(connection: sqlite3.Connection) -> None:
+        _insert(connection, rows)
+        for part in work:
+            put_work(connection, part.head.number, part.work)
+
+    transact(connection, write)
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[int, int, int, int, int, bytes]]) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from syncd.server.config import Settings
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
 from syncd.server.metrics import Metrics
+from syncd.server.open_work import OpenWork
 from syncd.server.origin import OriginPolicy, is_loopback
 from syncd.server.records import Records
 from syncd.server.rest.table import add_routes
@@ -28,6 +30,7 @@ from syncd.server.revocations import Revocations
 from syncd.server.services import SERVICES, LinksPort, Services, SessionsPort
 from syncd.server.sessions import Sessions
 from syncd.server.sockets import Links
+from syncd.server.work import Dispatcher
 from syncd.store.session_log import SqliteSessionLog
 
 _log = structlog.get_logger("syncd.app")
@@ -105,8 +108,10 @@ def create_server(settings: Settings) -> "Server":
     auth = make_auth(settings, limits, metrics)
     store = SqliteSessionLog(settings.store)
     sessions = Sessions(store, limits, metrics)
-    links = Links(sessions, auth, limits, metrics)
-    server = Server(settings, store, make_services(settings, Records(sessions), links, auth, limits, metrics))
+    dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
+    links = Links(sessions, auth, limits, metrics, dispatcher)
+    services = make_services(settings, Records(sessions), links, auth, limits, metrics)
+    server = Server(settings, store, services, OpenWork(sessions, dispatcher))
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)
     return server
@@ -122,10 +127,11 @@ class Server:
     `await start()`, then `await stop()`; or `await run()`, which does both and waits for a signal in between.
     """
 
-    def __init__(self, settings: Settings, store: StorePort, services: Services) -> None:
+    def __init__(self, settings: Settings, store: StorePort, services: Services, work: OpenWork | None = None) -> None:
         self._settings = settings
         self._store = store
         self._services = services
+        self._work = work
         self._runner = web.AppRunner(
             build_app(services), access_log=None, shutdown_timeout=settings.drain_timeout_s, handle_signals=False
         )
@@ -170,6 +176,8 @@ class Server:
             await self._store.open()
             await services.sessions.start()
             services.lifecycle.started = True
+            if self._work is not None:
+                await self._work.start()
             await self._runner.setup()
             assert self._runner.server is not None
             self._listening = await listen(  # Invariant 1.
@@ -207,6 +215,8 @@ class Server:
         try:
             if self._services.lifecycle.started:
                 self._services.lifecycle.started = False
+                if self._work is not None:
+                    await self._work.stop()
                 await self._services.sessions.stop()
         finally:
             await self._store.close()

@@ -17,7 +17,7 @@ from syncd.core.errors import CloseCode
 from syncd.core.grant import Grant
 from syncd.core.ids import uuid7
 from syncd.core.limits import Limits
-from syncd.core.messages import Bye, Closed, Hello, Opened, PresenceChanged, ServerMessage, Update
+from syncd.core.messages import Bye, Closed, Hello, Opened, PresenceChanged, ServerMessage, Update, Work
 from syncd.server.listen import Connection
 from syncd.server.metrics import Metrics
 
@@ -81,6 +81,8 @@ class Link:
         self.grant = grant
         self.device = hello.device
         self.sessions: set[str] = set()
+        #: The process' id once it serves an agent, else empty.
+        self.worker = ""
         # Nothing more is read from it; `closing`: nor written to it.
         self.ending = False
         self.closing = False
@@ -117,6 +119,10 @@ class Link:
     def send(self, message: ServerMessage) -> None:
         """Write a message for this link alone."""
         self._write(websocket_frame(encode(message)))
+
+    def offer(self, work: Work) -> None:
+        """See `work.WorkerLink`."""
+        self.send(work)
 
     def _write(self, frame: bytes, *, owed: bool = False) -> None:
         if self.closing or self._transport.is_closing():

@@ -34,6 +34,9 @@ class Metrics:
         self.bytes_out = self._counter("syncd_bytes_out", "Bytes of frames written.")
         self.updates = self._counter("syncd_updates", "Updates accepted and committed.")
         self.behind = self._counter("syncd_behind", "Times a reader was marked behind and got one diff instead.")
+        self.work_queued = self._gauge("syncd_work_queued", "Runs that wait for a worker.")
+        self.work_live = self._gauge("syncd_work_live", "Runs that a worker is at.")
+        self.work_offers = self._counter("syncd_work_offers", "Offers of runs to workers.")
         self.auth_failures = self._counter("syncd_auth_failures", "Tokens that were refused.")
         self.storage_full = self._gauge("syncd_storage_full", "1 while nothing can be written, else 0.")
         self.commit_seconds = Histogram(

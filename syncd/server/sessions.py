@@ -25,7 +25,7 @@ from syncd.core.replica import ReplicaBroken
 from syncd.core.server import ServerMachine
 from syncd.core.server_turn import Drop, Ready, Send
 from syncd.server.metrics import Metrics
-from syncd.store.log import Append, SessionInfo, SessionLog
+from syncd.store.log import Append, SessionInfo, SessionLog, WorkRow
 
 _log = structlog.get_logger("syncd.sessions")
 
@@ -96,6 +96,10 @@ class Sessions:
         #: Called when the storage became full or has space again, and when a flush failed for good.
         self.on_storage: Callable[[Storage], None] = lambda _: None
         self.on_fatal: Callable[[], None] = lambda: None
+        #: Called with the runs whose lease a commit changed, once that is on the disk.
+        self.on_work: Callable[[Sequence[WorkRow]], None] = lambda _: None
+        #: Called with a session that was deleted.
+        self.on_delete: Callable[[str], None] = lambda _: None
         #: Called with a session that is about to be unloaded, or quiet, so that its search index can follow.
         self.on_quiet: Callable[[LiveSession], Awaitable[None]] | None = None
         self._metrics = metrics
@@ -214,8 +218,12 @@ class Sessions:
 
     # Peers
 
-    async def attach(self, peer: str, outlet: Outlet, grant: Grant, opened: Open, *, device: str) -> None:
+    async def attach(
+        self, peer: str, outlet: Outlet, grant: Grant, opened: Open, *, device: str, worker: str = ""
+    ) -> None:
         """Let `peer` open a session, made if its grant may write there and it was never before.
+
+        `worker` is whose leases of runs it keeps while it is there.
 
         Raises:
             SessionGone: see `live`; a grant that does not name the session is told the same as for an absent one.
@@ -225,7 +233,7 @@ class Sessions:
             raise SessionGone(CloseCode.FORBIDDEN, "there is no such session, or it is not for you")
         live = await self.live(opened.session, create=bool(rights & _WRITE_RIGHTS))
         live.outlets[peer] = outlet
-        live.machine.attach(peer, grant, rights, device=device, opened=opened)
+        live.machine.attach(peer, grant, rights, device=device, opened=opened, worker=worker)
         self.mark(live)
 
     def receive(self, session: str, peer: str, message: ClientMessage) -> None:
@@ -269,6 +277,8 @@ class Sessions:
             self._unload(live, CloseCode.DELETED, "this session was deleted")
         deleted = await self.log.delete(session, self.now_ms())
         self._scrub_due |= deleted
+        if deleted:
+            self.on_delete(session)
         return deleted
 
     async def _scrub(self) -> None:
@@ -327,7 +337,9 @@ class Sessions:
 
     async def _commit(self, turns: Sequence[tuple[LiveSession, Ready]]) -> bool:
         """Commit a batch, then let its peers see it. Return whether there was something to commit."""
-        batch = [Append(live.session, ready.expected, ready.entries) for live, ready in turns if ready.entries]
+        batch = [
+            Append(live.session, ready.expected, ready.entries, ready.work) for live, ready in turns if ready.entries
+        ]
         conflicts: Sequence[str] = ()
         if batch:
             started = time.perf_counter()
@@ -347,6 +359,8 @@ class Sessions:
                 self._fail(live, CloseCode.RESYNC, "the session changed under this server", None)
             elif self._lives.get(live.session) is live:
                 self._advance(live, ready)
+        if work := [row for live, ready in turns if live.session not in conflicts for row in ready.work]:
+            self.on_work(work)
         return bool(batch)
 
     def _advance(self, live: LiveSession, ready: Ready) -> None:

@@ -44,6 +44,7 @@ from syncd.server.metrics import Metrics
 from syncd.server.ratelimit import Pace
 from syncd.server.services import ADDRESS
 from syncd.server.sessions import SessionGone, Sessions
+from syncd.server.work import Dispatcher
 
 _log = structlog.get_logger("syncd.links")
 
@@ -67,12 +68,20 @@ class Links:
     """
 
     def __init__(
-        self, sessions: Sessions, auth: Auth, limits: Limits, metrics: Metrics, *, server: str = "syncd"
+        self,
+        sessions: Sessions,
+        auth: Auth,
+        limits: Limits,
+        metrics: Metrics,
+        dispatcher: Dispatcher,
+        *,
+        server: str = "syncd",
     ) -> None:
         self.limits = limits
         self.metrics = metrics
         self._sessions = sessions
         self._auth = auth
+        self._dispatcher = dispatcher
         self._server = server
         self._links: set[Link] = set()
         self._pending = 0
@@ -240,7 +249,9 @@ class Links:
             self._refresh(link, message)
         elif isinstance(message, Hello):
             raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "a second hello")
-        elif not isinstance(message, Unknown | Serve):
+        elif isinstance(message, Serve):
+            self._take_worker(link, message)
+        elif not isinstance(message, Unknown):
             self._sessions.receive(message.session, link.peer, message)
 
     async def _open(self, link: Link, opened: Open) -> None:
@@ -254,11 +265,28 @@ class Links:
             return
         link.sessions.add(opened.session)
         try:
-            await self._sessions.attach(link.peer, link, link.grant, opened, device=link.device)
+            await self._sessions.attach(
+                link.peer, link, link.grant, opened, device=link.device, worker=link.worker or link.device
+            )
         except SessionGone as gone:
             link.sessions.discard(opened.session)
             self.metrics.close(gone.code)
             link.send(Closed(opened.session, gone.code, gone.reason))
+
+    def _take_worker(self, link: Link, serve: Serve) -> None:
+        if not link.grant.subject.startswith("agent:"):
+            reason = f"{link.grant.subject} cannot serve: it takes the token of an agent, of a subject agent:NAME"
+            raise RemoteProtocolError(CloseCode.BAD_MESSAGE, reason)
+        if serve.slots > self.limits.slots_max:
+            raise RemoteProtocolError(CloseCode.BAD_MESSAGE, f"a worker has at most {self.limits.slots_max} slots")
+        if link.worker not in ("", serve.worker):
+            raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "another worker on this link: use one link for each")
+        if not link.worker:
+            link.worker = serve.worker
+            for session in list(link.sessions):  # They took it for another worker's.
+                self._sessions.detach(session, link.peer)
+                link.drop(session, CloseCode.RESYNC, "opened before its link served: open it again", whole_link=False)
+        self._dispatcher.serve(link, serve.worker, serve.slots, serve.per_session)
 
     def _refresh(self, link: Link, refresh: Refresh) -> None:
         try:
@@ -268,6 +296,7 @@ class Links:
         if grant.subject != link.grant.subject:
             raise RemoteProtocolError(CloseCode.BAD_TOKEN, "a fresh token must name the same subject")
         link.grant = grant
+        self._dispatcher.regrant(link)
         for session in list(link.sessions):
             if not self._sessions.regrant(session, link.peer, grant):
                 self._sessions.detach(session, link.peer)
@@ -293,6 +322,7 @@ class Links:
         self._links.discard(link)
         self._heartbeat.remove(link)
         self._behind.discard(link)
+        self._dispatcher.gone(link)
         for session in link.sessions:
             self._sessions.detach(session, link.peer)
         _count(self._by_subject, link.grant.subject, -1)
@@ -315,6 +345,7 @@ class Links:
         """Close a link without waiting for it."""
         if not link.ending:
             link.ending = True
+            self._dispatcher.gone(link)
             self.metrics.close(code)
             task = asyncio.create_task(link.close(code, reason, retry_after_s), name="close link")
             self._closing.add(task)

@@ -8,142 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass
 
 from syncd.core.errors import LocalProtocolError
-from syncd.core.grant import Grant, Right
+from syncd.core.grant import Grant
 from syncd.core.messages import Work
 from syncd.core.work import WorkRow
+from syncd.server.agents import Agent, Key, Line, Place, Pool, Worker, WorkerLink
 from syncd.server.metrics import Metrics
-
-#: Since when a run waits (Unix ms), and a number that tells equal ones apart: the smallest is offered first.
-_Place: TypeAlias = tuple[int, int]
-#: A session and a run.
-_Key: TypeAlias = tuple[str, str]
-#: A heap with more entries than this beside the valid ones is made anew.
-_STALE_MAX = 64
-
-
-class WorkerLink(Protocol):
-    """Where a worker's offers go. `grant` names the agent it serves, and the sessions it may work in."""
-
-    grant: Grant
-
-    def offer(self, work: Work) -> None:
-        """Send an offer. Never blocks."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    id: str
-    agent: _Agent
-    link: WorkerLink
-    slots: int
-    per_session: int
-    pool: _Pool
-    # What it was offered and has not answered yet; how often in a row it let an offer pass.
-    offers: set[_Key] = field(default_factory=set)
-    missed: int = 0
-
-    @property
-    def free(self) -> int:
-        return self.slots - self.agent.held[self.id] - len(self.offers)
-
-
-@dataclass(slots=True)
-class _Line:
-    """What waits for one agent in one session. `active`: its live runs there, and those that are offered."""
-
-    session: str
-    active: int = 0
-    waiting: dict[str, _Place] = field(default_factory=dict)
-    _heap: list[tuple[_Place, str]] = field(default_factory=list)
-
-    def add(self, run: str, place: _Place) -> None:
-        self.waiting[run] = place
-        heappush(self._heap, (place, run))
-
-    def head(self) -> tuple[_Place, str] | None:
-        while self._heap:
-            place, run = self._heap[0]
-            if self.waiting.get(run) == place:
-                return place, run
-            heappop(self._heap)
-        return None
-
-
-@dataclass(slots=True, eq=False)
-class _Pool:
-    """The workers whose grants name the same sessions, and the lines that they may be offered from, by their heads."""
-
-    grant: Grant
-    workers: int = 0
-    heads: list[tuple[_Place, str]] = field(default_factory=list)
-    # The heads above that are still meant, by session.
-    shown: dict[str, _Place] = field(default_factory=dict)
-
-    def allows(self, session: str) -> bool:
-        return Right.TRANSCRIPT in (self.grant.rights(session) or ())
-
-    def show(self, session: str, place: _Place) -> None:
-        if self.shown.get(session) != place:
-            self.shown[session] = place
-            heappush(self.heads, (place, session))
-
-
-@dataclass(slots=True, eq=False)
-class _Agent:
-    """One agent: who serves it, what waits for it, and how many runs each worker holds, connected or not."""
-
-    name: str
-    # Live runs in one session: the least that any of its workers asks for.
-    per_session: int = 1
-    workers: dict[str, _Worker] = field(default_factory=dict)
-    pools: dict[frozenset[tuple[str, frozenset[Right]]], _Pool] = field(default_factory=dict)
-    lines: dict[str, _Line] = field(default_factory=dict)
-    held: Counter[str] = field(default_factory=Counter)
-
-    def line(self, session: str) -> _Line:
-        line = self.lines.get(session)
-        if line is None:
-            line = self.lines[session] = _Line(session)
-        return line
-
-    def show(self, line: _Line) -> None:
-        """Have a line offered from, if there is something to offer; forget it if there is nothing in it."""
-        head = line.head()
-        if head is None:
-            if not line.active:
-                self.lines.pop(line.session, None)
-        elif line.active < self.per_session:
-            for pool in self.pools.values():
-                if pool.allows(line.session):
-                    pool.show(line.session, head[0])
-
-    def head(self, pool: _Pool) -> tuple[_Place, str] | None:
-        """Return place and session of the oldest run that a pool's workers may be offered."""
-        if len(pool.heads) > 2 * len(pool.shown) + _STALE_MAX:
-            pool.heads = [(place, session) for session, place in pool.shown.items()]
-            heapify(pool.heads)
-        while pool.heads:
-            place, session = pool.heads[0]
-            if pool.shown.get(session) == place:
-                line = self.lines.get(session)
-                head = line.head() if line is not None and line.active < self.per_session else None
-                if head is not None and head[0] == place:
-                    return place, session
-                del pool.shown[session]
-            heappop(pool.heads)
-        return None
 
 
 @dataclass(slots=True)
 class _Offer:
-    worker: _Worker
-    place: _Place
+    worker: Worker
+    place: Place
     until: float
 
 
@@ -165,13 +43,13 @@ class Dispatcher:
         self._metrics = metrics
         self._offer_timeout_s = offer_timeout_s
         self._clock = clock
-        self._agents: dict[str, _Agent] = {}
+        self._agents: dict[str, Agent] = {}
         self._rows: dict[str, dict[str, WorkRow]] = {}
-        self._workers: dict[WorkerLink, _Worker] = {}
+        self._workers: dict[WorkerLink, Worker] = {}
         # In the order of their ends, since all last equally long.
-        self._offers: dict[_Key, _Offer] = {}
+        self._offers: dict[Key, _Offer] = {}
         # Workers that let a run pass since it was queued.
-        self._passed: dict[_Key, set[str]] = {}
+        self._passed: dict[Key, set[str]] = {}
         self._order = 0
         self._newest_ms = 0
         self._leases: Counter[str] = Counter()
@@ -193,7 +71,7 @@ class Dispatcher:
             raise LocalProtocolError(f"this link serves as {self._workers[link].id}; use one link for each worker")
         pool = self._pool(agent, link.grant)
         if before is None:
-            known = agent.workers[worker] = _Worker(worker, agent, link, slots, per_session, pool)
+            known = agent.workers[worker] = Worker(worker, agent, link, slots, per_session, pool)
             self._workers[link] = known
             pool.workers += 1
         else:
@@ -218,7 +96,7 @@ class Dispatcher:
             self._recount(worker.agent)
             self._dispatch(worker.agent)
 
-    def _leave(self, worker: _Worker) -> None:
+    def _leave(self, worker: Worker) -> None:
         del self._workers[worker.link]
         del worker.agent.workers[worker.id]
         self._leave_pool(worker)
@@ -226,29 +104,27 @@ class Dispatcher:
             offer = self._withdraw(key)
             self._wait(worker.agent, key, offer.place)
 
-    def _pool(self, agent: _Agent, grant: Grant) -> _Pool:
+    def _pool(self, agent: Agent, grant: Grant) -> Pool:
         key = frozenset(grant.sessions)
         pool = agent.pools.get(key)
         if pool is None:
-            pool = agent.pools[key] = _Pool(grant)
-            for line in list(agent.lines.values()):
-                agent.show(line)
+            pool = agent.pools[key] = Pool(grant)
+            agent.show_all()
         return pool
 
-    def _leave_pool(self, worker: _Worker) -> None:
+    def _leave_pool(self, worker: Worker) -> None:
         worker.pool.workers -= 1
         if not worker.pool.workers:
             del worker.agent.pools[frozenset(worker.pool.grant.sessions)]
 
-    def _recount(self, agent: _Agent) -> None:
+    def _recount(self, agent: Agent) -> None:
         """Find out how many runs may be live in a session; of workers that take none now only if there is no other."""
         workers = agent.workers.values()
         counting = [worker for worker in workers if worker.slots] or workers
         per_session = min((worker.per_session for worker in counting), default=1)
         if per_session != agent.per_session:
             agent.per_session = per_session
-            for line in list(agent.lines.values()):
-                agent.show(line)
+            agent.show_all()
 
     # Work
 
@@ -287,7 +163,7 @@ class Dispatcher:
         for agent in agents.values():
             self._dispatch(agent)
 
-    def _change(self, row: WorkRow) -> Sequence[_Agent]:
+    def _change(self, row: WorkRow) -> Sequence[Agent]:
         before = self._rows.get(row.session, {}).get(row.run)
         if before == row:
             return ()
@@ -302,7 +178,7 @@ class Dispatcher:
             touched.append(self._add(row))
         return touched
 
-    def _add(self, row: WorkRow) -> _Agent:
+    def _add(self, row: WorkRow) -> Agent:
         self._rows.setdefault(row.session, {})[row.run] = row
         self._leases[row.lease] += 1
         agent = self._agent(row.agent)
@@ -311,12 +187,14 @@ class Dispatcher:
             self._wait(agent, (row.session, row.run), self._place(row.at_ms))
         elif row.lease == "live":
             agent.held[row.worker] += 1
-            agent.line(row.session).active += 1
+            line = agent.line(row.session)
+            line.active += 1
+            agent.show(line)
         elif row.lease == "suspended":
             agent.held[row.worker] += 1
         return agent
 
-    def _remove(self, row: WorkRow) -> _Agent:
+    def _remove(self, row: WorkRow) -> Agent:
         rows = self._rows[row.session]
         del rows[row.run]
         if not rows:
@@ -337,31 +215,25 @@ class Dispatcher:
         agent.show(line)
         return agent
 
-    def _wait(self, agent: _Agent, key: _Key, place: _Place) -> None:
+    def _wait(self, agent: Agent, key: Key, place: Place) -> None:
         session, run = key
         line = agent.line(session)
         line.add(run, place)
         agent.show(line)
 
-    def _place(self, at_ms: int) -> _Place:
+    def _place(self, at_ms: int) -> Place:
         self._order += 1
         return at_ms, self._order
 
     # Offers
 
-    def _dispatch(self, agent: _Agent) -> None:
-        while (found := self._oldest(agent)) is not None:
-            self._offer(agent, agent.lines[found])
+    def _dispatch(self, agent: Agent) -> None:
+        while (line := agent.oldest()) is not None:  # Invariant 1.
+            self._offer(agent, line)
         if not agent.workers and not agent.lines and not agent.held and self._agents.get(agent.name) is agent:
             del self._agents[agent.name]
 
-    def _oldest(self, agent: _Agent) -> str | None:
-        """Return the session of the oldest run that some worker has a free slot for."""
-        free = {worker.pool for worker in agent.workers.values() if worker.free > 0}  # Invariant 1.
-        heads = [head for pool in free if (head := agent.head(pool)) is not None]
-        return min(heads)[1] if heads else None
-
-    def _offer(self, agent: _Agent, line: _Line) -> None:
+    def _offer(self, agent: Agent, line: Line) -> None:
         head = line.head()
         assert head is not None
         place, run = head
@@ -377,37 +249,33 @@ class Dispatcher:
         # Last: a link that cannot take it may be closed by this, and is gone when it returns.
         worker.link.offer(Work(line.session, run, row.message, row.attempt))
 
-    def _choose(self, agent: _Agent, key: _Key) -> _Worker:
-        able = [worker for worker in self._able(agent, key) if worker.free > 0]
+    def _choose(self, agent: Agent, key: Key) -> Worker:
+        able = [worker for worker in agent.able(key[0]) if worker.free > 0]
         passed = self._passed.get(key, ())
         others = [worker for worker in able if worker.id not in passed]  # Invariant 3.
         return max(others or able, key=lambda worker: (not worker.missed, worker.free))  # Invariant 2.
 
-    def _able(self, agent: _Agent, key: _Key) -> list[_Worker]:
-        pools = {pool for pool in agent.pools.values() if pool.allows(key[0])}  # Invariant 4.
-        return [worker for worker in agent.workers.values() if worker.pool in pools]
-
-    def _withdraw(self, key: _Key) -> _Offer:
+    def _withdraw(self, key: Key) -> _Offer:
         offer = self._offers.pop(key)
         agent = offer.worker.agent
         offer.worker.offers.discard(key)
         agent.line(key[0]).active -= 1
         return offer
 
-    def _miss(self, key: _Key, offer: _Offer) -> None:
+    def _miss(self, key: Key, offer: _Offer) -> None:
         worker, place = offer.worker, offer.place
         worker.missed += 1
         passed = self._passed.setdefault(key, set())
         passed.add(worker.id)
-        if all(other.id in passed or not other.slots for other in self._able(worker.agent, key)):
+        if all(other.id in passed or not other.slots for other in worker.agent.able(key[0])):
             self._passed[key] = {worker.id}
             place = self._place(self._newest_ms)
         self._wait(worker.agent, key, place)
 
-    def _agent(self, name: str) -> _Agent:
+    def _agent(self, name: str) -> Agent:
         agent = self._agents.get(name)
         if agent is None:
-            agent = self._agents[name] = _Agent(name)
+            agent = self._agents[name] = Agent(name)
         return agent
 
     def _count(self) -> None:

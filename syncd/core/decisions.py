@@ -437,4 +437,5 @@ class Decisions:
         return receipts, [self._row(run) for run in changed.values()]
 
     def _row(self, run: _Run) -> WorkRow:
-        return WorkRow(run.agent, self._session, run.id, run.message, str(run.lease), run.attempt, run.at)
+        worker = run.worker if run.lease in (Lease.LIVE, Lease.SUSPENDED) else ""
+        return WorkRow(run.agent, self._session, run.id, run.message, str(run.lease), run.attempt, run.at, worker)

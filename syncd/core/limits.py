@@ -56,8 +56,6 @@ class Limits:
     # Who comes and goes is told to all at most this often: else a crowd of n that returns at once is n * n frames.
     presence_gather_s: float = 0.05
 
-    # Runs: how long a worker may be away before its runs are called interrupted; a reconnect takes seconds.
-    lease_grace_s: float = 15.0
     # Agents that one message wakes; a message that names more wakes the first.
     runs_per_message_max: int = 16
 

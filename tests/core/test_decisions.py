@@ -82,11 +82,16 @@ class Court:
         return court
 
 
-@pytest.fixture
-def court() -> Court:
+def posted() -> Court:
+    """A session in which somebody asked the agent for something."""
     court = Court()
     court.post()
     return court
+
+
+@pytest.fixture
+def court() -> Court:
+    return posted()
 
 
 # Work

@@ -14,7 +14,9 @@ from syncd.core import server as server_module
 from syncd.core.author import may_continue
 from syncd.core.bindings import Bindings
 from syncd.core.client import ClientMachine
+from syncd.core.decisions import Decisions, Lease
 from syncd.core.entries import EntryKind, Snapshot
+from syncd.core.facts import ClaimFact
 from syncd.core.messages import Ack, Layer, Opened, Push, Reject
 from syncd.core.replica import merge
 from syncd.core.server import ServerMachine
@@ -314,6 +316,70 @@ def fold_takes_unsynced_rows() -> Iterator[None]:
         return await compact(disk, session, fold)
 
     with _patch(StoreDisk, "compact", all_rows):
+        yield
+
+
+# Decisions
+
+
+@_bug
+def two_workers_hold_one_run() -> Iterator[None]:
+    """A claim of a run that somebody holds already is granted."""
+    claim = Decisions.claim
+
+    def generous(decisions: Decisions, fact: ClaimFact, at: int) -> None:
+        run = decisions._runs.get(fact.run)
+        if run is None or run.lease is not Lease.LIVE or fact.by != run.agent:
+            claim(decisions, fact, at)
+        else:
+            run.worker = fact.worker
+            decisions._tell(run, Lease.LIVE, at)
+
+    with _patch(Decisions, "claim", generous):
+        yield
+
+
+@_bug
+def a_retired_attempt_has_a_say() -> Iterator[None]:
+    """What a run's entry says counts whichever attempt says it, also behind the end."""
+
+    def whoever(decisions: Decisions, run: Any, by: str, attempt: int, status: str, at: int) -> None:
+        if status in ("completed", "failed"):
+            decisions._end(run, at, status=status)
+
+    with _patch(Decisions, "_status", whoever):
+        yield
+
+
+@_bug
+def a_lost_worker_keeps_its_runs() -> Iterator[None]:
+    """Nobody looks whether the worker is still there."""
+    with _patch(Decisions, "_lost", lambda decisions, run, at: setattr(run, "told", True)):
+        yield
+
+
+@_bug
+def decisions_are_forgotten() -> Iterator[None]:
+    """A server that was restarted does not know what was decided on tool calls."""
+    load = Decisions.load
+
+    def forgetful(decisions: Decisions, receipts: Any) -> None:
+        load(decisions, [(key, value) for key, value in receipts if not key.startswith("d:")])
+
+    with _patch(Decisions, "load", forgetful):
+        yield
+
+
+@_bug
+def a_run_is_counted_anew() -> Iterator[None]:
+    """A server that was restarted writes over the facts of a run."""
+    replay = Decisions._replay
+
+    def recount(decisions: Decisions, run: Any, value: Mapping[str, Any]) -> None:
+        replay(decisions, run, value)
+        run.count = 1
+
+    with _patch(Decisions, "_replay", recount):
         yield
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from syncd.core.document import Document
+from syncd.core.ids import run_key
 from syncd.core.messages import LAYERS, Json, Layer
 from syncd.core.server import ServerMachine
 from tests.sim.client import ClientNode, run
@@ -95,6 +96,7 @@ def _check_reload(server: ServerNode, whole: View) -> None:
         raise Broken(f"loaded again, the server is at {again.version} and {again.content.seq}, was {machine.version}")
     if _decided(again) != _decided(machine):
         raise Broken(f"loaded again, the server decided {_decided(again)}, before {_decided(machine)}")
+    _check_ends(whole)
     for held in machine._decisions._runs.values():
         if held.lease == "live" and (held.agent, held.worker) not in machine._decisions._workers:
             raise Broken(f"{held.id} is held by {held.worker}, which is not there")
@@ -103,6 +105,16 @@ def _check_reload(server: ServerNode, whole: View) -> None:
     if again.content.roots != machine.content.roots:
         raise Broken("loaded again, the server knows other roots")
     _same(view(again.document), whole, "the server, loaded again,")
+
+
+def _check_ends(whole: View) -> None:
+    """A run that ended by itself ended by the word of its last attempt."""
+    receipts, runs = whole.get("transcript/receipts", {}), whole.get("transcript/runs", {})
+    for key, fact in receipts.items():
+        if key.startswith("r:") and fact["lease"] == "ended" and "code" not in fact and "cancelled_by" not in fact:
+            entry = runs.get(run_key(key[2:].rpartition(".")[0], int(fact["attempt"])), {})
+            if entry.get("status") != fact["status"]:
+                raise Broken(f"{key} says {fact}, and its attempt {entry}")
 
 
 def _decided(machine: ServerMachine) -> object:

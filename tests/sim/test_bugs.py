@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.core import test_server
+from tests.core import test_decisions, test_server
 from tests.sim.__main__ import STEPS
 from tests.sim.actions import draw
 from tests.sim.bugs import BUGS
@@ -15,13 +15,17 @@ _SEEDS_MAX = 200
 _CAUGHT_AT = {
     "ack_before_commit": 7,
     "ack_covers_a_refused_hole": 7,
-    "author_check_of_entries_skipped": 72,
-    "catch_up_forgets_deletions": 11,
+    "author_check_of_entries_skipped": 100,
+    "catch_up_forgets_deletions": 81,
     "no_sequence_check": 35,
     "rejected_push_not_remembered": 7,
+    "two_workers_hold_one_run": 124,
 }
 #: Bugs that show only in what no seed comes to soon enough, and the test that catches each.
 _CAUGHT_BY: dict[str, Callable[[], None]] = {
+    "a_retired_attempt_has_a_say": lambda: (
+        test_decisions.test_a_lost_worker_is_told_after_the_grace_and_another_takes_over(test_decisions.posted())
+    ),
     "snapshot_forgets_roots": test_server.test_a_root_without_content_keeps_its_kind_in_a_snapshot,
 }
 

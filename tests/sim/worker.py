@@ -45,7 +45,7 @@ class Worker:
             return
         run = rng.choice(sorted(runs))
         fact = runs[run][-1]
-        if fact["lease"] == "queued":
+        if fact["lease"] == "queued" or rng.random() < 0.1:
             if self._node.machine.state is LinkState.OPEN:
                 policy = rng.choice(("wait", "retry", "retry", "fail"))
                 self._node.send(encode(Claim(self._node.session, run, policy, 3)))
@@ -55,7 +55,7 @@ class Worker:
         else:
             # Whoever holds it: another life of this agent may come late with a word of its own.
             status = rng.choice(("suspended", "running", "running", "completed", "failed"))
-            attempt = max(1, int(fact["attempt"]) - (rng.random() < 0.2))
+            attempt = max(1, int(fact["attempt"]) - (rng.random() < 0.4))
             self._status(run, attempt, status)
 
     def _begin(self, run: str, attempt: int) -> None:
@@ -64,7 +64,7 @@ class Worker:
 
     def _status(self, run: str, attempt: int, status: str) -> None:
         replica = self._node.machine.document(Layer.TRANSCRIPT).replica
-        if replica.contains(Root.RUNS, run_key(run, attempt)):
+        if replica.read(Root.RUNS, run_key(run, attempt), "status") in ("running", "suspended"):
             self._edit(lambda replica: replica.set((Root.RUNS, run_key(run, attempt)), "status", status))
 
     def _edit(self, change: Callable[[Replica], None]) -> None:

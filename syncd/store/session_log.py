@@ -217,7 +217,8 @@ class SqliteSessionLog:
                 head = self._head(connection, session)
                 if head is not None and head.writable:
                     self._quarantine(connection, session, head, f"the row of run {run} does not check")
-            return rows
+            damaged = {session for session, _ in broken}
+            return [row for row in rows if row.session not in damaged]
 
         return await self._database.run(read)
 

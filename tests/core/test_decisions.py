@@ -11,18 +11,20 @@ from hypothesis import strategies as st
 from syncd.core.decisions import Decisions
 from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact
 from syncd.core.ids import run_id
+from syncd.core.limits import Limits
 from syncd.core.messages import Json
 
 AGENT, MONA, TOM = "agent:planner", "user:mona", "user:tom"
 RUN = run_id("m1", AGENT)
-GRACE_S = 15.0
+LIMITS = Limits(runs_per_message_max=4)
+GRACE_S = LIMITS.lease_grace_s
 
 
 class Court:
     """Decisions with a clock, and every receipt they gave."""
 
     def __init__(self, receipts: dict[str, Json] | None = None) -> None:
-        self.decisions = Decisions("s", grace_s=GRACE_S, per_message_max=4)
+        self.decisions = Decisions("s", grace_s=GRACE_S, per_message_max=LIMITS.runs_per_message_max)
         self.receipts: dict[str, Any] = dict(receipts or {})
         self.decisions.load(self.receipts.items())
         self.now = 0.0
@@ -110,7 +112,7 @@ def test_a_message_to_an_agent_is_work_under_an_id_that_everybody_knows(court: C
 def test_a_message_wakes_runs_per_message_max_agents_at_most(court: Court) -> None:
     """`runs_per_message_max`: the first of those it names."""
     court.post("m2", to=tuple(f"agent:{n}" for n in range(9)))
-    assert len([key for key in court.receipts if key.startswith("r:")]) == 1 + 4
+    assert len([key for key in court.receipts if key.startswith("r:")]) == 1 + LIMITS.runs_per_message_max
 
 
 def test_the_first_claim_wins(court: Court) -> None:

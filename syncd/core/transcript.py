@@ -235,7 +235,7 @@ class TranscriptView:
         """Return all messages in order."""
         self._refresh(replica)
         if self._order is None:
-            self._order = sorted(self._messages, key=lambda id: _place(self._messages[id]))
+            self._order = sorted(self._messages, key=lambda id: place(self._messages[id]))
         return [self._messages[id] for id in self._order]
 
     def message(self, replica: Replica, message: str) -> MessageView | None:
@@ -282,7 +282,8 @@ def count_receipts(plan: Plan) -> int:
     return sum(i.container == Root.RECEIPTS and i.key is not None and i.key[:2] in ("m:", "c:") for i in plan.inserts)
 
 
-def _place(view: MessageView) -> tuple[int, int, str]:
+def place(view: MessageView) -> tuple[int, int, str]:
+    """Return what messages are sorted by: `seq`; those without one last, by their authors' clocks, then ids."""
     return (view.receipt.seq if view.receipt else 1 << 53, view.created_at, view.id)
 
 

@@ -1,5 +1,6 @@
 """The Python client of syncd: sessions that work offline, on this disk, and in step with everybody else's."""
 
+from syncd.core.branches import BranchItem
 from syncd.core.errors import LocalProtocolError, StoreError, SyncdError
 from syncd.core.transcript import MessageView
 from syncd_client.changes import (
@@ -18,9 +19,11 @@ from syncd_client.posted import Message
 from syncd_client.session import Session
 from syncd_client.status import Link, Status
 from syncd_client.transport import RequestFailed, Unreachable
+from syncd_client.view import View
 from syncd_client.waiting import NotSynced
 
 __all__ = [
+    "BranchItem",
     "CaughtUp",
     "Change",
     "Client",
@@ -42,4 +45,5 @@ __all__ = [
     "StoreError",
     "SyncdError",
     "Unreachable",
+    "View",
 ]

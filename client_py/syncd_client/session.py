@@ -27,7 +27,7 @@ from syncd.core.client_turn import (
 from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError
 from syncd.core.messages import Json, Layer, Opened, PresenceEntry, ServerMessage
 from syncd.core.replica import Replica, ReplicaBroken
-from syncd.core.schema import text_part
+from syncd.core.schema import NewMessage, text_part
 from syncd.core.transcript import (
     MessageView,
     TranscriptView,
@@ -44,12 +44,14 @@ from syncd_client.changes import Changes
 from syncd_client.copy import LocalCopy, fresh_client_id, now_ms, uncollected
 from syncd_client.drafts import Drafts
 from syncd_client.feed import Feed
+from syncd_client.forks import edit_of, regeneration_of
 from syncd_client.posted import Message
 from syncd_client.presence import Presence
 from syncd_client.standing import Standing
 from syncd_client.state import SharedState
 from syncd_client.status import Link, Status
 from syncd_client.stream import ClientIds, MessageStream
+from syncd_client.view import View
 from syncd_client.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -148,6 +150,13 @@ class Session:
         views = [v for v in self.messages() if v.seq is not None and (before is None or v.seq < before)]
         return views[-limit:]
 
+    def view(self, *, page: int = 50, selected: Mapping[str, str] | None = None) -> View:
+        """Return a look at this session's branches: the newest `page` messages of the one that is shown.
+
+        `selected` is what `View.selected` was at another time.
+        """
+        return View(self, page=page, selected=selected)
+
     def commands(self) -> list[dict[str, Json]]:
         """Return all commands with their receipts, in the agreed order."""
         return read_commands(self._replica(Layer.TRANSCRIPT))
@@ -200,6 +209,25 @@ class Session:
             metadata=metadata,
             parts=((text_part(text),) if text else ()) + tuple(parts),
         )
+        return await self._post(new)
+
+    async def edit(self, message: str, text: str, *, to: Sequence[str] | None = None) -> Message:
+        """Write `text` as an alternative to a message, for the same addressees unless `to` says others.
+
+        Raises: as `post`, and LocalProtocolError if there is no such message.
+        """
+        fork = edit_of(self.messages(), message, text, to=to)
+        return await self._post(self._drafts.message(self._client.subject, **fork))
+
+    async def regenerate(self, message: str, *, to: str | None = None) -> Message:
+        """Ask for another answer in place of `message`: of the agent that made it, or of `to`.
+
+        Return the request; the agent's answer to it takes its place. Raises: as `edit`.
+        """
+        fork = regeneration_of(self.messages(), message, to=to)
+        return await self._post(self._drafts.message(self._client.subject, **fork))
+
+    async def _post(self, new: NewMessage) -> Message:
         if sum(len(str(part).encode(errors="replace")) for part in new.parts) > self.machine.update_bytes_max():
             raise LocalProtocolError(f"a message holds at most {self.machine.update_bytes_max()} bytes")
         ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_message(replica, new))

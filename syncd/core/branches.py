@@ -1,0 +1,213 @@
+"""Branches: the tree that messages make by `parent` and `fork_of`, and what a reader sees of it. PROTOCOL 5.2.
+
+Knows nothing of documents, runs or of who reads; which branch somebody looks at comes in as an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from syncd.core.record import record
+from syncd.core.transcript import MessageView, place
+
+#: Metadata of a request for another answer: the id of the answer it wants replaced.
+REGENERATE: Final = "regenerate"
+
+
+@record
+class BranchItem:
+    """One visible message, and which of its alternatives it is: `index` of `count`, from 1.
+
+    `siblings` are the ids of all alternatives in their order, this message's own among them. `group` names the slot
+    that they share: the id of the first, whichever is shown.
+    """
+
+    message: MessageView
+    group: str
+    index: int
+    count: int
+    siblings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BranchView:
+    """What a reader sees, from the first message to the live end."""
+
+    items: tuple[BranchItem, ...]
+
+    @property
+    def leaf(self) -> str | None:
+        """The id of the last message: what is written next follows it. None where there is none."""
+        return self.items[-1].message.id if self.items else None
+
+
+@dataclass(slots=True)
+class _Group:
+    """Alternatives: one slot of the transcript. `place` is the rank of the first, `under` the message it follows."""
+
+    place: int
+    under: str | None
+    members: list[str] = field(default_factory=list)
+
+
+class Branches:
+    """The tree of a list of messages.
+
+    1. It depends on the messages alone, not on the order they come in: every device that has them has this tree.
+    2. A link counts if it names a message that stands before in the agreed order, so there are no cycles; any other
+       is as if it were not there.
+    3. Every message is in exactly one group, and visible in some view unless another stands for it or superseded it.
+    4. Time is linear in the messages, sorting aside; nothing recurses.
+    """
+
+    def __init__(self, messages: Iterable[MessageView], *, superseded: Collection[str] = frozenset()) -> None:
+        """Build the tree. `superseded`: ids of output that no longer counts; it keeps its place and is not shown."""
+        self._views = {view.id: view for view in sorted(messages, key=place)}  # Invariant 1.
+        self._superseded = superseded
+        self._ranks = {id: rank for rank, id in enumerate(self._views)}
+        self._groups: dict[str, _Group] = {}
+        #: Message to its group, and to the member it is shown as: an answer to a request is the request's.
+        self._group: dict[str, str] = {}
+        self._member: dict[str, str] = {}
+        #: Request to the answer that stands for it.
+        self._answer: dict[str, str] = {}
+        attempts: set[tuple[str, int | None]] = set()
+        before: str | None = None
+        for id, view in self._views.items():
+            request = self._request(view)
+            if request is not None and (request, view.attempt) not in attempts:
+                attempts.add((request, view.attempt))
+                self._group[id], self._member[id] = self._group[request], request
+                if id not in superseded:
+                    self._answer.setdefault(request, id)
+            else:
+                self._join(view, before)
+            before = id
+
+    def view(self, selected: Mapping[str, str] | None = None, leaf: str | None = None) -> BranchView:
+        """Return what a reader sees who selected, of some groups, another message than the newest.
+
+        `selected` maps ids of groups to ids of messages in them; what names nothing here is ignored. `leaf` is made
+        visible whatever was selected on the way to it.
+        """
+        chosen = {**(selected or {}), **self.line(leaf)} if leaf is not None else selected or {}
+        choice = {group: self.choice(group, chosen) for group in self._groups}
+        seen: set[str] = set()
+        shown: list[tuple[int, int, str]] = []
+        for rank, (id, group) in enumerate(self._group.items()):
+            under = self._groups[group].under
+            if self._member[id] == choice[group] and (under is None or under in seen):
+                seen.add(id)
+                if id not in self._superseded and id not in self._answer:
+                    shown.append((self._slot(id), rank, id))
+        shown.sort()
+        return BranchView(tuple(self._item(id) for _, _, id in shown))
+
+    def path_to(self, message: str) -> list[MessageView]:
+        """Return the branch that ends in `message`, oldest first, as a model's history is made of it.
+
+        That is all that a reader who stands there sees before it, and the message itself. Requests for another answer
+        hold nothing and are left out: the path to one ends before the answer it wants replaced. Empty if there is no
+        such message.
+        """
+        if message not in self._group:
+            return []
+        end = self._slot(message)
+        views = [item.message for item in self.view(leaf=message).items if self._slot(item.message.id) <= end]
+        if is_request(self._views[message]):
+            views = [view for view in views if self._slot(view.id) < end]
+        return [view for view in views if not is_request(view)]
+
+    def line(self, message: str) -> dict[str, str]:
+        """Return the selection that makes `message` visible: its own group first, then those above it."""
+        found: dict[str, str] = {}
+        at: str | None = message if message in self._group else None
+        while at is not None:
+            group = self._group[at]
+            found[group] = self._member[at]
+            at = self._groups[group].under
+        return found
+
+    def choice(self, group: str, selected: Mapping[str, str]) -> str | None:
+        """Return which member of `group` is visible: the selected one, else the newest. None without such a group."""
+        wanted = selected.get(group)
+        if wanted is not None and self._group.get(wanted) == group:
+            return self._member[wanted]
+        members = self._groups[group].members if group in self._groups else []
+        return next((id for id in reversed(members) if self._counts(id)), members[-1] if members else None)
+
+    def siblings(self, message: str) -> tuple[str, ...]:
+        """Return the ids of all alternatives to `message`, it among them, in their order; empty without it."""
+        if message not in self._group:
+            return ()
+        members = self._groups[self._group[message]].members
+        return tuple(self._answer.get(id, id) for id in members if self._counts(id))
+
+    def parent_of(self, message: str) -> str | None:
+        """Return the message that `message` and its alternatives follow; None for the first, or without it."""
+        return self._groups[self._group[message]].under if message in self._group else None
+
+    def slot(self, message: str) -> int | None:
+        """Return the slot that `message` is shown in: views are in the order of slots. None without it."""
+        return self._slot(message) if message in self._group else None
+
+    def _request(self, view: MessageView) -> str | None:
+        """Return the request that a message answers, in whose place it is shown."""
+        if view.role != "assistant" or view.parent is None or not self._is_before(view.parent, view.id):
+            return None
+        request = self._views[view.parent]
+        # An alternative to another answer of the same request is no answer to it.
+        return request.id if is_request(request) and view.fork_of in (None, request.fork_of) else None
+
+    def _join(self, view: MessageView, before: str | None) -> None:
+        """Put a message into the group of what it is an alternative to, or into one of its own."""
+        group = view.id
+        if view.fork_of is not None and (
+            view.fork_of not in self._views or self._is_before(view.fork_of, view.id)  # Invariant 2.
+        ):
+            # Alternatives to a message that is gone are still alternatives to each other.
+            group = self._group.get(view.fork_of, view.fork_of)
+        if group not in self._groups:
+            under = view.parent if view.parent is not None and self._is_before(view.parent, view.id) else before
+            self._groups[group] = _Group(self._ranks[view.id], under)
+        self._groups[group].members.append(view.id)
+        self._group[view.id], self._member[view.id] = group, view.id
+
+    def _is_before(self, message: str, other: str) -> bool:
+        rank = self._ranks.get(message)
+        return rank is not None and rank < self._ranks[other]
+
+    def _slot(self, message: str) -> int:
+        member = self._member[message]
+        if member != message and self._answer.get(member) != message:
+            return self._ranks[message]  # A further answer to a request stands where it was written.
+        # At the first of the alternatives: selecting another one moves nothing.
+        return self._groups[self._group[message]].place
+
+    def _counts(self, member: str) -> bool:
+        return member in self._answer or member not in self._superseded
+
+    def _item(self, message: str) -> BranchItem:
+        view, group, member = self._views[message], self._group[message], self._member[message]
+        if len(self._groups[group].members) == 1 or self._answer.get(member, member) != message:
+            return BranchItem(view, group, 1, 1, (message,))
+        siblings = self.siblings(message)
+        return BranchItem(view, group, siblings.index(message) + 1, len(siblings), siblings)
+
+
+def is_request(view: MessageView) -> bool:
+    """Whether a message only asks for another answer in place of one: it holds nothing itself."""
+    return view.role == "system" and isinstance(view.metadata.get(REGENERATE), str)
+
+
+def same_tree(before: Sequence[MessageView], after: Sequence[MessageView]) -> bool:
+    """Whether two lists of messages make the same tree: at most what the messages hold is another."""
+    return len(before) == len(after) and all(
+        old is new or _links(old) == _links(new) for old, new in zip(before, after, strict=True)
+    )
+
+
+def _links(view: MessageView) -> tuple[object, ...]:
+    return (*place(view), view.role, view.parent, view.fork_of, view.attempt, is_request(view))

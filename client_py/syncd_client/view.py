@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from syncd.core.branches import Branches, BranchItem, same_tree
+from syncd.core.branches import Branches, BranchItem, BranchView, same_tree
 from syncd.core.errors import LocalProtocolError
 from syncd.core.messages import Json
 from syncd.core.transcript import MessageView
@@ -32,11 +32,11 @@ class View:
         if page < 1:
             raise LocalProtocolError("a page holds at least one message")
         self._session = session
-        self._page = page
+        self._page_size = page
         self._selected = dict(selected or {})
         self._messages: list[MessageView] = []
         self._branches = Branches(())
-        self._layout: tuple[BranchItem, ...] | None = ()
+        self._layout: BranchView | None = None
         #: The message that `older` revealed down to, None while only the newest page is shown.
         self._begin: str | None = None
         self._revealing: asyncio.Task[list[BranchItem]] | None = None
@@ -47,12 +47,12 @@ class View:
     def items(self) -> list[BranchItem]:
         """The visible messages as they are now, oldest first, each with its `index` of `count` and its `siblings`."""
         layout = self._all()
-        return self._fresh(layout[self._start(layout) :])
+        return self._page(layout, self._start(layout.ids), len(layout.ids))
 
     @property
     def older_count(self) -> int:
         """How many more `older` can reveal."""
-        return self._start(self._all())
+        return self._start(self._all().ids)
 
     @property
     def selected(self) -> dict[str, str]:
@@ -107,8 +107,7 @@ class View:
         metadata: Mapping[str, Json] | None = None,
     ) -> Message:
         """Write a message that follows the last one shown here. Otherwise as `Session.post`."""
-        layout = self._all()
-        parent = layout[-1].message.id if layout else None
+        parent = self._all().leaf
         return await self._session.post(text, to=to, parts=parts, metadata=metadata, parent=parent)
 
     async def edit(self, message: str, text: str, *, to: Sequence[str] | None = None) -> Message:
@@ -134,45 +133,43 @@ class View:
         self.select(there)
         return there
 
-    def _all(self) -> tuple[BranchItem, ...]:
-        """Return all visible items. Their messages may have grown since: see `_fresh`."""
+    def _all(self) -> BranchView:
+        """Return all that is visible. What its messages hold may have grown since: see `_page`."""
         messages = self._session.messages()
         if not same_tree(self._messages, messages):
             self._branches, self._layout = Branches(messages), None
         self._messages = messages
         if self._layout is None:
-            self._layout = self._branches.view(self._selected).items
+            self._layout = self._branches.view(self._selected)
         return self._layout
 
-    def _start(self, layout: Sequence[BranchItem]) -> int:
-        newest = max(0, len(layout) - self._page)
-        if self._begin is None:
-            return newest
-        begin = self._branches.slot(self._begin)
+    def _page(self, layout: BranchView, start: int, end: int) -> list[BranchItem]:
+        return [
+            BranchItem(found, item.group, item.index, item.count, item.siblings)
+            for item in layout.page(start, end)
+            if (found := self._session.message(item.message.id)) is not None
+        ]
+
+    def _start(self, ids: Sequence[str]) -> int:
+        newest = max(0, len(ids) - self._page_size)
+        begin = self._branches.slot(self._begin) if self._begin is not None else None
         if begin is None:
             return newest
         # Another branch may lie before the beginning, be it entirely: a page of it is shown all the same. Invariant 1.
-        return bisect_left(layout, begin, hi=newest, key=self._slot)
+        return bisect_left(ids, begin, hi=newest, key=self._slot)
 
-    def _slot(self, item: BranchItem) -> int:
-        slot = self._branches.slot(item.message.id)
-        assert slot is not None
+    def _slot(self, message: str) -> int:
+        slot = self._branches.slot(message)
+        assert slot is not None  # It is of this tree.
         return slot
-
-    def _fresh(self, items: Sequence[BranchItem]) -> list[BranchItem]:
-        return [
-            BranchItem(found, item.group, item.index, item.count, item.siblings)
-            for item in items
-            if (found := self._session.message(item.message.id)) is not None
-        ]
 
     async def _reveal(self, n: int) -> list[BranchItem]:
         try:
             layout = self._all()
-            end = self._start(layout)
+            end = self._start(layout.ids)
             begin = max(0, end - n)
             if begin < end:
-                self._begin = layout[begin].message.id
-            return self._fresh(layout[begin:end])
+                self._begin = layout.ids[begin]
+            return self._page(layout, begin, end)
         finally:
             self._revealing = None

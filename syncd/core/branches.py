@@ -6,7 +6,6 @@ Knows nothing of documents, runs or of who reads; which branch somebody looks at
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from syncd.core.record import record
@@ -31,25 +30,26 @@ class BranchItem:
     siblings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class BranchView:
-    """What a reader sees, from the first message to the live end."""
+    """What a reader sees, from the first message to the live end. `ids` names the messages, oldest first."""
 
-    items: tuple[BranchItem, ...]
+    def __init__(self, branches: Branches, ids: Sequence[str]) -> None:
+        self.ids = ids
+        self._branches = branches
+
+    @property
+    def items(self) -> list[BranchItem]:
+        """All visible messages, oldest first."""
+        return self.page(0, len(self.ids))
+
+    def page(self, start: int, end: int) -> list[BranchItem]:
+        """Return the visible messages from `start` up to `end`: a long session is seldom wanted whole."""
+        return [self._branches.item(id) for id in self.ids[start:end]]
 
     @property
     def leaf(self) -> str | None:
         """The id of the last message: what is written next follows it. None where there is none."""
-        return self.items[-1].message.id if self.items else None
-
-
-@dataclass(slots=True)
-class _Group:
-    """Alternatives: one slot of the transcript. `place` is the rank of the first, `under` the message it follows."""
-
-    place: int
-    under: str | None
-    members: list[str] = field(default_factory=list)
+        return self.ids[-1] if self.ids else None
 
 
 class Branches:
@@ -67,7 +67,11 @@ class Branches:
         self._views = {view.id: view for view in sorted(messages, key=place)}  # Invariant 1.
         self._superseded = superseded
         self._ranks = {id: rank for rank, id in enumerate(self._views)}
-        self._groups: dict[str, _Group] = {}
+        #: Group to the message it follows, to the rank of its first member, and to its members. Of containers there
+        #: are as many as forks: one for each message would have the garbage collector walk them all.
+        self._under: dict[str, str | None] = {}
+        self._place: dict[str, int] = {}
+        self._forks: dict[str, list[str]] = {}
         #: Message to its group, and to the member it is shown as: an answer to a request is the request's.
         self._group: dict[str, str] = {}
         self._member: dict[str, str] = {}
@@ -93,17 +97,30 @@ class Branches:
         visible whatever was selected on the way to it.
         """
         chosen = {**(selected or {}), **self.line(leaf)} if leaf is not None else selected or {}
-        choice = {group: self.choice(group, chosen) for group in self._groups}
+        choice = {group: self.choice(group, chosen) for group in self._forks}
+        under, member = self._under, self._member
         seen: set[str] = set()
-        shown: list[tuple[int, int, str]] = []
-        for rank, (id, group) in enumerate(self._group.items()):
-            under = self._groups[group].under
-            if self._member[id] == choice[group] and (under is None or under in seen):
+        shown: list[str] = []
+        for id, group in self._group.items():
+            above = under[group]
+            if (above is None or above in seen) and (group not in choice or choice[group] == member[id]):
                 seen.add(id)
                 if id not in self._superseded and id not in self._answer:
-                    shown.append((self._slot(id), rank, id))
-        shown.sort()
-        return BranchView(tuple(self._item(id) for _, _, id in shown))
+                    shown.append(id)
+        shown.sort(key=self._slot)
+        return BranchView(self, shown)
+
+    def item(self, message: str) -> BranchItem:
+        """Return a message and which of its alternatives it is.
+
+        Raises:
+            KeyError: there is none of that id.
+        """
+        view, group, member = self._views[message], self._group[message], self._member[message]
+        if group not in self._forks or self._answer.get(member, member) != message:
+            return BranchItem(view, group, 1, 1, (message,))
+        siblings = self.siblings(message)
+        return BranchItem(view, group, siblings.index(message) + 1, len(siblings), siblings)
 
     def path_to(self, message: str) -> list[MessageView]:
         """Return the branch that ends in `message`, oldest first, as a model's history is made of it.
@@ -115,9 +132,9 @@ class Branches:
         if message not in self._group:
             return []
         end = self._slot(message)
-        views = [item.message for item in self.view(leaf=message).items if self._slot(item.message.id) <= end]
         if is_request(self._views[message]):
-            views = [view for view in views if self._slot(view.id) < end]
+            end -= 1
+        views = [self._views[id] for id in self.view(leaf=message).ids if self._slot(id) <= end]
         return [view for view in views if not is_request(view)]
 
     def line(self, message: str) -> dict[str, str]:
@@ -127,7 +144,7 @@ class Branches:
         while at is not None:
             group = self._group[at]
             found[group] = self._member[at]
-            at = self._groups[group].under
+            at = self._under[group]
         return found
 
     def choice(self, group: str, selected: Mapping[str, str]) -> str | None:
@@ -135,19 +152,19 @@ class Branches:
         wanted = selected.get(group)
         if wanted is not None and self._group.get(wanted) == group:
             return self._member[wanted]
-        members = self._groups[group].members if group in self._groups else []
+        members = self._members(group)
         return next((id for id in reversed(members) if self._counts(id)), members[-1] if members else None)
 
     def siblings(self, message: str) -> tuple[str, ...]:
         """Return the ids of all alternatives to `message`, it among them, in their order; empty without it."""
         if message not in self._group:
             return ()
-        members = self._groups[self._group[message]].members
+        members = self._members(self._group[message])
         return tuple(self._answer.get(id, id) for id in members if self._counts(id))
 
     def parent_of(self, message: str) -> str | None:
         """Return the message that `message` and its alternatives follow; None for the first, or without it."""
-        return self._groups[self._group[message]].under if message in self._group else None
+        return self._under[self._group[message]] if message in self._group else None
 
     def slot(self, message: str) -> int | None:
         """Return the slot that `message` is shown in: views are in the order of slots. None without it."""
@@ -169,10 +186,14 @@ class Branches:
         ):
             # Alternatives to a message that is gone are still alternatives to each other.
             group = self._group.get(view.fork_of, view.fork_of)
-        if group not in self._groups:
-            under = view.parent if view.parent is not None and self._is_before(view.parent, view.id) else before
-            self._groups[group] = _Group(self._ranks[view.id], under)
-        self._groups[group].members.append(view.id)
+        if group not in self._under:
+            self._under[group] = (
+                view.parent if view.parent is not None and self._is_before(view.parent, view.id) else before
+            )
+            self._place[group] = self._ranks[view.id]
+        if group != view.id:
+            first = [group] if group in self._views else []
+            self._forks.setdefault(group, first).append(view.id)
         self._group[view.id], self._member[view.id] = group, view.id
 
     def _is_before(self, message: str, other: str) -> bool:
@@ -184,17 +205,13 @@ class Branches:
         if member != message and self._answer.get(member) != message:
             return self._ranks[message]  # A further answer to a request stands where it was written.
         # At the first of the alternatives: selecting another one moves nothing.
-        return self._groups[self._group[message]].place
+        return self._place[self._group[message]]
+
+    def _members(self, group: str) -> Sequence[str]:
+        return self._forks.get(group) or ((group,) if group in self._under else ())
 
     def _counts(self, member: str) -> bool:
         return member in self._answer or member not in self._superseded
-
-    def _item(self, message: str) -> BranchItem:
-        view, group, member = self._views[message], self._group[message], self._member[message]
-        if len(self._groups[group].members) == 1 or self._answer.get(member, member) != message:
-            return BranchItem(view, group, 1, 1, (message,))
-        siblings = self.siblings(message)
-        return BranchItem(view, group, siblings.index(message) + 1, len(siblings), siblings)
 
 
 def is_request(view: MessageView) -> bool:

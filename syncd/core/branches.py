@@ -5,6 +5,7 @@ Knows nothing of documents, runs or of who reads; which branch somebody looks at
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -125,17 +126,21 @@ class Branches:
     def path_to(self, message: str) -> list[MessageView]:
         """Return the branch that ends in `message`, oldest first, as a model's history is made of it.
 
-        That is all that a reader who stands there sees before it, and the message itself. Requests for another answer
-        hold nothing and are left out: the path to one ends before the answer it wants replaced. Empty if there is no
-        such message.
+        That is all that a reader who stands there sees before it, and the message itself. A complete answer that came
+        later, to a message before it, stands behind what it answers: messages may wait in a queue while the first is
+        answered. Requests for another answer hold nothing and are left out: the path to one ends before the answer it
+        wants replaced. Empty if there is no such message.
         """
         if message not in self._group:
             return []
-        end = self._slot(message)
+        end, tip = self._slot(message), message
         if is_request(self._views[message]):
-            end -= 1
-        views = [self._views[id] for id in self.view(leaf=message).ids if self._slot(id) <= end]
-        return [view for view in views if not is_request(view)]
+            end, tip = end - 1, self._under[self._group[message]] or ""
+        ids = self.view(leaf=message).ids
+        count = bisect_right(ids, end, key=self._slot)
+        late = self._late_answers(ids[:count], ids[count:], tip)
+        path = [answer for id in ids[:count] for answer in (id, *late.get(id, ()))]
+        return [view for id in path if not is_request(view := self._views[id])]
 
     def line(self, message: str) -> dict[str, str]:
         """Return the selection that makes `message` visible: its own group first, then those above it."""
@@ -169,6 +174,22 @@ class Branches:
     def slot(self, message: str) -> int | None:
         """Return the slot that `message` is shown in: views are in the order of slots. None without it."""
         return self._slot(message) if message in self._group else None
+
+    def _late_answers(self, path: Sequence[str], later: Sequence[str], tip: str) -> dict[str, list[str]]:
+        """Return what runs that answer messages of `path`, other than its `tip`, wrote after its end."""
+        behind = {id: id for id in path if id != tip}
+        if tip in self._views and self._views[tip].role == "assistant":
+            behind.pop(self._under[self._group[tip]] or "", None)  # Other answers to its prompt stand beside it.
+        found: dict[str, list[str]] = {}
+        for id in later:
+            view, above = self._views[id], self._under[self._group[id]]
+            if view.role != "assistant" or view.streaming or above != view.parent or above not in behind:
+                continue
+            # Behind an answer only what its own run went on to write: others may have gone on to talk about it.
+            if behind[above] == above or (view.run is not None and view.run == self._views[above].run):
+                behind[id] = behind[above]
+                found.setdefault(behind[id], []).append(id)
+        return found
 
     def _request(self, view: MessageView) -> str | None:
         """Return the request that a message answers, in whose place it is shown."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -247,6 +248,28 @@ def test_the_path_to_a_message_is_the_branch_that_ends_there() -> None:
     assert path("u4") == ["u1", "u4"]
 
 
+def test_a_path_holds_the_answers_that_messages_before_it_got_meanwhile() -> None:
+    """Messages that waited in a queue: each answer stands behind what it answers, and the path ends as it must."""
+    talk = Talk().say("u1").say("u2").say("u3").say("a1", "u1").say("a2", "u2").say("chat", "a1").say("b", "u3")
+
+    def path(message: str) -> list[str]:
+        return [view.id for view in talk.branches.path_to(message)]
+
+    assert path("u1") == ["u1"]
+    assert path("u2") == ["u1", "a1", "u2"]
+    assert path("u3") == ["u1", "a1", "u2", "a2", "u3"]
+    # What a run wrote in several messages is all there; what is being written, and what others said about it, is not.
+    talk.messages += [replace(message("a1_more", 8, parent="a1"), run="r1"), message("a1_talk", 9, parent="a1")]
+    talk.messages[3] = replace(talk.messages[3], run="r1")
+    talk.messages[4] = replace(talk.messages[4], parts=({"type": "text", "text": "", "state": "streaming"},))
+    assert path("u3") == ["u1", "a1", "a1_more", "u2", "u3"]
+    # Another answer is asked for: those of other agents to the same prompt are no part of its history.
+    talk = Talk().say("u1").say("a1", "u1").say("a2", "u1").ask_again("r", "a1")
+    assert path("r") == ["u1"]
+    talk.say("a1b", "r")
+    assert path("a1b") == ["u1", "a1b"]
+
+
 def test_a_leaf_is_shown_whatever_is_selected() -> None:
     """All the way up to it; groups beside the way stay as selected."""
     talk = Talk().say("u1").say("a1").say("u2").say("u1b", fork_of="u1").say("u2b", "a1", fork_of="u2")
@@ -347,8 +370,9 @@ def test_no_links_lose_a_message_or_break_a_counter(messages: list[MessageView],
                 moved = branches.view({**branches.line(view.id), **branches.line(sibling)})
                 assert sibling in ids(moved)
         path = branches.path_to(view.id)
+        assert len({step.id for step in path}) == len(path)
         if not is_request(view) and view.id not in superseded:
-            assert view.id in [step.id for step in path]
+            assert path[-1].id == view.id
 
 
 def test_ten_thousand_messages_take_a_fraction_of_a_second() -> None:

@@ -127,6 +127,8 @@ def test_an_answer_may_name_what_it_replaces_itself() -> None:
     assert shown(talk.branches) == (["u1", "a1c"], {"a1c": "3/3"})
     talk.say("a1d", "r", fork_of="a1c")
     assert shown(talk.branches) == (["u1", "a1d"], {"a1d": "4/4"})
+    talk = Talk().say("u1").say("a1", "u1").say("a2", "u1").ask_again("r", "a1").say("a2b", "r", fork_of="a2")
+    assert shown(talk.branches) == (["u1", "r", "a2b"], {"r": "2/2", "a2b": "2/2"})
 
 
 @pytest.mark.parametrize("edited", ["p1", "p2", "p3"])
@@ -221,6 +223,7 @@ def test_superseded_output_is_not_shown_and_counts_for_nothing() -> None:
     for answer in ("dead", "a2"):
         again = [*messages, message("r2", 6, parent="u1", fork_of=answer, regenerate=answer)]
         assert shown(Branches(again, superseded={"dead"})) == (["u1", "r2"], {"r2": "3/3"})
+        assert shown(Branches(again)) == (["u1", "r2"], {"r2": "3/3"})  # Whoever does not know yet: the same tree.
     assert shown(Branches([*messages[:4], message("u2", 5, parent="dead")], superseded={"dead"})) == (
         ["u1", "r", "u2"], {"r": "2/2"},
     )  # fmt: skip
@@ -228,6 +231,13 @@ def test_superseded_output_is_not_shown_and_counts_for_nothing() -> None:
     assert shown(plain) == (["u1", "u2"], {})
     forked = Branches([message("u1", 1), message("a1", 2), message("a2", 3, fork_of="a1")], superseded={"a2"})
     assert shown(forked) == (["u1", "a1"], {})
+
+
+def test_a_further_attempt_stands_where_it_was_written() -> None:
+    """What was said between two attempts at an answer stays between them."""
+    talk = Talk().say("u1").say("a1", "u1").say("b", "u1").ask_again("r", "a1")
+    attempts = [message(f"a{n}", 3 + n, parent="r", attempt=n) for n in (2, 3)]
+    assert shown(Branches([*talk.messages, *attempts])) == (["u1", "a2", "b", "a3"], {"a2": "2/2"})
 
 
 def test_the_path_to_a_message_is_the_branch_that_ends_there() -> None:

@@ -141,4 +141,3 @@ def _target(*, run: str | None, message: str | None) -> dict[str, str]:
 
 def _handoff(to: str, note: str) -> dict[str, Json]:
     return {"to": to, "note": note} if note else {"to": to}
-

@@ -29,6 +29,7 @@ from syncd.core.ids import run_key
 from syncd.core.messages import Json, Layer, Opened, PresenceEntry, ServerMessage
 from syncd.core.replica import Replica, ReplicaBroken
 from syncd.core.run_view import RunView, RunViews
+from syncd.core.run_writer import set_attempt
 from syncd.core.schema import NewMessage, Root, text_part
 from syncd.core.transcript import (
     MessageView,
@@ -232,6 +233,10 @@ class Session(Commanding):
             metadata=metadata,
             parts=((text_part(text),) if text else ()) + tuple(parts),
         )
+        return await self.write_message(new)
+
+    async def write_message(self, new: NewMessage) -> Message:
+        """Write a message as it is; return when it is on this disk. As `post`."""
         if sum(len(str(part).encode(errors="replace")) for part in new.parts) > self.machine.update_bytes_max():
             raise LocalProtocolError(f"a message holds at most {self.machine.update_bytes_max()} bytes")
         ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_message(replica, new))
@@ -315,6 +320,15 @@ class Session(Commanding):
     def draft(self, *, role: str, parent: str | None = None, to: Sequence[str] = ()) -> NewMessage:
         """Return a message of this subject, to be written."""
         return self._drafts.message(self._client.subject, role=role, to=to, parent=parent, metadata=None)
+
+    def attempt_json(self, run: str, attempt: int) -> dict[str, Json]:
+        """Return the entry of an attempt as it stands, empty if there is none."""
+        found = self._replica(Layer.TRANSCRIPT).read(Root.RUNS, run_key(run, attempt))
+        return found if isinstance(found, dict) else {}
+
+    def set_attempt(self, run: str, attempt: int, fields: Mapping[str, Json]) -> None:
+        """Set fields of an attempt's entry that was begun here or by an earlier process of this subject."""
+        self._edit(Layer.TRANSCRIPT, lambda replica: set_attempt(replica, run, attempt, fields))
 
     def claim(self, run: str, policy: str, attempts_max: int) -> bool:
         """Ask for a run that waits. Whether it was asked: only while the session is live."""

@@ -75,7 +75,7 @@ class Transport:
     """
 
     def __init__(self, url: str, *, heartbeat_s: float | None = None) -> None:
-        """`url` is the server's, `http://` or `https://`. Pings at the pace the server asks for, unless told another."""
+        """`url` is the server's, `http://` or `https://`. Pings at the pace that the server says, or this one."""
         self._url = url.rstrip("/") + "/v1/sync"
         self._heartbeat_s = heartbeat_s
         self._http: aiohttp.ClientSession | None = None

@@ -133,6 +133,13 @@ class RunWriter:
         """The message that parts go to; None while none was begun in this attempt."""
         return self._message if self._parts is not None else None
 
+    @property
+    def open_place(self) -> PartPlace | None:
+        """Where the text or reasoning stands that is open; None if none is."""
+        if self._parts is None or not self._parts.open:
+            return None
+        return PartPlace(self._message, self._parts.count - 1)
+
     def begin(self, new: NewAttempt) -> bytes:
         """Begin an attempt. What comes next goes to a message of its own."""
         update = put_attempt(self._replica, new)

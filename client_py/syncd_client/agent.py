@@ -22,9 +22,9 @@ class Agent:
     """One agent, and how it is served by this process.
 
     `on_interrupted` is what becomes of a run whose worker is lost for longer than the server's grace: it waits for
-    this very process, is tried again from its beginning by any worker (`retry`, at most `attempts_max` times), or fails.
-    `busy` is what a message does that comes to a session where the agent is at work: it waits its turn (`queue`), is
-    given to the run at work as a steer (`steer`), or gets a run beside it (`parallel`). `on_cancel`: an accepted
+    this very process, is begun anew by any worker (`retry`, at most `attempts_max` times), or fails. `busy` is what a
+    message does that comes to a session where the agent is at work: it waits its turn (`queue`), is given to the run
+    at work as a steer (`steer`), or gets a run beside it (`parallel`). `on_cancel`: an accepted
     cancel cancels the handler's task (`stop`), or is only told by `Run.cancelled`.
 
     Decorate one function with `on_work`, then await `serve`.

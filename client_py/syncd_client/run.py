@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import structlog
 
@@ -261,7 +261,7 @@ class Run:
         that one's id, so what was decided on it counts; see `ToolCall.before`.
         """
         self.check()
-        before = self._earlier_call(name, args, call_id)
+        before = self._earlier_call(name, args)
         if before is not None:
             id = str(before["tool_call"])
             self._reused.add(id)
@@ -356,6 +356,12 @@ class Run:
         return self.cancelled_by or ""
 
     # Others
+
+    @overload
+    async def sub(self, task: str) -> OwnSubRun: ...
+
+    @overload
+    async def sub(self, task: str, agent: str | None) -> SubRun: ...
 
     async def sub(self, task: str, agent: str | None = None) -> SubRun:
         """Begin a run below this one: of this agent, or with `agent` of another one, which is asked by a message.
@@ -456,15 +462,15 @@ class Run:
         view = self.session.run(self.id)
         if view is None or self._state is not _State.OPEN:
             return
-        ours = not self._hold.worker or view.worker in (None, self._hold.worker)
+        worker = self._hold.worker
         if view.lease == "ended":
             self._lose(f"it was ended as {view.status}")
-        elif view.lease == "live" and not ours:
+        elif view.lease == "live" and worker and view.worker not in (None, worker):
             self._lose("another worker has it")
         elif view.attempt > self.attempt:
-            if view.lease == "live" and view.since <= self.attempt:
+            if view.since <= self.attempt and view.worker == worker:
                 self._go_on_as(view)
-            elif view.lease != "queued":
+            else:
                 self._lose(f"attempt {view.attempt} took it over")
         elif view.lease == "queued" and view.resume:
             self.session.claim(self.id, self._hold.policy, self._hold.attempts_max)
@@ -543,11 +549,11 @@ class Run:
             if part.get("type") == "tool" and isinstance(part.get("tool_call"), str)
         ]
 
-    def _earlier_call(self, name: str, args: Json, call_id: str | None) -> Mapping[str, Json] | None:
-        found = None
+    def _earlier_call(self, name: str, args: Json) -> Mapping[str, Json] | None:
+        found = None  # Its id at the model is another when the model was asked again.
         for part in self._earlier_calls():
             same = part.get("name") == name and args is not None and part.get("input") == args
-            if same and part["tool_call"] not in self._reused and call_id in (None, part.get("call_id")):
+            if same and part["tool_call"] not in self._reused:
                 found = part  # Of several attempts that made it, the last one knows most.
         return found
 

@@ -91,7 +91,9 @@ class Worker:
     def work(self, work: Work) -> None:
         """See `client.LinkWorker`."""
         key = work.session, work.run
-        if self._stopping or key in self._held or key in self._claims or self.running >= self._settings.slots:
+        held = self._held.get(key)
+        is_here = key in self._claims or (held is not None and held.run.open_here)
+        if self._stopping or is_here or self.running >= self._settings.slots:
             return  # Not claimed, it is offered to another worker.
         task = asyncio.create_task(self._claim(work), name=f"claim {work.run}")
         self._claims[key] = task
@@ -230,7 +232,8 @@ class Worker:
         except SyncdError as unsaid:
             _log.error("run_end_not_written", run=run.id, session=run.session.id, reason=str(unsaid))
         finally:
-            self._held.pop((run.session.id, run.id), None)
+            if self._held.get((run.session.id, run.id)) is held:  # Lost, it may have come back as another attempt.
+                del self._held[run.session.id, run.id]
             if run.session.id in self._used:
                 # What was detached is given up with the session.
                 self._used[run.session.id] = 0.0 if run.is_detached else time.monotonic()

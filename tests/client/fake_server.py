@@ -132,9 +132,11 @@ class FakeServer:
     def tell(self, session: str, run: str, lease: str, **extra: Json) -> None:
         """Write the next receipt about a run; attempt, since and worker as before unless they are given."""
         found = self.session(session)
-        before: dict[str, Json] = found.last.get(run, {"attempt": 0, "since": 0})
-        kept = {name: before[name] for name in ("attempt", "since", "worker", "cancelled_by") if name in before}
-        value = {"at": self.now_ms, "lease": lease, **kept, **extra}
+        before = found.last.get(run) or {"attempt": 0, "since": 0}
+        kept: dict[str, Json] = {
+            name: before[name] for name in ("attempt", "since", "worker", "cancelled_by") if name in before
+        }
+        value: dict[str, Json] = {"at": self.now_ms, "lease": lease, **kept, **extra}
         found.last[run] = value
         key = f"r:{run}.{found.facts[run]}"
         found.facts[run] += 1

@@ -1,59 +1,17 @@
 """Agent and its worker: work is claimed, worked on by whoever has the receipt, and never left open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from syncd_client import Agent, Client, LeaseLost, LocalProtocolError, Run, RunFailed, Session
+from syncd_client import Agent, LeaseLost, LocalProtocolError, Run, RunFailed
 
-from syncd.core.ids import run_id
 from syncd.core.messages import Claim, Open, Serve
 from syncd.core.schema import Root
+from tests.client.agents import NOWHERE, PLANNER, ask, person, serving_agent, status
 from tests.client.fake_server import FakeServer
 from tests.harness import PATIENCE_S, until
-
-NOWHERE = "http://127.0.0.1:9"
-PLANNER = "agent:planner"
-
-
-@asynccontextmanager
-async def serving_agent(
-    place: Path, handler: Callable[[Run], Any], *, concurrency: int = 8, name: str = "planner", **settings: Any
-) -> AsyncIterator[asyncio.Task[None]]:
-    agent = Agent(name, server=NOWHERE, store=place / f"{name}.db", **settings)
-    agent.on_work(handler)
-    task = asyncio.create_task(agent.serve(concurrency=concurrency))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def mona(place: Path) -> AsyncIterator[Session]:
-    async with Client(NOWHERE, token="dev:user:mona", store=place / "mona.db") as client:
-        session = await client.open("s")
-        await until(lambda: session.status.live)
-        yield session
-
-
-async def ask(fake: FakeServer, session: Session, text: str = "plan it") -> str:
-    """Post to the planner and have the work offered; return the run's id."""
-    message = await session.post(text, to=[PLANNER])
-    await asyncio.wait_for(message.synced(), PATIENCE_S)
-    run = run_id(message.id, PLANNER)
-    await until(lambda: any(link.worker for link in fake.links))
-    fake.offer("s", run, message.id)
-    return run
-
-
-def status(session: Session, run: str) -> str:
-    view = session.run(run)
-    return view.status if view is not None else ""
 
 
 async def test_a_message_to_an_agent_becomes_a_run_and_its_answer(fake: FakeServer, tmp_path: Path) -> None:
@@ -66,7 +24,7 @@ async def test_a_message_to_an_agent_becomes_a_run_and_its_answer(fake: FakeServ
             await run.text(token)
         run.usage(input_tokens=3, output_tokens=2)
 
-    async with serving_agent(tmp_path, handler), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
         run = await ask(fake, session)
         await until(lambda: status(session, run) == "completed")
         view = session.run(run)
@@ -88,7 +46,7 @@ async def test_serve_comes_before_the_opens_of_every_link(fake: FakeServer, tmp_
         await release.wait()
         await run.text("done")
 
-    async with serving_agent(tmp_path, handler, concurrency=3, busy="parallel"), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler, concurrency=3, busy="parallel"), person(tmp_path) as session:
         run = await ask(fake, session)
         await until(lambda: status(session, run) == "running")
         first = fake.link_of(PLANNER)
@@ -114,7 +72,7 @@ async def test_losing_the_network_aborts_nothing(fake: FakeServer, tmp_path: Pat
         await release.wait()
         await run.text("after")
 
-    async with serving_agent(tmp_path, handler), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
         run = await ask(fake, session)
         await until(lambda: session.messages()[-1].text == "before, ")
         fake.down()
@@ -137,7 +95,7 @@ async def test_a_run_that_another_worker_got_is_not_begun(fake: FakeServer, tmp_
     async def handler(run: Run) -> None:
         begun.append(run.id)
 
-    async with serving_agent(tmp_path, handler), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
         lost = await ask(fake, session)
         await until(lambda: fake.claims)
         fake.grant("s", lost, "another-worker")
@@ -167,7 +125,7 @@ async def test_taken_over_the_handler_stops_and_writes_no_more(fake: FakeServer,
             done.set()
             raise
 
-    async with serving_agent(tmp_path, handler), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
         run = await ask(fake, session)
         await until(lambda: session.messages()[-1].text == "old")
         fake.tell("s", run, "interrupted")
@@ -193,7 +151,7 @@ async def test_a_cancel_stops_the_handler_which_may_say_a_last_word(fake: FakeSe
             await run.text(f"- stopped by {run.cancelled_by}")
             raise
 
-    async with serving_agent(tmp_path, handler), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
         run = await ask(fake, session)
         await until(lambda: session.messages()[-1].text == "half ")
         command = await session.cancel(run=run)
@@ -213,7 +171,7 @@ async def test_an_agent_may_be_told_only(fake: FakeServer, tmp_path: Path) -> No
         assert await run.wait_cancelled() == "user:mona"
         await run.text("as you wish")
 
-    async with serving_agent(tmp_path, handler, on_cancel="tell"), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler, on_cancel="tell"), person(tmp_path) as session:
         run = await ask(fake, session)
         await until(lambda: status(session, run) == "running")
         await session.cancel(run=run)
@@ -237,7 +195,7 @@ async def test_what_a_handler_raises_is_how_its_run_failed(
         await run.text("so far")
         raise error
 
-    async with serving_agent(tmp_path, handler), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
         run = await ask(fake, session)
         await until(lambda: status(session, run) == "failed")
         view = session.run(run)
@@ -256,7 +214,7 @@ async def test_a_worker_that_stops_ends_what_it_leaves_open(fake: FakeServer, tm
         finally:
             await run.text(", and good-bye")
 
-    async with mona(tmp_path) as session:
+    async with person(tmp_path) as session:
         async with serving_agent(tmp_path, handler):
             run = await ask(fake, session)
             await until(lambda: session.messages()[-1].text == "so far")
@@ -282,7 +240,7 @@ async def test_what_is_detached_or_waits_for_a_decision_stays_open(fake: FakeSer
         else:
             await run.tool("book", {"n": 1}).approval()
 
-    async with mona(tmp_path) as session:
+    async with person(tmp_path) as session:
         async with serving_agent(tmp_path, handler, busy="parallel"):
             left = await ask(fake, session, "leave")
             await until(lambda: status(session, left) == "suspended")
@@ -298,7 +256,7 @@ async def test_only_so_many_runs_at_a_time(fake: FakeServer, tmp_path: Path) -> 
         await run.tool("book", {"n": 1}).approval()
         await asyncio.sleep(60)
 
-    async with serving_agent(tmp_path, handler, concurrency=1, busy="parallel"), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler, concurrency=1, busy="parallel"), person(tmp_path) as session:
         first = await ask(fake, session)
         await until(lambda: status(session, first) == "suspended")
         second = await ask(fake, session)
@@ -320,7 +278,7 @@ async def test_a_message_to_a_busy_agent_steers_it(fake: FakeServer, tmp_path: P
         taken.append([steer.text for steer in steers])
         await run.text("as you said")
 
-    async with serving_agent(tmp_path, handler, busy="steer"), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler, busy="steer"), person(tmp_path) as session:
         run = await ask(fake, session)
         await until(lambda: session.messages()[-1].text == "working")
         folded = await ask(fake, session, "without mother")
@@ -342,7 +300,7 @@ async def test_what_a_busy_run_does_not_take_gets_a_run_of_its_own(fake: FakeSer
         await release.wait()
         answered.append(run.message.text if run.message else "")
 
-    async with serving_agent(tmp_path, handler, busy="steer"), mona(tmp_path) as session:
+    async with serving_agent(tmp_path, handler, busy="steer"), person(tmp_path) as session:
         first = await ask(fake, session, "one")
         await until(lambda: session.messages()[-1].text == "working")
         second = await ask(fake, session, "two")

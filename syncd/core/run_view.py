@@ -156,9 +156,13 @@ class RunViews:
         facts = self._facts.setdefault(run, [])
         while isinstance(fact := replica.read(Root.RECEIPTS, f"{_FACT}{run}.{len(facts)}"), dict):
             facts.append(fact)
+        # What a receipt tells of may be in the document before this is told that it is: a view never says that a run
+        # is over without why.
+        known = self._attempts.setdefault(run, set())
+        known.update(range(1, (_whole(facts[-1].get("attempt")) or 0) + 1) if facts else ())
         attempts = {
             attempt: entry
-            for attempt in sorted(self._attempts.get(run, ()))
+            for attempt in sorted(known)
             if isinstance(entry := replica.read(Root.RUNS, run_key(run, attempt)), dict)
         }
         if not facts and not attempts:

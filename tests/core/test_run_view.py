@@ -185,6 +185,17 @@ def test_views_are_read_again_only_where_something_changed(transcript: Transcrip
     assert [view.id for view in transcript.views.runs(transcript.replica)] == [first.id, second.id]
 
 
+def test_an_end_is_never_shown_without_its_reason(transcript: Transcript) -> None:
+    """Receipts and entries arrive together and are told of one after the other: the first reads both."""
+    transcript.fact("live", attempt=1)
+    assert transcript.run().status == "running"
+    put_attempt(transcript.replica, NewAttempt("r", 1, AGENT, 5))
+    set_attempt(transcript.replica, "r", 1, {"status": "failed", "error": {"code": "c", "message": "m"}})
+    transcript.fact("ended", attempt=1, status="failed")
+
+    assert transcript.run().error == {"code": "c", "message": "m"}
+
+
 def test_decisions_and_who_is_responsible_are_read_by_their_keys(transcript: Transcript) -> None:
     """Of several hand-overs the last one counts."""
     assert transcript.views.decision(transcript.replica, "r-1_0") is None

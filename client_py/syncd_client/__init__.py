@@ -2,8 +2,11 @@
 
 from syncd.core.branches import BranchItem
 from syncd.core.errors import LocalProtocolError, StoreError, SyncdError
+from syncd.core.run_view import RunView
 from syncd.core.transcript import MessageView
+from syncd_client.agent import Agent
 from syncd_client.changes import (
+    Assigned,
     CaughtUp,
     Change,
     CommandChanged,
@@ -11,24 +14,37 @@ from syncd_client.changes import (
     MessageChanged,
     PresenceChanged,
     ReadMoved,
+    RunChanged,
     StateChanged,
     StatusChanged,
 )
 from syncd_client.client import Client
+from syncd_client.commands import Command
 from syncd_client.posted import Message
+from syncd_client.run import LeaseLost, Run, RunFailed
+from syncd_client.run_stream import Asked, Streamed
 from syncd_client.session import Session
 from syncd_client.status import Link, Status
+from syncd_client.steering import Steer
+from syncd_client.sub_run import SubRun
+from syncd_client.tool import Decision, ToolCall, ToolDenied
 from syncd_client.transport import RequestFailed, Unreachable
 from syncd_client.view import View
 from syncd_client.waiting import NotSynced
 
 __all__ = [
+    "Agent",
+    "Asked",
+    "Assigned",
     "BranchItem",
     "CaughtUp",
     "Change",
     "Client",
+    "Command",
     "CommandChanged",
+    "Decision",
     "EditRefused",
+    "LeaseLost",
     "Link",
     "LocalProtocolError",
     "Message",
@@ -38,12 +54,21 @@ __all__ = [
     "PresenceChanged",
     "ReadMoved",
     "RequestFailed",
+    "Run",
+    "RunChanged",
+    "RunFailed",
+    "RunView",
     "Session",
     "StateChanged",
     "Status",
     "StatusChanged",
+    "Steer",
     "StoreError",
+    "Streamed",
+    "SubRun",
     "SyncdError",
+    "ToolCall",
+    "ToolDenied",
     "Unreachable",
     "View",
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from syncd.core.messages import Json, PresenceEntry
+from syncd.core.run_view import RunView
 from syncd.core.transcript import MessageView
 from syncd_client.status import Status
 
@@ -40,6 +41,23 @@ class CommandChanged:
     """A command is new, or the server decided about it: see its `receipt`."""
 
     command: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanged:
+    """A run is new, moved or ended, took a steer, or got a decision. `own`: this process wrote what changed."""
+
+    run: RunView
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Somebody else is responsible for the session now: `to`, a person or an agent, named by `by`."""
+
+    to: str
+    by: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +103,8 @@ Change = (
     CaughtUp
     | MessageChanged
     | CommandChanged
+    | RunChanged
+    | Assigned
     | ReadMoved
     | StateChanged
     | PresenceChanged

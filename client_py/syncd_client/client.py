@@ -15,7 +15,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
 
@@ -23,7 +23,7 @@ from syncd import __version__
 from syncd.core.errors import CloseCode, LocalProtocolError, StoreError, SyncdError
 from syncd.core.ids import is_id, uuid7
 from syncd.core.limits import DEFAULT_LIMITS, Limits
-from syncd.core.messages import ClientMessage, Hello, Leave, Refresh, Refreshed, ServerMessage, Storage, Unknown
+from syncd.core.messages import ClientMessage, Hello, Leave, Refresh, Refreshed, ServerMessage, Storage, Unknown, Work
 from syncd.store.local import LocalSession, LocalStore
 from syncd.store.log import SearchHit
 from syncd_client.session import Session
@@ -44,6 +44,18 @@ _STABLE_S = 2.0
 _POLL_S = 0.25
 #: A token is refreshed this long before it ends, or after nine tenths of its life if that is shorter.
 _REFRESH_BEFORE_S = 60.0
+
+
+class LinkWorker(Protocol):
+    """Who takes work that comes over a client's link."""
+
+    def hello(self) -> ClientMessage | None:
+        """Return what to say on every new link before any session is opened on it."""
+        ...
+
+    def work(self, work: Work) -> None:
+        """A run is offered."""
+        ...
 
 
 class Client:
@@ -77,6 +89,8 @@ class Client:
         #: As the server last said.
         self.frame_bytes_max = limits.frame_bytes_max
         self.presence_bytes_max = limits.presence_bytes_max
+        #: Set it before the link is made.
+        self.worker: LinkWorker | None = None
         self._token = token
         self._agent = agent
         self._sessions: dict[str, Session] = {}
@@ -191,11 +205,24 @@ class Client:
         self._to_send[session.id] = session
         self._send_wake.set()
 
+    def send(self, message: ClientMessage) -> None:
+        """Send a frame of the link's own, if there is a link."""
+        if self.connected:
+            self._loose.append(message)
+            self._send_wake.set()
+
     def leave(self, session: Session) -> None:
         """Tell the server that this link is done with a session; it may be opened again."""
-        if self.connected:
-            self._loose.append(Leave(session.id))
-            self._send_wake.set()
+        self.send(Leave(session.id))
+
+    def is_open(self, session: str) -> bool:
+        """Whether a session is open here."""
+        return session in self._sessions
+
+    @property
+    def open_count(self) -> int:
+        """How many sessions are open here."""
+        return len(self._sessions)
 
     def closed(self, session: Session) -> None:
         """Forget a session that was closed."""
@@ -291,6 +318,10 @@ class Client:
             self._identified(welcome.subject)
             self._status = Status(Link.LIVE)
             self._live.set()
+            if self.worker is not None and (hello := self.worker.hello()) is not None:
+                # Behind it a session that opens finds again who holds its runs. Nothing is sent before this.
+                self._loose.insert(0, hello)
+                self._send_wake.set()
             for session in list(self._sessions.values()):
                 session.link_up()
             async with asyncio.TaskGroup() as group:
@@ -322,6 +353,9 @@ class Client:
                 session.receive(message)
         elif isinstance(message, Refreshed):
             self._expires_at = message.expires_at
+        elif isinstance(message, Work):
+            if self.worker is not None:
+                self.worker.work(message)
         elif not isinstance(message, Unknown):
             session_id = getattr(message, "session", None)
             found = self._sessions.get(session_id) if session_id else None

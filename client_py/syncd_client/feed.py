@@ -3,14 +3,16 @@
 Knows which thing each changed entry belongs to; knows nothing of stores or links.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
 from syncd.core.messages import Json, Layer, PresenceEntry
+from syncd.core.run_view import RunView, run_of_call, run_of_fact, split_key
 from syncd.core.schema import Root
 from syncd.core.transcript import MessageView
 from syncd_client.changes import (
+    Assigned,
     CaughtUp,
     Change,
     Changes,
@@ -20,6 +22,7 @@ from syncd_client.changes import (
     MessageChanged,
     PresenceChanged,
     ReadMoved,
+    RunChanged,
     StateChanged,
     StatusChanged,
 )
@@ -35,6 +38,14 @@ class FeedHost(Protocol):
 
     def command_json(self, command: str) -> dict[str, Json] | None:
         """Return a command with its receipt."""
+        ...
+
+    def run(self, run: str) -> RunView | None:
+        """Return a run."""
+        ...
+
+    def handed_over(self) -> Mapping[str, Json] | None:
+        """Return the last hand-over of the session."""
         ...
 
     def reads(self) -> dict[str, int]:
@@ -86,6 +97,10 @@ class Feed:
                 self._put(("command", receipted), partial(self._command, receipted))
             elif root == Root.READS:
                 self._put(("read", key), partial(self._read, key))
+            elif prefix == "a":
+                self._put("assigned", self._assigned)
+            elif run := _run_of(root, key):
+                self._put(("run", run), partial(self._run, run, own))
         return messages
 
     def replaced(self, messages: Iterable[str], names: Iterable[str]) -> None:
@@ -118,5 +133,22 @@ class Feed:
         command = self._host.command_json(id)
         return CommandChanged(command) if command is not None else None
 
+    def _run(self, id: str, own: bool) -> Change | None:
+        view = self._host.run(id)
+        return RunChanged(view, own) if view is not None else None
+
+    def _assigned(self) -> Change | None:
+        found = self._host.handed_over()
+        return Assigned(str(found["to"]), str(found.get("by", "")), str(found.get("note", ""))) if found else None
+
     def _read(self, subject: str) -> Change:
         return ReadMoved(subject, self._host.reads().get(subject, 0))
+
+
+def _run_of(root: str, key: str) -> str:
+    """Return the run that an entry is about; empty if it is about none."""
+    if root == Root.RUNS:
+        return split_key(key)[0]
+    if root != Root.RECEIPTS:
+        return ""
+    return run_of_call(key[2:]) if key.startswith("d:") else run_of_fact(key)

@@ -25,9 +25,12 @@ from syncd.core.client_turn import (
     Synced,
 )
 from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError
+from syncd.core.ids import run_key
 from syncd.core.messages import Json, Layer, Opened, PresenceEntry, ServerMessage
 from syncd.core.replica import Replica, ReplicaBroken
-from syncd.core.schema import NewMessage, text_part
+from syncd.core.run_view import RunView, RunViews
+from syncd.core.run_writer import set_attempt
+from syncd.core.schema import NewMessage, Root, text_part
 from syncd.core.transcript import (
     MessageView,
     TranscriptView,
@@ -41,6 +44,7 @@ from syncd.core.transcript import (
 from syncd.core.update import Kind
 from syncd.store.local import RefusedUpdate
 from syncd_client.changes import Changes
+from syncd_client.commands import Commanding
 from syncd_client.copy import LocalCopy, fresh_client_id, now_ms, uncollected
 from syncd_client.drafts import Drafts
 from syncd_client.feed import Feed
@@ -53,6 +57,7 @@ from syncd_client.status import Link, Status
 from syncd_client.stream import ClientIds, MessageStream
 from syncd_client.view import View
 from syncd_client.waiting import Waiting
+from syncd_client.watchers import Watchers
 
 if TYPE_CHECKING:
     from syncd_client.client import Client
@@ -63,7 +68,7 @@ _INDEX_S = 0.5
 _RETRY_S = 1.0
 
 
-class Session:
+class Session(Commanding):
     """One session on this device. Open it with `Client.open`.
 
     1. An edit is applied at once; `post`, `command` and a stream's end return when it is on this disk.
@@ -75,8 +80,10 @@ class Session:
         self.id = session
         self.state = SharedState(self)
         self.presence = Presence(self)
+        self.watchers = Watchers()
         self._client = client
         self._view = TranscriptView()
+        self._runs = RunViews()
         self._feed = Feed(self)
         self._waiting = Waiting()
         self._wake = asyncio.Event()
@@ -169,6 +176,32 @@ class Session:
         """Return how far each subject has read: subject to `seq`."""
         return read_reads(self._replica(Layer.TRANSCRIPT))
 
+    def runs(self) -> list[RunView]:
+        """Return all runs, in the order they were made in."""
+        return self._runs.runs(self._replica(Layer.TRANSCRIPT))
+
+    def run(self, run: str) -> RunView | None:
+        """Return one run, None if there is none of that id."""
+        return self._runs.run(self._replica(Layer.TRANSCRIPT), run)
+
+    def superseded(self, message: MessageView) -> bool:
+        """Whether a message is output of an attempt that no longer counts: kept, and shown as such."""
+        return self._runs.superseded(self._replica(Layer.TRANSCRIPT), message)
+
+    def decision(self, tool_call: str) -> Mapping[str, Json] | None:
+        """Return the one decision on a tool call, `{command, by, kind, at, payload?}`; None before there is one."""
+        return self._runs.decision(self._replica(Layer.TRANSCRIPT), tool_call)
+
+    @property
+    def responsible(self) -> str | None:
+        """Who is responsible: the last that the session was handed to, a person or an agent."""
+        found = self.handed_over()
+        return str(found["to"]) if found is not None else None
+
+    def handed_over(self) -> Mapping[str, Json] | None:
+        """Return the last hand-over, `{to, by, at, note?, command}`; None if there was none."""
+        return self._runs.responsible(self._replica(Layer.TRANSCRIPT))
+
     async def search(self, query: str, *, limit: int = 50) -> list[MessageView]:
         """Return this copy's messages that hold all words of `query`, best first."""
         await self._index_texts()
@@ -209,7 +242,7 @@ class Session:
             metadata=metadata,
             parts=((text_part(text),) if text else ()) + tuple(parts),
         )
-        return await self._post(new)
+        return await self.write_message(new)
 
     async def edit(self, message: str, text: str, *, to: Sequence[str] | None = None) -> Message:
         """Write `text` as an alternative to a message, for the same addressees unless `to` says others.
@@ -217,7 +250,7 @@ class Session:
         Raises: as `post`, and LocalProtocolError if there is no such message.
         """
         fork = edit_of(self.messages(), message, text, to=to)
-        return await self._post(self._drafts.message(self._client.subject, **fork))
+        return await self.write_message(self._drafts.message(self._client.subject, **fork))
 
     async def regenerate(self, message: str, *, to: str | None = None) -> Message:
         """Ask for another answer in place of `message`: of the agent that made it, or of `to`.
@@ -225,9 +258,10 @@ class Session:
         Return the request; the agent's answer to it takes its place. Raises: as `edit`.
         """
         fork = regeneration_of(self.messages(), message, to=to)
-        return await self._post(self._drafts.message(self._client.subject, **fork))
+        return await self.write_message(self._drafts.message(self._client.subject, **fork))
 
-    async def _post(self, new: NewMessage) -> Message:
+    async def write_message(self, new: NewMessage) -> Message:
+        """Write a message as it is; return when it is on this disk. As `post`."""
         if sum(len(str(part).encode(errors="replace")) for part in new.parts) > self.machine.update_bytes_max():
             raise LocalProtocolError(f"a message holds at most {self.machine.update_bytes_max()} bytes")
         ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_message(replica, new))
@@ -254,11 +288,17 @@ class Session:
 
         Its outcome comes as a receipt: see `CommandChanged`.
         """
+        return (await self._write_command(kind, target=target, payload=payload, expires_in_s=expires_in_s))[0]
+
+    async def _write_command(
+        self, kind: str, *, target: Mapping[str, str], payload: Json, expires_in_s: float | None
+    ) -> tuple[str, int]:
+        """See `commands.Commanding`."""
         new = self._drafts.command(kind, target=target, payload=payload, expires_in_s=expires_in_s)
         ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_command(replica, new))
         assert ticket is not None
         await self._waiting.until_saved(ticket)
-        return new.id
+        return new.id, ticket
 
     async def mark_read(self, seq: int | None = None) -> None:
         """Say that this subject has read up to `seq`, the newest message without one."""
@@ -295,7 +335,31 @@ class Session:
         """Let go of the refused edits."""
         await self._client.store.drop_refused(self.id, [update.row for update in await self.refused()])
 
-    # What state, streams and presence need
+    # What state, streams, runs and presence need
+
+    @property
+    def subject(self) -> str:
+        """Who this device's token names."""
+        return self._client.subject
+
+    def draft(self, *, role: str, parent: str | None = None, to: Sequence[str] = ()) -> NewMessage:
+        """Return a message of this subject, to be written."""
+        return self._drafts.message(self._client.subject, role=role, to=to, parent=parent, metadata=None)
+
+    def attempt_json(self, run: str, attempt: int) -> dict[str, Json]:
+        """Return the entry of an attempt as it stands, empty if there is none."""
+        found = self._replica(Layer.TRANSCRIPT).read(Root.RUNS, run_key(run, attempt))
+        return found if isinstance(found, dict) else {}
+
+    def set_attempt(self, run: str, attempt: int, fields: Mapping[str, Json]) -> None:
+        """Set fields of an attempt's entry that was begun here or by an earlier process of this subject."""
+        self._edit(Layer.TRANSCRIPT, lambda replica: set_attempt(replica, run, attempt, fields))
+
+    def claim(self, run: str, policy: str, attempts_max: int) -> bool:
+        """Ask for a run that waits. Whether it was asked: only while the session is live."""
+        asked = self.machine.claim(run, policy, attempts_max)
+        self._client.wake_sender(self)
+        return asked
 
     def edit_state(self, change: Callable[[Replica], bytes]) -> None:
         """See `state.StateHost`."""
@@ -424,6 +488,7 @@ class Session:
             case CaughtUp(count):
                 self._standing.opened(storage_full=self.machine.storage_full)
                 self._feed.caught_up(count)
+                self.watchers.tell()
             case PresenceMoved(entries):
                 self._feed.presence(entries)
             case Refused(tickets, code, reason):
@@ -440,6 +505,8 @@ class Session:
     def _changed(self, layer: Layer, entries: Sequence[tuple[str, str]], own: bool) -> None:
         if layer is Layer.TRANSCRIPT:
             self._view.touch(entries)
+            self._runs.touch(entries)
+            self.watchers.tell(entries)
         self._stale_texts.update(self._feed.changed(layer, entries, own=own))
         if self._stale_texts and self._index_timer is None:
             self._index_timer = asyncio.get_running_loop().call_later(_INDEX_S, self._index_soon)
@@ -536,8 +603,12 @@ class Session:
         self._stream_ids = ClientIds(fresh_client_id)
         self.presence.repeat()
         self._view.reset()
+        self._runs.reset()
         self._maybe_all_synced()
         self._feed.replaced([view.id for view in self.messages()], self.state_roots())
+        runs = [(Root.RUNS, run_key(view.id, view.attempt)) for view in self.runs()]
+        self._feed.changed(Layer.TRANSCRIPT, runs, own=False)
+        self.watchers.tell()
 
     async def absorb_others(self) -> None:
         """Take what other processes wrote into the same store."""

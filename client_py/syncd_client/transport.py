@@ -21,8 +21,10 @@ WELCOME_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 #: What one frame of the server may hold: a whole session may come with one open.
 FRAME_BYTES_MAX = 160 << 20
-#: Pings at this pace; a server that does not answer within half of it is taken for gone.
+#: Pings at this pace until the server said at which; one that does not answer within half of it is taken for gone.
 HEARTBEAT_S = 15.0
+#: What a server says beyond these is not believed.
+_HEARTBEATS_S = (0.1, 120.0)
 _CODES = frozenset(CloseCode)
 
 
@@ -56,18 +58,28 @@ class RequestFailed(SyncdError):
         self.hint = hint
 
 
+class _WebSocket(aiohttp.ClientWebSocketResponse):
+    """A WebSocket whose heartbeat can be changed: the server says its pace when the socket is there already."""
+
+    def set_heartbeat(self, heartbeat_s: float) -> None:
+        # aiohttp has no call for it. Its own timers know that bytes of a frame that is not complete are a sign of life.
+        self._heartbeat, self._pong_heartbeat = heartbeat_s, heartbeat_s / 2
+        self._cancel_heartbeat()
+        self._reset_heartbeat()
+
+
 class Transport:
     """One WebSocket.
 
     1. `connect` has a deadline, and so has every silence: a black hole is noticed within two heartbeats.
     """
 
-    def __init__(self, url: str, *, heartbeat_s: float = HEARTBEAT_S) -> None:
-        """`url` is the server's, `http://` or `https://`."""
+    def __init__(self, url: str, *, heartbeat_s: float | None = None) -> None:
+        """`url` is the server's, `http://` or `https://`. Pings at the pace that the server says, or this one."""
         self._url = url.rstrip("/") + "/v1/sync"
         self._heartbeat_s = heartbeat_s
         self._http: aiohttp.ClientSession | None = None
-        self._ws: aiohttp.ClientWebSocketResponse | None = None
+        self._ws: _WebSocket | None = None
         self._bye: Bye | None = None
 
     async def connect(self, token: str, hello: Hello) -> Welcome:
@@ -78,20 +90,23 @@ class Transport:
             LinkClosed: the server refused.
         """
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S))
+        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S)
+        self._http = aiohttp.ClientSession(timeout=timeout, ws_response_class=_WebSocket)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S + WELCOME_TIMEOUT_S):  # Invariant 1.
-                self._ws = await self._http.ws_connect(
+                ws = await self._http.ws_connect(
                     self._url,
                     protocols=(PROTOCOL,),
                     headers=headers,
-                    heartbeat=self._heartbeat_s,
+                    heartbeat=self._heartbeat_s or HEARTBEAT_S,
                     max_msg_size=FRAME_BYTES_MAX,
                     compress=0,
                     autoclose=True,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
                 )
-                await self._ws.send_bytes(encode(hello))
+                assert isinstance(ws, _WebSocket)
+                self._ws = ws
+                await ws.send_bytes(encode(hello))
                 answer = await self._receive()
         except aiohttp.WSServerHandshakeError as error:
             await self.close()
@@ -110,6 +125,9 @@ class Transport:
         if not isinstance(answer, Welcome):
             await self.close()
             raise Unreachable(f"{self._url} did not answer the hello")
+        if self._heartbeat_s is None:
+            least_s, most_s = _HEARTBEATS_S
+            ws.set_heartbeat(min(max(answer.heartbeat_s, least_s), most_s))
         return answer
 
     async def send(self, message: ClientMessage) -> None:

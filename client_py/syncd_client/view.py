@@ -35,6 +35,7 @@ class View:
         self._page_size = page
         self._selected = dict(selected or {})
         self._messages: list[MessageView] = []
+        self._superseded: frozenset[str] = frozenset()
         self._branches = Branches(())
         self._layout: BranchView | None = None
         #: The message that `older` revealed down to, None while only the newest page is shown.
@@ -136,9 +137,10 @@ class View:
     def _all(self) -> BranchView:
         """Return all that is visible. What its messages hold may have grown since: see `_page`."""
         messages = self._session.messages()
-        if not same_tree(self._messages, messages):
-            self._branches, self._layout = Branches(messages), None
-        self._messages = messages
+        superseded = frozenset(view.id for view in messages if self._session.superseded(view))
+        if superseded != self._superseded or not same_tree(self._messages, messages):
+            self._branches, self._layout = Branches(messages, superseded=superseded), None
+        self._messages, self._superseded = messages, superseded
         if self._layout is None:
             self._layout = self._branches.view(self._selected)
         return self._layout

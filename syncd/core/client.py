@@ -39,6 +39,7 @@ from syncd.core.limits import Limits
 from syncd.core.messages import (
     LAYERS,
     Ack,
+    Claim,
     ClientMessage,
     Closed,
     Declare,
@@ -311,6 +312,14 @@ class ClientMachine:
         """Bind client ids that this peer is about to write under."""
         if self.state is LinkState.OPEN:
             self._out.append(Declare(self.session, client_ids))
+
+    def claim(self, run: str, policy: str, attempts_max: int) -> bool:
+        """Ask for a run that waits; the next receipt about it says who holds it. Whether it was asked: the session must
+        be open."""
+        if self.state is not LinkState.OPEN:
+            return False
+        self._out.append(Claim(self.session, run, policy, attempts_max))
+        return True
 
     # The link
 

@@ -74,6 +74,16 @@ class PartWriter:
         self._segment_bytes = 0
         self._type = ""
 
+    @property
+    def count(self) -> int:
+        """How many parts the message has."""
+        return self._count
+
+    @property
+    def open(self) -> bool:
+        """Whether the last part is a text that may go on."""
+        return bool(self._path)
+
     def add_part(self, part: Mapping[str, Any]) -> bytes:
         """Add a part that is complete as it is; return the update."""
         shared = _shared_part(part)

@@ -1,0 +1,565 @@
+"""Run: one agent working on one thing, as the agent's code sees it.
+
+Writes through a `RunOutput`, and follows what the server says of the run. Knows nothing of links or of how work is
+offered; see `worker`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import structlog
+
+from syncd.core.errors import LocalProtocolError, SyncdError
+from syncd.core.ids import run_id, uuid7
+from syncd.core.messages import Json
+from syncd.core.run_view import RunView, run_of_fact
+from syncd.core.run_writer import NewAttempt, PartPlace
+from syncd.core.schema import NewMessage, Root, text_part
+from syncd.core.transcript import MessageView
+from syncd_client.copy import now_ms
+from syncd_client.history import Format, Turn, render, turns
+from syncd_client.run_output import RunOutput
+from syncd_client.run_stream import PieceWriter, Streamed
+from syncd_client.steering import Steer, Steering
+from syncd_client.sub_run import OwnSubRun, SubRun
+from syncd_client.tool import ToolCall
+
+if TYPE_CHECKING:
+    from syncd_client.session import Session
+
+_log = structlog.get_logger("syncd.agent")
+
+_ERROR_CHARS_MAX = 2_000
+
+T = TypeVar("T")
+
+
+class LeaseLost(SyncdError):
+    """This process has the run no more: another worker took it over, or it was ended. Stop; nothing more is written."""
+
+
+class RunFailed(SyncdError):
+    """Raise it from a handler to end the run as failed with this code and message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class _State(Enum):
+    OPEN = "open"
+    ENDED = "ended"
+    DETACHED = "detached"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """How a run is held: by which worker (empty if nobody says), and what becomes of it if that is lost."""
+
+    worker: str = ""
+    policy: str = "retry"
+    attempts_max: int = 3
+    #: Whether an accepted cancel cancels the task that works on the run.
+    cancel_stops: bool = True
+
+
+class Run:
+    """One attempt of a run, for its handler to write.
+
+    1. Nothing is written after its end, nor once another worker has it.
+    2. Losing the network changes nothing: what is written is on this disk, and goes out when there is a link.
+    3. A cancel is the server's word that somebody with the right to it asked for it; nothing else cancels.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        new: NewAttempt,
+        *,
+        since: int,
+        hold: Hold,
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.session = session
+        self.id = new.run
+        self.agent = new.agent
+        self.attempt = new.attempt
+        #: Whether output of earlier attempts counts: this one goes on where they left off.
+        self.resumed = since < new.attempt
+        self.parent = new.parent_run
+        self.task = new.task
+        self.output: RunOutput
+        self._new = new
+        self._since = since
+        self._hold = hold
+        self._moved = moved
+        self._state = _State.OPEN
+        self._lost_because = ""
+        self._suspensions = 0
+        self._cancelled = asyncio.Event()
+        self.cancelled_by: str | None = None
+        self._worker_task: asyncio.Task[Any] | None = None
+        self._steering = Steering(session, new.run, new.message, ())
+        self._usage: dict[str, Json] = {}
+        self._provider: dict[str, Json] = {}
+        self._finish_reason: str | None = None
+        self._data: dict[tuple[str, str], PartPlace] = {}
+        self._first_attempt = new.attempt
+        self._calls = 0
+        self._reused: set[str] = set()
+        self._pieces: PieceWriter | None = None
+        self._unwatch: Callable[[], None] = lambda: None
+
+    # Life, as the worker leads it
+
+    def open(self, task: asyncio.Task[Any] | None) -> None:
+        """Begin the attempt. `task` is cancelled when somebody cancels the run, or when it is lost."""
+        self._worker_task = task
+        view = self.session.run(self.id)
+        if view is not None:
+            self._usage = dict(view.usage)
+            self._provider = dict(self._last_provider())
+            self._steering = Steering(self.session, self.id, self._new.message, view.consumed)
+        self.output = RunOutput(self.session, self.id, self._draft)
+        self.output.begin(self._new)
+        self._unwatch = self.session.watchers.add(self._note)
+        self._steering.load()
+        self._look()
+
+    def attach(self, task: asyncio.Task[Any]) -> None:
+        """Name the task that works on it from now on."""
+        self._worker_task = task
+
+    def complete(self) -> None:
+        """End it as completed; as cancelled if it was."""
+        if self._state is _State.OPEN:
+            reason = self._finish_reason or "stop"
+            self._end("cancelled" if self.cancelled else "completed", None if self.cancelled else reason)
+
+    def fail(self, code: str, message: str) -> None:
+        """End it as failed; as cancelled if it was."""
+        if self._state is not _State.OPEN:
+            return
+        if self.cancelled:
+            self._end("cancelled", None)
+            return
+        clean = message.encode(errors="replace").decode()[:_ERROR_CHARS_MAX]
+        self._end("failed", "error", {"code": code, "message": clean})
+
+    def end_with(self, error: BaseException | None) -> None:
+        """End it as its handler ended: returned, raised, or was cancelled."""
+        if error is None:
+            self.complete()
+        elif isinstance(error, asyncio.CancelledError):
+            self.fail("abandoned", "the worker stopped before the run was over")
+        else:
+            code = getattr(error, "code", None)
+            self.fail(code if isinstance(code, str) else type(error).__name__, str(error) or type(error).__name__)
+
+    def take_in(self, steer: Steer) -> None:
+        """Take something said that is no command: a message, with `busy="steer"`."""
+        self._steering.add(steer)
+
+    def withdraw(self, steer: str) -> None:
+        """Forget one of those again."""
+        self._steering.withdraw(steer)
+
+    @property
+    def open_here(self) -> bool:
+        """Whether it is this process' to write."""
+        return self._state is _State.OPEN
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether it was left open for another process."""
+        return self._state is _State.DETACHED
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether it waits for a decision."""
+        return self._suspensions > 0
+
+    # What it works on
+
+    @property
+    def message(self) -> MessageView | None:
+        """The message it answers; None for a run that an agent began by itself."""
+        return self.session.message(self._new.message) if self._new.message is not None else None
+
+    @property
+    def view(self) -> RunView | None:
+        """The run as everybody sees it."""
+        return self.session.run(self.id)
+
+    def turns(self) -> list[Turn]:
+        """Return the conversation up to the message that it answers, and what it wrote itself; see `history`."""
+        if self._state is _State.OPEN:
+            self.output.store()
+        return turns(self.session, self.id, self._new.message)
+
+    def history(self, format: Format = "openai") -> list[dict[str, Any]]:
+        """Return the conversation for a model: the branch that ends in the message, and what this run wrote so far.
+
+        Superseded output and tool calls that nobody finished are left out. Where several people write, each message
+        says whose it is; what other agents say comes as from users. `format`: `openai` (chat messages), `anthropic`,
+        or `parts`: `{role, name, parts}` as they stand in the transcript.
+        """
+        return render(self.turns(), format, me=self.agent)
+
+    # Writing
+
+    async def text(self, text: str) -> None:
+        """Append to the answer. Stored and sent with what comes within 40 ms.
+
+        Raises:
+            LeaseLost: another worker has the run now, or it is over.
+        """
+        self.check()
+        await self.output.append(text, "text")
+
+    async def reasoning(self, text: str) -> None:
+        """Append to the reasoning that is shown apart from the answer."""
+        self.check()
+        await self.output.append(text, "reasoning")
+
+    async def source(self, *, url: str, title: str = "") -> None:
+        """Name a source."""
+        self.part({"type": "source-url", "url": url, **({"title": title} if title else {})})
+
+    async def file(self, *, url: str, media_type: str) -> None:
+        """Add a file that was made."""
+        self.part({"type": "file", "url": url, "media_type": media_type})
+
+    async def data(self, name: str, value: Json, id: str | None = None) -> None:
+        """Add a value of the app's own; the same `name` and `id` again replace it."""
+        self.check()
+        place = self._data.get((name, id)) if id is not None else None
+        if place is not None:
+            self.output.set_part(place, {"data": value})
+            return
+        place = self.part({"type": f"data-{name}", "data": value, **({"id": id} if id is not None else {})})
+        if id is not None:
+            self._data[name, id] = place
+
+    def part(self, part: Mapping[str, Json]) -> PartPlace:
+        """Add a part of any type, whole as it is; return where it stands."""
+        self.check()
+        return self.output.add_part(part)
+
+    def tool(self, name: str, args: Json = None, *, call_id: str | None = None) -> ToolCall:
+        """Begin a call of a tool. Without `args` they follow by `input_delta` and `input`. `call_id`: the model's own.
+
+        A run that is taken up again finds a call of the same name and arguments that an earlier attempt made: it keeps
+        that one's id, so what was decided on it counts; see `ToolCall.before`.
+        """
+        self.check()
+        before = self._earlier_call(name, args)
+        if before is not None:
+            id = str(before["tool_call"])
+            self._reused.add(id)
+        else:
+            id = self._fresh_call()
+        part: dict[str, Json] = {"type": "tool", "name": name, "tool_call": id}
+        if call_id is not None:
+            part["call_id"] = call_id
+        part |= {"state": "input-streaming"} if args is None else {"state": "input-available", "input": args}
+        return ToolCall(self, id, name, self.output.add_part(part), call_id=call_id, before=before)
+
+    def tool_again(self, call_id: str) -> ToolCall | None:
+        """Begin again a call that an earlier attempt made under this id of the model's; None if none did."""
+        for part in reversed(self._earlier_calls()):
+            if part.get("call_id") == call_id and "input" in part:
+                return self.tool(str(part.get("name", "")), part["input"], call_id=call_id)
+        return None
+
+    async def stream(self, source: Any) -> Streamed:
+        """Write what a model or agent library streams; return how that ended.
+
+        Takes any async iterator of strings or pieces, and what the adapters know. Ends early when somebody steers with
+        `interrupt`: `Streamed.interrupted` says so, and `steering` has what was said.
+        """
+        self.check()
+        self._pieces = self._pieces or PieceWriter(self)
+        return await self._pieces.run(source)
+
+    def usage(self, counts: Mapping[str, int] | None = None, **more: int) -> None:
+        """Add to what the run cost, such as `input_tokens=12, output_tokens=30`."""
+        self.check()
+        for name, count in {**(counts or {}), **more}.items():
+            before = self._usage.get(name, 0)
+            self._usage[name] = count + (before if isinstance(before, int | float) else 0)
+        self.output.set({"usage": self._usage})
+
+    def provider(self, values: Mapping[str, Json] | None = None, **more: Json) -> None:
+        """Keep what only the model's side understands, such as ids to resume there. The same name replaces."""
+        self.check()
+        self._provider |= {**(values or {}), **more}
+        self.output.set({"provider": self._provider})
+
+    def finish_reason(self, reason: str) -> None:
+        """Say why the model stopped; it becomes the run's, if it completes."""
+        self._finish_reason = reason
+
+    async def flush(self) -> None:
+        """Return when all that was written so far is on this disk."""
+        self.check()
+        await self.output.flush()
+
+    # What people say meanwhile
+
+    @property
+    def steering(self) -> list[Steer]:
+        """What people said to this run since it was last asked, oldest first. Reading it marks it as consumed."""
+        self.check()
+        if not self._steering.waiting:
+            return []
+        steers = self._steering.take()
+        for steer in steers:
+            part: dict[str, Json] = {"type": "steering-message", "by": steer.by, "text": steer.text}
+            self.output.add_part(part | ({"message": steer.id} if steer.message else {"command": steer.id}))
+        self.output.consume([steer.id for steer in steers], now_ms())
+        for steer in steers:
+            if steer.taken is not None:
+                steer.taken()
+        return steers
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody asked to leave the present model call, by a steer that was not read yet."""
+        return self._steering.interrupted
+
+    async def wait_steering(self) -> list[Steer]:
+        """Return what people say to this run, as soon as they do. Marks it as consumed."""
+        await self._steering.wait()
+        return self.steering
+
+    async def wait_interrupted(self) -> None:
+        """Return when somebody asks to leave the present model call."""
+        await self._steering.wait_interrupted()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody cancelled it."""
+        return self._cancelled.is_set()
+
+    async def wait_cancelled(self) -> str:
+        """Return who cancelled it, when somebody does."""
+        await self._cancelled.wait()
+        return self.cancelled_by or ""
+
+    # Others
+
+    @overload
+    async def sub(self, task: str) -> OwnSubRun: ...
+
+    @overload
+    async def sub(self, task: str, agent: str | None) -> SubRun: ...
+
+    async def sub(self, task: str, agent: str | None = None) -> SubRun:
+        """Begin a run below this one: of this agent, or with `agent` of another one, which is asked by a message.
+
+        One of this agent is written by `async with await run.sub("look for hotels") as sub: await sub.text(...)`.
+        """
+        self.check()
+        if agent is not None and agent != self.agent:
+            self.output.store()
+            asked = replace(
+                self.session.draft(role="user", to=(agent,), parent=self._new.message),
+                run=self.id, attempt=self.attempt, parts=(text_part(task),),
+            )  # fmt: skip
+            await self.session.write_message(asked)
+            return SubRun(self.session, run_id(asked.id, agent))
+        id = uuid7(now_ms(), secrets.token_bytes(10))
+        new = NewAttempt(id, 1, self.agent, now_ms(), parent_run=self.id, task=task)
+        return OwnSubRun(Run(self.session, new, since=1, hold=self._hold))
+
+    def detach(self) -> None:
+        """Leave the run open, suspended: whoever takes it up next goes on. Nothing more is written here."""
+        self.check()
+        self.output.finish()
+        self.output.set({"status": "suspended"})
+        self._close(_State.DETACHED)
+
+    def leave(self) -> None:
+        """Let go without a word: a suspended run whose worker stops is taken up by another when it is decided."""
+        if self._state is _State.OPEN:
+            self.output.finish()
+            self._close(_State.DETACHED)
+
+    # What tool calls and streams need
+
+    def check(self) -> None:
+        """Refuse to write what is not this process' to write any more.
+
+        Raises:
+            LeaseLost: another worker has the run now, or it was ended.
+            LocalProtocolError: its handler ended or detached it.
+        """
+        if self._state is _State.LOST:  # Invariant 1.
+            raise LeaseLost(f"run {self.id}: {self._lost_because}")
+        if self._state is not _State.OPEN:
+            raise LocalProtocolError(f"run {self.id} was {self._state.value} here: nothing more can be written to it")
+
+    @asynccontextmanager
+    async def suspended(self) -> AsyncIterator[None]:
+        """Say that the run waits for somebody, and afterwards that it goes on."""
+        self._suspensions += 1
+        if self._suspensions == 1:
+            self.output.set({"status": "suspended"})
+        self._moved()
+        try:
+            yield
+        finally:
+            self._suspensions -= 1
+            self._moved()
+        # While its worker was away the run may have been offered again: it is ours when the server says so.
+        await self.until(self._held)
+        if self._suspensions == 0 and not self.cancelled:
+            self.output.set({"status": "running"})
+
+    async def until(self, look: Callable[[], T | None]) -> T:
+        """Return the first that `look` finds among the server's receipts.
+
+        Raises:
+            LeaseLost: another worker has the run now, or it was ended.
+        """
+
+        def checked() -> T | None:
+            self.check()
+            return look()
+
+        return await self.session.watchers.until(checked, roots=(Root.RECEIPTS,))
+
+    def _held(self) -> bool | None:
+        view = self.session.run(self.id)
+        return True if view is None or view.lease != "queued" else None
+
+    # Inside
+
+    def _note(self, entries: Any) -> None:
+        if not entries:
+            self._steering.load()
+            self._look()
+        moved = False
+        for root, key in entries:
+            if root == Root.RECEIPTS and run_of_fact(key) == self.id:
+                moved = True
+            elif root == Root.RECEIPTS and key.startswith("c:"):
+                self._steering.note(key[2:])
+        if moved:
+            self._look()
+
+    def _look(self) -> None:
+        """Follow what the server says of the run."""
+        view = self.session.run(self.id)
+        if view is None or self._state is not _State.OPEN:
+            return
+        worker = self._hold.worker
+        if view.lease == "ended":
+            self._lose(f"it was ended as {view.status}")
+        elif view.lease == "live" and worker and view.worker not in (None, worker):
+            self._lose("another worker has it")
+        elif view.attempt > self.attempt:
+            if view.since <= self.attempt and view.worker == worker:
+                self._go_on_as(view)
+            else:
+                self._lose(f"attempt {view.attempt} took it over")
+        elif view.lease == "queued" and view.resume:
+            self.session.claim(self.id, self._hold.policy, self._hold.attempts_max)
+        if view.cancelled_by is not None and self._state is _State.OPEN and not self.cancelled:
+            self.cancelled_by = view.cancelled_by  # Invariant 3.
+            self._cancelled.set()
+            if self._hold.cancel_stops:
+                self._stop_task()
+            self._moved()
+
+    def _go_on_as(self, view: RunView) -> None:
+        """The run was suspended, offered again and came back here: the same handler goes on under the next attempt."""
+        self.attempt, self._since = view.attempt, view.since
+        self._new = replace(self._new, attempt=view.attempt, started_at=now_ms())
+        self.output.begin(self._new)
+        if self.is_suspended:
+            self.output.set({"status": "suspended"})
+        self._data.clear()
+
+    def _lose(self, why: str) -> None:
+        _log.info("run_lost", run=self.id, session=self.session.id, reason=why)
+        self._lost_because = why
+        self._close(_State.LOST)
+        self._stop_task()
+
+    def _stop_task(self) -> None:
+        if self._worker_task is not None and not self._worker_task.done():
+            self._worker_task.cancel()
+
+    def _end(self, status: str, reason: str | None, error: dict[str, Json] | None = None) -> None:
+        fields: dict[str, Json] = {"status": status, "ended_at": now_ms()}
+        if reason is not None:
+            fields["finish_reason"] = reason
+        if error is not None:
+            fields["error"] = error
+        try:
+            self.output.finish()
+            self.output.set(fields)
+        except SyncdError as broken:
+            # What was written before may not be stored; that the run is over can still be said.
+            _log.warning("run_output_failed", run=self.id, session=self.session.id, reason=str(broken))
+            fields |= {"status": "failed" if status == "completed" else status}
+            fields.setdefault("error", {"code": "output_lost", "message": str(broken)[:_ERROR_CHARS_MAX]})
+            self.session.set_attempt(self.id, self.attempt, fields)
+        finally:
+            self._close(_State.ENDED)
+
+    def _close(self, state: _State) -> None:
+        self._state = state
+        self._unwatch()
+        self.output.close()
+        self._moved()
+
+    def _draft(self) -> NewMessage:
+        """Return the message that the next part begins. It follows what this run wrote before, else what it answers."""
+        own = [view.id for view in self.session.messages() if view.run == self.id and not self.session.superseded(view)]
+        draft = self.session.draft(role="assistant", parent=own[-1] if own else self._new.message)
+        return replace(draft, run=self.id, attempt=self.attempt)
+
+    def _fresh_call(self) -> str:
+        # Of attempts that start over, each has ids of its own: what was decided on an earlier one's is not for this.
+        taken = {str(part.get("tool_call")) for part in self._earlier_calls()}
+        while (id := f"{self.id}-{self._since}_{self._calls}") in taken or id in self._reused:
+            self._calls += 1
+        self._calls += 1
+        return id
+
+    def _earlier_calls(self) -> list[Mapping[str, Json]]:
+        if not self.resumed:
+            return []
+        return [
+            part
+            for view in self.session.messages()
+            if view.run == self.id and (view.attempt or 0) < self._first_attempt and not self.session.superseded(view)
+            for part in view.parts
+            if part.get("type") == "tool" and isinstance(part.get("tool_call"), str)
+        ]
+
+    def _earlier_call(self, name: str, args: Json) -> Mapping[str, Json] | None:
+        found = None  # Its id at the model is another when the model was asked again.
+        for part in self._earlier_calls():
+            same = part.get("name") == name and args is not None and part.get("input") == args
+            if same and part["tool_call"] not in self._reused:
+                found = part  # Of several attempts that made it, the last one knows most.
+        return found
+
+    def _last_provider(self) -> Mapping[str, Json]:
+        for attempt in range(self.attempt - 1, self._since - 1, -1):
+            found = self.session.attempt_json(self.id, attempt).get("provider")
+            if isinstance(found, dict):
+                return found
+        return {}

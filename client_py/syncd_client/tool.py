@@ -1,0 +1,189 @@
+"""ToolCall: one call of a tool within a run: its input, who allows it, what came of it.
+
+Knows nothing of models or of what tools do; waiting and writing are the run's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from syncd.core.errors import LocalProtocolError, SyncdError
+from syncd.core.messages import Json
+from syncd_client.copy import now_ms
+from syncd_client.duration import Duration, seconds
+from syncd_client.waiting import NotSynced
+
+if TYPE_CHECKING:
+    from syncd.core.run_writer import PartPlace
+    from syncd_client.run import Run
+
+_NO_ANSWER = "no answer in time"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The one decision on a tool call. `by` is who made it; `timed_out`: the agent did, behind the deadline."""
+
+    approved: bool
+    by: str
+    payload: Json = None
+    kind: str = "approve"
+    timed_out: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why it was denied, as far as that was said."""
+        reason = self.payload.get("reason") if isinstance(self.payload, dict) else self.payload
+        return reason if isinstance(reason, str) else ""
+
+
+class ToolDenied(SyncdError):
+    """Somebody, or the deadline, refused the tool call whose result was waited for."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(f"the tool call was denied by {decision.by}: {decision.reason or 'no reason given'}")
+        self.decision = decision
+
+
+class ToolCall:
+    """One call of a tool. `Run.tool` makes it.
+
+    1. It has at most one decision, the server's; whoever comes later is told `late`.
+    2. A deadline is a denial by the agent itself, so that it too is first or late.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        id: str,
+        name: str,
+        place: PartPlace,
+        *,
+        call_id: str | None = None,
+        before: Mapping[str, Json] | None = None,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.call_id = call_id
+        #: The part that an earlier attempt of this run wrote for the same call, when the run was taken up again.
+        self.before = before
+        self._run = run
+        self._place = place
+        self._carried = {k: before[k] for k in ("deadline_at", "reminded_at") if k in before} if before else {}
+
+    @property
+    def decision(self) -> Decision | None:
+        """The decision; None while there is none."""
+        found = self._run.session.decision(self.id)
+        if found is None:
+            return None
+        kind, by, payload = str(found.get("kind", "")), str(found.get("by", "")), found.get("payload")
+        timed_out = by == self._run.agent and isinstance(payload, dict) and payload.get("reason") == _NO_ANSWER
+        return Decision(kind != "deny", by, payload, kind, timed_out)
+
+    def input_delta(self, text: str) -> None:
+        """Append to the input, while it comes as text. The call was made without arguments."""
+        self._run.output.append_input(self._place, text)
+
+    def input(self, args: Json) -> None:
+        """Set the complete arguments."""
+        self._set(state="input-available", input=args)
+
+    def provider(self, values: Mapping[str, Json]) -> None:
+        """Keep with the call what only the model's side understands."""
+        self._set(provider=dict(values))
+
+    async def approval(self, *, timeout: Duration | None = None, reminder: Duration | None = None) -> Decision:  # noqa: ASYNC109
+        """Suspend the run until somebody approves or denies the call; return the decision.
+
+        It may take days, survives this process, and counts once, whichever device is first. After `timeout` the agent
+        denies it itself; after `reminder` the part says `reminded_at`, for whoever reminds people.
+
+        Raises:
+            LeaseLost: another worker has the run now, or it is over.
+        """
+        if (decision := self.decision) is None:
+            decision = await self._decided("approval-requested", timeout, reminder)
+        self._set(state="approval-responded" if decision.approved else "output-denied")
+        if not decision.approved and decision.reason:
+            self._set(error=decision.reason)
+        return decision
+
+    async def result(self, *, timeout: Duration | None = None, reminder: Duration | None = None) -> Json:  # noqa: ASYNC109
+        """Suspend the run until a device ran the tool and gave its result; return that.
+
+        Raises:
+            ToolDenied: somebody refused, or the deadline passed.
+            LeaseLost: another worker has the run now, or it is over.
+        """
+        if (decision := self.decision) is None:
+            decision = await self._decided("input-available", timeout, reminder)
+        if not decision.approved:
+            self._set(state="output-denied", error=decision.reason or "denied")
+            raise ToolDenied(decision)
+        self._set(state="output-available", output=decision.payload)
+        return decision.payload
+
+    async def output(self, value: Json) -> None:
+        """Say what the tool returned; return when that is on this disk.
+
+        Raises:
+            LocalProtocolError: it is not JSON, or too large for one edit.
+        """
+        self._set(state="output-available", output=value)
+        await self._run.output.flush()
+
+    async def error(self, text: str) -> None:
+        """Say that the tool failed; return when that is on this disk."""
+        self._set(state="output-error", error=text)
+        await self._run.output.flush()
+
+    def _set(self, **fields: Json) -> None:
+        self._run.check()
+        self._run.output.set_part(self._place, fields)
+
+    async def _decided(self, state: str, timeout: Duration | None, reminder: Duration | None) -> Decision:  # noqa: ASYNC109
+        started_ms = now_ms()
+        fields = dict(self._carried)
+        if timeout is not None and "deadline_at" not in fields:
+            fields["deadline_at"] = started_ms + int(seconds(timeout) * 1000)
+        reminder_ms = None if reminder is None else started_ms + int(seconds(reminder) * 1000)
+        self._set(state=state, **fields)
+        async with self._run.suspended():
+            await self._run.output.flush()
+            decision = await self._wait(fields, reminder_ms)
+        return decision
+
+    async def _wait(self, fields: Mapping[str, Json], reminder_ms: int | None) -> Decision:
+        if reminder_ms is not None and "reminded_at" not in fields:
+            if (decision := await self._until(reminder_ms, fields.get("deadline_at"))) is not None:
+                return decision
+            if now_ms() >= reminder_ms:
+                self._set(reminded_at=now_ms())
+                await self._run.output.flush()
+        deadline_ms = fields.get("deadline_at")
+        if (decision := await self._until(deadline_ms)) is not None:
+            return decision
+        command = await self._run.session.deny(self.id, _NO_ANSWER)  # Invariant 2.
+        try:
+            await command.outcome()
+        except NotSynced as error:
+            raise LocalProtocolError(f"{self._run.agent} may not deny its own tool calls: {error}") from error
+        decision = await self._until(None)
+        assert decision is not None
+        return decision
+
+    async def _until(self, *deadlines_ms: Json) -> Decision | None:
+        """Return the decision, None if the first of these deadlines (Unix ms) passes before there is one."""
+        deadline_ms = min((ms for ms in deadlines_ms if isinstance(ms, int)), default=None)
+        at_s = None if deadline_ms is None else time.monotonic() + max(0.0, (deadline_ms - now_ms()) / 1000)
+        delay_s = None if at_s is None else at_s - time.monotonic()
+        try:
+            async with asyncio.timeout(delay_s):
+                return await self._run.until(lambda: self.decision)
+        except TimeoutError:
+            return None

@@ -1,0 +1,327 @@
+"""Worker: takes the runs that a server offers to one agent, and has them worked on.
+
+One for each life of a process. Knows the client and its sessions; what is done with a run is its handler's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from syncd.core.client import LinkState
+from syncd.core.errors import LocalProtocolError, SyncdError
+from syncd.core.messages import Serve, Work
+from syncd.core.run_view import RunView
+from syncd.core.run_writer import NewAttempt
+from syncd.core.schema import Root
+from syncd_client.client import Client
+from syncd_client.copy import now_ms
+from syncd_client.run import Hold, LeaseLost, Run
+from syncd_client.session import Session
+from syncd_client.status import Link
+from syncd_client.steering import Steer
+
+_log = structlog.get_logger("syncd.agent")
+
+Handler = Callable[[Run], Awaitable[None]]
+Busy = Literal["queue", "steer", "parallel"]
+
+#: A claim that is not answered by then is let go: the server offers the run again.
+CLAIM_TIMEOUT_S = 15.0
+#: A session that no run needs is closed after this long: the next message of a conversation is often near.
+IDLE_S = 60.0
+#: How long handlers that were told to stop may take for a last word.
+STOP_GRACE_S = 10.0
+#: How long a worker that stops waits until the server has everything.
+SYNC_GRACE_S = 5.0
+_TICK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker works. `slots`: how many runs it holds at a time, those that wait for a decision aside."""
+
+    agent: str
+    slots: int
+    busy: Busy
+    policy: str
+    attempts_max: int
+    cancel_stops: bool = True
+
+
+@dataclass(slots=True)
+class _Held:
+    run: Run
+    #: None for one whose message was taken as a steer by another run, until that one is over.
+    task: asyncio.Task[None] | None = None
+
+
+class Worker:
+    """All runs that one process works on.
+
+    1. A run is begun only when the server's receipt says that it is this worker's.
+    2. The end of the link ends nothing; the end of the process ends what it worked on, and leaves what waits.
+    3. A session is open as long as one of its runs is, which is what keeps their leases.
+    """
+
+    def __init__(self, client: Client, handler: Handler, settings: WorkerSettings) -> None:
+        self._client = client
+        self._handler = handler
+        self._settings = settings
+        self._held: dict[tuple[str, str], _Held] = {}
+        self._claims: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._used: dict[str, float] = {}
+        self._stopping = False
+        self._refused = ""
+
+    # The link, as the client tells it
+
+    def hello(self) -> Serve | None:
+        """See `client.LinkWorker`."""
+        if self._client.subject != self._settings.agent:
+            self._refused = f"the token names {self._client.subject!r}, not {self._settings.agent!r}: use that agent's"
+            return None
+        return self._serve()
+
+    def work(self, work: Work) -> None:
+        """See `client.LinkWorker`."""
+        key = work.session, work.run
+        held = self._held.get(key)
+        is_here = key in self._claims or (held is not None and held.run.open_here)
+        if self._stopping or is_here or self.running >= self._settings.slots:
+            return  # Not claimed, it is offered to another worker.
+        task = asyncio.create_task(self._claim(work), name=f"claim {work.run}")
+        self._claims[key] = task
+        task.add_done_callback(lambda _: self._claims.pop(key, None))
+        self._client.keep(task)
+
+    def _serve(self) -> Serve:
+        slots = 0 if self._stopping else self._settings.slots
+        per_session = 1 if self._settings.busy == "queue" else self._settings.slots
+        return Serve(self._client.life, slots, per_session)
+
+    @property
+    def running(self) -> int:
+        """How many runs are worked on or claimed now, those that wait for somebody aside."""
+        return len(self._claims) + sum(not held.run.is_suspended for held in self._held.values())
+
+    # Life
+
+    async def run(self) -> None:
+        """Take work until cancelled.
+
+        Raises:
+            LocalProtocolError: the server refuses this worker for good, and nothing is being worked on any more.
+        """
+        while True:
+            await asyncio.sleep(_TICK_S)
+            status = self._client.status
+            refused = self._refused or (status.reason if status.link is Link.REFUSED else "")
+            if refused and not self._held:
+                raise LocalProtocolError(f"{self._settings.agent} cannot be served: {refused}")
+            now = time.monotonic()
+            for session, used in list(self._used.items()):
+                if self._is_needed(session):
+                    self._used[session] = now
+                elif now - used > IDLE_S:
+                    await self._close(session)
+
+    async def stop(self) -> None:
+        """Have all handlers stop, end what they leave open, and bring it to the server if there is a link."""
+        self._stopping = True
+        self._client.send(self._serve())
+        tasks = [*self._claims.values()]
+        for held in list(self._held.values()):
+            if held.run.is_suspended:
+                held.run.leave()  # Invariant 2: whoever is there when it is decided goes on.
+            if held.task is None:
+                held.run.fail("abandoned", "the worker stopped before it began")
+            else:
+                tasks.append(held.task)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=STOP_GRACE_S)
+            for held in list(self._held.values()):
+                if held.task in late:
+                    _log.error("handler_does_not_stop", run=held.run.id)
+                    held.run.fail("abandoned", "the worker stopped before the run was over")
+        sessions = [await self._client.open(session) for session in self._used if self._client.is_open(session)]
+        for session in sessions:
+            await _logged(session.saved(), "not_saved", session=session.id)
+        if self._client.connected:
+            try:
+                async with asyncio.timeout(SYNC_GRACE_S):
+                    for session in sessions:
+                        await session.synced()
+            except TimeoutError:
+                _log.warning("stopped_unsynced", sessions=[s.id for s in sessions if s.unsynced])
+
+    # One run
+
+    async def _claim(self, work: Work) -> None:
+        try:
+            session = await self._open(work.session)
+            if session is None:
+                return
+            async with asyncio.timeout(CLAIM_TIMEOUT_S):
+                await session.watchers.until(lambda: self._claimable(session, work.run), roots=(Root.RECEIPTS,))
+                session.claim(work.run, self._settings.policy, self._settings.attempts_max)
+                view = await session.watchers.until(lambda: _decided(session, work.run), roots=(Root.RECEIPTS,))
+        except TimeoutError:
+            return
+        except SyncdError as error:
+            _log.warning("work_not_taken", run=work.run, session=work.session, reason=str(error))
+            return
+        if view.lease == "live" and view.worker == self._client.life and not self._stopping:
+            self._begin(session, view)  # Invariant 1.
+
+    def _claimable(self, session: Session, run: str) -> bool | None:
+        view = session.run(run)
+        is_open = session.machine.state is LinkState.OPEN
+        return True if is_open and view is not None and view.lease == "queued" else None
+
+    def _begin(self, session: Session, view: RunView) -> None:
+        new = NewAttempt(
+            view.id, view.attempt, self._settings.agent, now_ms(), view.message, self._parent(session, view), view.task
+        )
+        settings = self._settings
+        hold = Hold(self._client.life, settings.policy, settings.attempts_max, settings.cancel_stops)
+        run = Run(session, new, since=view.since, hold=hold, moved=lambda: self._moved(session.id, view.id))
+        held = self._held[session.id, view.id] = _Held(run)
+        try:
+            run.open(None)
+        except SyncdError as error:
+            del self._held[session.id, view.id]
+            _log.error("run_not_begun", run=view.id, session=session.id, reason=str(error))
+            return
+        busy = self._working_in(session.id, but=run)
+        if self._settings.busy == "steer" and busy is not None and run.message is not None:
+            self._steer_with(busy.run, held)
+        else:
+            self._start(held)
+
+    def _start(self, held: _Held) -> None:
+        held.task = asyncio.create_task(self._work(held), name=f"run {held.run.id}")
+        held.run.attach(held.task)
+        self._client.keep(held.task)
+
+    async def _work(self, held: _Held) -> None:
+        run = held.run
+        error: BaseException | None = None
+        try:
+            if run.cancelled:
+                raise asyncio.CancelledError
+            run.check()
+            await self._handler(run)
+        except LeaseLost:
+            pass
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+        except Exception as failure:  # noqa: BLE001 - it is the run's to say
+            error = failure
+            _log.warning("run_failed", run=run.id, session=run.session.id, error=repr(failure))
+        try:
+            if run.open_here:
+                run.end_with(error)
+        except SyncdError as unsaid:
+            _log.error("run_end_not_written", run=run.id, session=run.session.id, reason=str(unsaid))
+        finally:
+            if self._held.get((run.session.id, run.id)) is held:  # Lost, it may have come back as another attempt.
+                del self._held[run.session.id, run.id]
+            if run.session.id in self._used:
+                # What was detached is given up with the session.
+                self._used[run.session.id] = 0.0 if run.is_detached else time.monotonic()
+            self._start_left(run)
+        await _logged(run.session.saved(), "not_saved", session=run.session.id)
+
+    # Messages that steer
+
+    def _working_in(self, session: str, *, but: Run) -> _Held | None:
+        found = [h for (id, _), h in self._held.items() if id == session and h.run is not but and h.task is not None]
+        return found[0] if found else None
+
+    def _steer_with(self, run: Run, held: _Held) -> None:
+        """Give a run's message to another run that is at work, in place of a handler of its own."""
+        message = held.run.message
+        assert message is not None
+        run.take_in(
+            Steer(
+                message.id, message.text, message.by or "", message.receipt.at if message.receipt else 0,
+                message=message.id, taken=lambda: self._steered(held),
+            )
+        )  # fmt: skip
+
+    def _steered(self, held: _Held) -> None:
+        if self._held.pop((held.run.session.id, held.run.id), None) is not None and held.run.open_here:
+            held.run.finish_reason("steered")
+            held.run.complete()
+
+    def _moved(self, session: str, run: str) -> None:
+        """A run was suspended, goes on, was cancelled, lost or ended."""
+        held = self._held.get((session, run))
+        if held is None or held.task is not None or (held.run.open_here and not held.run.cancelled):
+            return
+        # It waited to be taken as a steer.
+        del self._held[session, run]
+        message = held.run.message
+        for other in self._held.values():
+            if message is not None:
+                other.run.withdraw(message.id)
+        held.run.complete()
+
+    def _start_left(self, ended: Run) -> None:
+        """A run is over: messages that it did not take as steers get handlers of their own, one after the other."""
+        if self._stopping:
+            return
+        waiting = [h for (id, _), h in self._held.items() if id == ended.session.id and h.task is None]
+        if not waiting or self._working_in(ended.session.id, but=ended) is not None:
+            return
+        first, *others = waiting
+        self._start(first)
+        for held in others:
+            self._steer_with(first.run, held)
+
+    # Sessions
+
+    async def _open(self, id: str) -> Session | None:
+        if not self._client.is_open(id) and self._client.open_count >= self._client.limits.sessions_per_link_max:
+            idle = sorted((used, session) for session, used in self._used.items() if not self._is_needed(session))
+            if not idle:
+                _log.warning("too_many_sessions", session=id)
+                return None
+            await self._close(idle[0][1])
+        if not self._client.is_open(id):
+            self._used[id] = time.monotonic()  # Those that the app opened itself are the app's to close.
+        return await self._client.open(id)
+
+    def _is_needed(self, session: str) -> bool:
+        return any(id == session for id, _ in (*self._held, *self._claims))
+
+    async def _close(self, id: str) -> None:
+        del self._used[id]
+        if self._client.is_open(id):
+            await (await self._client.open(id)).close()
+
+    @staticmethod
+    def _parent(session: Session, view: RunView) -> str | None:
+        """Return the run that this one is below: where the message that asks for it was written by one."""
+        message = session.message(view.message) if view.message is not None else None
+        return view.parent_run or (message.run if message is not None else None)
+
+
+def _decided(session: Session, run: str) -> RunView | None:
+    view = session.run(run)
+    return view if view is not None and view.lease != "queued" else None
+
+
+async def _logged(waiting: Awaitable[None], event: str, **values: str) -> None:
+    try:
+        await waiting
+    except SyncdError as error:
+        _log.error(event, reason=str(error), **values)

@@ -95,4 +95,3 @@ def _add(found: list[Turn], view: MessageView, parts: Sequence[Mapping[str, Json
     if parts:
         role: Any = view.role
         found.append(Turn(role, view.by or ":".join(map(str, view.author.values())), parts))
-

@@ -1,0 +1,141 @@
+"""An agent in a process of its own, with a scripted model: the words of a message say what it does.
+
+Arguments: address, token, name, store, settings as JSON. Prints `begin RUN ATTEMPT` for each run that it begins, once
+its handler is called, and what else a story wants to know.
+
+    count N [DELAY_S]   says "1 2 … N ", a word each DELAY_S
+    says TEXT           says TEXT
+    books               asks for approval of a tool, says what came of it
+    asks                has a device run a tool, says its result
+    listens             says "…" until it is steered, then what it was told
+    breaks TEXT         says TEXT, then fails
+    family N M          N sub-runs that say "1 … M " each
+    reads               says who wrote what, as the model would be told
+    leaves              says "first" and detaches; taken up again, it says "second"
+    sleeps              says "working " and waits until it is cancelled; then says "bye"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+from syncd_client import Agent, Run
+
+
+async def words(count: int, delay_s: float) -> AsyncIterator[str]:
+    """The model: what it says depends on nothing but the prompt."""
+    for number in range(1, count + 1):
+        yield f"{number} "
+        await asyncio.sleep(delay_s)
+
+
+async def count(run: Run, rest: list[str]) -> None:
+    await run.stream(words(int(rest[0]), float(rest[1]) if len(rest) > 1 else 0.0))
+
+
+async def says(run: Run, rest: list[str]) -> None:
+    await run.text(" ".join(rest))
+
+
+async def books(run: Run, rest: list[str]) -> None:
+    call = run.tool("book", {"flight": rest[0] if rest else "LX1"})
+    decision = await call.approval(timeout="2d")
+    note("inference", run.id)
+    if decision.approved:
+        await call.output({"booked": True})
+        await run.text(f"booked by {decision.by}")
+    else:
+        await run.text(f"not booked: {decision.reason}")
+
+
+async def asks(run: Run, rest: list[str]) -> None:
+    result = await run.tool("where", {}).result()
+    await run.text(f"you are in {result['place']}")
+
+
+async def listens(run: Run, rest: list[str]) -> None:
+    for _ in range(2_000):
+        await run.text("… ")
+        if run.interrupted:
+            note("interrupted", run.id)
+        if steers := run.steering:
+            await run.text("told: " + " and ".join(steer.text for steer in steers))
+            return
+        await asyncio.sleep(0.02)
+
+
+async def breaks(run: Run, rest: list[str]) -> None:
+    await run.text(" ".join(rest))
+    raise RuntimeError("the model is out of words")
+
+
+async def family(run: Run, rest: list[str]) -> None:
+    async def child(number: int) -> None:
+        async with await run.sub(f"part {number}") as sub:
+            await sub.stream(words(int(rest[1]), float(rest[2]) if len(rest) > 2 else 0.01))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(rest[0])):
+            group.create_task(child(number))
+    await run.text("all done")
+
+
+async def reads(run: Run, rest: list[str]) -> None:
+    await run.text(json.dumps(run.history(), ensure_ascii=False))
+
+
+async def leaves(run: Run, rest: list[str]) -> None:
+    if run.resumed:
+        await run.text("second")
+        return
+    await run.text("first ")
+    run.detach()
+
+
+async def sleeps(run: Run, rest: list[str]) -> None:
+    await run.text("working ")
+    try:
+        await asyncio.sleep(3_600)
+    except asyncio.CancelledError:
+        await run.text("bye")
+        raise
+
+
+SCRIPTS: dict[str, Callable[[Run, list[str]], Awaitable[None]]] = {
+    script.__name__: script for script in (count, says, books, asks, listens, breaks, family, reads, leaves, sleeps)
+}
+
+
+def note(*words: object) -> None:
+    """Tell the story."""
+    print(*words, flush=True)
+
+
+async def main() -> None:
+    url, token, name, store, settings = sys.argv[1:]
+    options = json.loads(settings)
+    concurrency = options.pop("concurrency", 8)
+    agent = Agent(name, server=url, token=token, store=store, **options)
+
+    @agent.on_work
+    async def work(run: Run) -> None:
+        note("begin", run.id, run.attempt)
+        prompt = (run.message.text if run.message else run.task or "").split()
+        await SCRIPTS[prompt[0]](run, prompt[1:])
+
+    serving = asyncio.ensure_future(agent.serve(concurrency=concurrency))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        note("stopped")
+
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+asyncio.run(main())

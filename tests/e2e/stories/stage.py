@@ -1,0 +1,182 @@
+"""Stage: a server, agents and people, each agent and the server in a process of its own.
+
+Every story ends with `curtain`: a fresh replica that loads the session from nothing sees what everybody else sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from syncd_client import Client, RunView, Session
+
+from examples.server_process import ServerProcess
+from syncd.core.ids import run_id
+from syncd.core.messages import Layer
+from syncd.core.schema import Root
+from tests.harness import environment, mint, server_process, until
+
+SCRIPT = Path(__file__).with_name("scripted_agent.py")
+SESSION = "trip"
+
+
+class AgentProcess:
+    """The scripted agent, as often as it is started; every start is a new life."""
+
+    def __init__(self, url: str, name: str, store: Path, settings: Mapping[str, Any]) -> None:
+        self.subject = f"agent:{name}"
+        self.log = store.with_suffix(".log")
+        self._arguments = [url, mint(self.subject), name, str(store), json.dumps(dict(settings))]
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> Self:
+        """Start it."""
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, str(SCRIPT), *self._arguments, env=environment(), stdout=log, stderr=log
+            )
+        return self
+
+    def notes(self, word: str) -> list[str]:
+        """Return what it noted so far, of the lines that begin with `word`."""
+        text = self.log.read_text() if self.log.exists() else ""
+        return [line for line in text.splitlines() if line.startswith(word)]
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """SIGTERM, as an operator stops it."""
+        await self._end(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """SIGSTOP, until `thaw`."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    async def _end(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+            async with asyncio.timeout(30):
+                await self._process.wait()
+
+
+class Stage:
+    """What a story has: call `agent` and `person` for more of them."""
+
+    def __init__(self, server: ServerProcess, place: Path, stack: AsyncExitStack) -> None:
+        self.server = server
+        self._place = place
+        self._stack = stack
+        self._count = 0
+        self.people: list[Session] = []
+
+    async def agent(self, name: str = "planner", *, url: str = "", store: str = "", **settings: Any) -> AgentProcess:
+        """Start an agent's process: with the same `store` another life of the same device."""
+        self._count += 1
+        store = store or f"{name}-{self._count}"
+        process = AgentProcess(url or self.server.url, name, self._place / f"{store}.db", settings)
+        self._stack.push_async_callback(process.kill)
+        return await process.start()
+
+    async def person(self, name: str = "mona", *, url: str = "", token: str = "", store: str = "") -> Session:
+        """Open the session on another device of somebody's."""
+        self._count += 1
+        path = self._place / f"{store or f'{name}-{self._count}'}.db"
+        client = Client(url or self.server.url, token=token or mint(f"user:{name}"), store=path)
+        await self._stack.enter_async_context(client)
+        session = await client.open(SESSION)
+        self.people.append(session)
+        return session
+
+    def facts(self, session: Session, message: str, agent: str) -> list[dict[str, Any]]:
+        """Return what the server decided about a message's run, in order."""
+        replica = session.machine.document(Layer.TRANSCRIPT).replica
+        facts: list[dict[str, Any]] = []
+        while isinstance(fact := replica.read(Root.RECEIPTS, f"r:{run_id(message, agent)}.{len(facts)}"), dict):
+            facts.append(fact)
+        return facts
+
+    async def fresh(self) -> Session:
+        """Open the session from nothing, live."""
+        session = await self.person("fresh")
+        self.people.remove(session)
+        await until(lambda: session.status.live, "a fresh replica")
+        return session
+
+    async def curtain(self) -> Session:
+        """Everybody sees the same in the end, and whoever comes then sees it too; return the newcomer."""
+        for session in self.people:
+            async with asyncio.timeout(20):
+                await session.synced()
+        fresh = await self.fresh()
+        for session in self.people:
+            await until(lambda session=session: seen(session) == seen(fresh), "equal replicas")  # type: ignore[misc]
+        return fresh
+
+
+def seen(session: Session) -> str:
+    """What a session shows, as canonical JSON: messages, runs, commands."""
+    shown = {
+        "messages": [view.json() for view in session.messages()],
+        "runs": [view.json() for view in session.runs()],
+        "commands": session.commands(),
+        "responsible": session.responsible,
+    }
+    return json.dumps(shown, sort_keys=True, ensure_ascii=False)
+
+
+def answers(session: Session, run: RunView | str | None = None) -> list[str]:
+    """The texts of what agents wrote that counts: of one run, or of all."""
+    id = run.id if isinstance(run, RunView) else run
+    return [
+        view.text
+        for view in session.messages()
+        if view.run is not None and view.role == "assistant" and id in (None, view.run) and not session.superseded(view)
+    ]
+
+
+def numbers(count: int) -> str:
+    """What `count` says in all."""
+    return "".join(f"{number} " for number in range(1, count + 1))
+
+
+async def ended(session: Session, message: str, *, within_s: float = 30.0) -> RunView:
+    """Return the run of a message when it is over."""
+    return await reached(session, message, "completed", "failed", "cancelled", within_s=within_s)
+
+
+async def reached(session: Session, message: str, *statuses: str, within_s: float = 30.0) -> RunView:
+    """Return the one run of a message when its status is one of these."""
+
+    def find() -> RunView | None:
+        runs = [run for run in session.runs() if run.message == message]
+        return next((run for run in runs if run.status in statuses), None)
+
+    found: RunView = await until(find, f"a run that is {' or '.join(statuses)}", within_s=within_s)
+    return found
+
+
+async def says(session: Session, text: str, *, within_s: float = 30.0) -> None:
+    """Return when some answer that counts holds `text`."""
+    await until(lambda: any(text in answer for answer in answers(session)), f"{text!r}", within_s=within_s)
+
+
+@asynccontextmanager
+async def stage(place: Path, **limits: float) -> AsyncIterator[Stage]:
+    """A stage with its server."""
+    async with server_process(place / "server.db", limits=limits) as server, AsyncExitStack() as stack:
+        yield Stage(server, place, stack)

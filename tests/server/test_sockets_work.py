@@ -22,6 +22,7 @@ from syncd.store.log import Append, Entry, EntryKind
 from syncd.store.session_log import SqliteSessionLog
 from tests.core.machines import Pen
 from tests.harness import MEMBER, RawLink, mint, serving, until
+from tests.server.links import links_of
 
 OFFER = Work("s", "r1", "m1", 0)
 
@@ -123,6 +124,17 @@ async def test_a_link_that_ends_gives_its_offers_back(tmp_path: Path) -> None:
         await first.expect(Work)
         await first.aclose()
         assert await second.expect(Work) == OFFER
+
+
+async def test_a_link_that_is_being_closed_is_offered_nothing(server: Server) -> None:
+    """From the moment that the server decided so."""
+    async with worker(server, "w1", slots=4) as first, worker(server, "w2", slots=3) as second:
+        links = links_of(server)
+        links.close(next(link for link in links._links if link.worker == "w1"), CloseCode.SHUTDOWN, "away")
+        sessions_of(server).on_work([row()])
+        assert await second.expect(Work) == OFFER
+        await first.closed()
+        assert not offered(first)
 
 
 async def test_a_fresh_token_brings_more_work(server: Server) -> None:

@@ -310,6 +310,16 @@ async def test_a_worker_that_served_may_open_and_leave(server: Server) -> None:
         assert raw.close_code is None
 
 
+async def indexed(path: Path, session: str) -> None:
+    """Bring a session's search index up to date, so that it is not loaded for that."""
+    log = SqliteSessionLog(path)
+    await log.open()
+    info = await log.info(session)
+    assert info is not None
+    await log.index_messages(session, info.version, {"m1": "plan"})
+    await log.close()
+
+
 async def claim(raw: RawLink, server: Server, name: str) -> Work:
     """Take the next offer as a worker does; return it once the claim is on the disk."""
     offer = await raw.expect(Work)
@@ -344,6 +354,7 @@ async def test_a_run_goes_from_a_lost_worker_to_the_next(tmp_path: Path) -> None
         await first.aclose()
         again = await claim(second, server, "w2")
         assert (again.run, again.attempt) == (offer.run, 1)
+    await indexed(tmp_path / "s.db", "s")
     async with serving(tmp_path / "s.db", limits=limits) as server, worker(server, "w3") as third:
         last = await claim(third, server, "w3")
         assert (last.run, last.attempt) == (offer.run, 2)

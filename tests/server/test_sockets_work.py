@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,21 @@ import pytest
 from structlog.testing import capture_logs
 
 from syncd.core.errors import CloseCode, StoreError
+from syncd.core.ids import run_id
 from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import Bye, Claim, Closed, Open, Ping, Pong, Refresh, Refreshed, Serve, Work
 from syncd.core.server import ServerMachine
 from syncd.core.server_turn import Ready
+from syncd.core.transcript import put_message
 from syncd.core.work import WorkRow
 from syncd.server.app import Server
 from syncd.server.records import Records
 from syncd.server.sessions import Sessions
 from syncd.store.log import Append, Entry, EntryKind
 from syncd.store.session_log import SqliteSessionLog
-from tests.core.machines import Pen
+from tests.core.machines import Pen, new_message
 from tests.harness import MEMBER, RawLink, mint, serving, until
+from tests.server.links import links_of
 
 OFFER = Work("s", "r1", "m1", 0)
 
@@ -123,6 +127,17 @@ async def test_a_link_that_ends_gives_its_offers_back(tmp_path: Path) -> None:
         await first.expect(Work)
         await first.aclose()
         assert await second.expect(Work) == OFFER
+
+
+async def test_a_link_that_is_being_closed_is_offered_nothing(server: Server) -> None:
+    """From the moment that the server decided so."""
+    async with worker(server, "w1", slots=4) as first, worker(server, "w2", slots=3) as second:
+        links = links_of(server)
+        links.close(next(link for link in links._links if link.worker == "w1"), CloseCode.SHUTDOWN, "away")
+        sessions_of(server).on_work([row()])
+        assert await second.expect(Work) == OFFER
+        await first.closed()
+        assert not offered(first)
 
 
 async def test_a_fresh_token_brings_more_work(server: Server) -> None:
@@ -293,3 +308,53 @@ async def test_a_worker_that_served_may_open_and_leave(server: Server) -> None:
         await raw.send(Open("t", {}))
         await settled(raw)
         assert raw.close_code is None
+
+
+async def indexed(path: Path, session: str) -> None:
+    """Bring a session's search index up to date, so that it is not loaded for that."""
+    log = SqliteSessionLog(path)
+    await log.open()
+    info = await log.info(session)
+    assert info is not None
+    await log.index_messages(session, info.version, {"m1": "plan"})
+    await log.close()
+
+
+async def claim(raw: RawLink, server: Server, name: str) -> Work:
+    """Take the next offer as a worker does; return it once the claim is on the disk."""
+    offer = await raw.expect(Work)
+    await raw.open(offer.session)
+    await raw.send(Claim(offer.session, offer.run, "retry", 9))
+    rows = links_of(server)._dispatcher._rows
+    await until(lambda: rows[offer.session][offer.run].worker == name)
+    assert [(found.lease, found.worker) for found in await sessions_of(server).log.open_work()] == [("live", name)]
+    return offer
+
+
+async def test_a_run_goes_from_a_lost_worker_to_the_next(tmp_path: Path) -> None:
+    """A message makes it, a claim takes it, a lost worker leaves it after the grace, a restart of the server between.
+
+    Nobody has the session open when the server starts: it is loaded so that the grace passes.
+    """
+    limits = {"lease_grace_s": 0.3}
+    async with (
+        serving(tmp_path / "s.db", limits=limits) as server,
+        worker(server, "w1", slots=4) as first,
+        worker(server, "w2", slots=3) as second,
+        RawLink(server.url, mint("user:ann")) as ann,
+    ):
+        await ann.hello()
+        pen = Pen()
+        await ann.open("s", client_ids=(pen.id,))
+        message = replace(new_message("plan", id="m1"), to=("agent:planner",))
+        await ann.push(put_message(pen.transcript, message))
+        offer = await claim(first, server, "w1")
+        assert (offer.run, offer.message, offer.attempt) == (run_id("m1", "agent:planner"), "m1", 0)
+        assert not offered(second)
+        await first.aclose()
+        again = await claim(second, server, "w2")
+        assert (again.run, again.attempt) == (offer.run, 1)
+    await indexed(tmp_path / "s.db", "s")
+    async with serving(tmp_path / "s.db", limits=limits) as server, worker(server, "w3") as third:
+        last = await claim(third, server, "w3")
+        assert (last.run, last.attempt) == (offer.run, 2)

@@ -179,6 +179,18 @@ def test_an_offer_that_nobody_claims_goes_to_another(world: World) -> None:
     assert any(link.runs() for link in links.values())
 
 
+def test_one_that_let_it_pass_is_not_asked_before_the_others(world: World) -> None:
+    """Not even if it has the most free slots and is well again."""
+    links = {name: world.serve(name, slots) for name, slots in {"a": 9, "b": 6, "c": 3}.items()}
+    world.queue([1])
+    assert links["a"].runs() == ["r1"]
+    world.wait()
+    assert links["b"].runs() == ["r1"]
+    world.serve("a", 9, link=links["a"])
+    world.wait()
+    assert links["c"].runs() == ["r1"]
+
+
 def test_one_that_is_alone_is_offered_it_again(world: World) -> None:
     """There is nobody else."""
     link = world.serve("w")
@@ -191,6 +203,7 @@ def test_one_that_is_alone_is_offered_it_again(world: World) -> None:
 def test_what_all_let_pass_holds_up_nothing_else(world: World) -> None:
     """A run that no worker can take, as of a damaged session, takes its turn behind what waits by then."""
     link = world.serve("w", slots=1)
+    world.serve("resting", slots=0)
     world.queue([1, 2, 3])
     assert link.runs() == ["r1"]
     world.wait()
@@ -216,6 +229,7 @@ def test_a_worker_that_let_an_offer_pass_comes_last(world: World) -> None:
     world.queue([4])
     assert hung.runs() == ["r4"]
     world.claim("r4", "hung")
+    world.row("r2", "ended")
     world.queue([5])
     assert hung.runs() == ["r5"]
 
@@ -299,7 +313,7 @@ def test_what_ends_while_it_is_offered_frees_the_slot(world: World) -> None:
 
 
 def test_a_suspended_run_that_goes_on_is_offered_anew(world: World) -> None:
-    """Queued again by a decision, it is anybody's, those included that let it pass before."""
+    """Queued again by a decision, it waits behind what is older."""
     link = world.serve("w", slots=1)
     world.row("r1", "suspended", worker="w")
     world.queue([2])
@@ -308,6 +322,46 @@ def test_a_suspended_run_that_goes_on_is_offered_anew(world: World) -> None:
     assert link.runs() == ["r2"]
     world.row("r2", "ended")
     assert link.runs() == ["r1"]
+
+
+def test_who_let_a_run_pass_may_have_it_when_it_goes_on(world: World) -> None:
+    """Once it was claimed, what was before no longer counts."""
+    large, small = world.serve("large", slots=9), world.serve("small", slots=3)
+    world.queue([1])
+    world.wait()
+    assert (large.runs(), small.runs()) == (["r1"], ["r1"])
+    world.claim("r1", "small")
+    world.row("r1", "suspended", worker="small")
+    world.serve("large", 9, link=large)
+    world.row("r1", "queued", at=9)
+
+    assert (large.runs(), small.runs()) == (["r1"], [])
+
+
+def test_what_is_queued_anew_has_its_new_place(world: World) -> None:
+    """In its session's line, and in what its agent's workers see of that."""
+    world.queue([1, 2, 3])
+    world.row("r2", at=9)
+    link = world.serve("w", slots=3)
+    assert link.runs() == ["r1", "r3", "r2"]
+
+    world.queue([4, 8], session="a")
+    world.queue([5], session="b")
+    world.row("r4", "ended", session="a")
+    world.serve("w", slots=5, link=link)
+    assert link.runs() == ["r5", "r8"]
+
+
+def test_the_oldest_goes_first_whoever_may_take_it(world: World) -> None:
+    """Also where workers may work in different sessions: what one alone can take is not left for what both can."""
+    wide = world.serve("wide", slots=1)
+    narrow = world.serve("narrow", slots=1, link=FakeLink(AGENT, "trip-*"))
+    rows = [
+        WorkRow(AGENT, session, run, "", "queued", 0, at) for session, run, at in (("x", "r1", 1), ("trip-1", "r2", 2))
+    ]
+    world.dispatcher.changed(rows)
+
+    assert (wide.runs(), narrow.runs()) == (["r1"], ["r2"])
 
 
 def test_a_deleted_session_is_forgotten(world: World) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.core.errors import LocalProtocolError, StorageFull
+from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged
 from syncd.store.log import Append, Entry, EntryKind, SessionLog, WorkRow
 from syncd.store.memory import MemorySessionLog
 from syncd.store.session_log import SCHEMA, SqliteSessionLog
@@ -100,10 +100,11 @@ async def test_work_comes_with_entries_of_its_session(log: SessionLog, item: App
 
 
 async def test_a_commit_that_fails_leaves_work_as_it_was(tmp_path: Path, sqlite_log: SqliteSessionLog) -> None:
-    """No space: neither entries nor rows; with space again, both, and they are there when it is opened again."""
+    """No space for the rows: no entries either; with space again, both, and they are there when it is opened again."""
     await sqlite_log.create("s", "i", 1)
     await put(sqlite_log, 0, row("r1"))
-    batch = [Append("s", 1, [Entry(EntryKind.STATE, bytes(1 << 20))], [row("r1", "ended"), row("r2")])]
+    rows = [row("r1", "ended"), *(row(f"r{number:05}") for number in range(5_000))]
+    batch = [Append("s", 1, X, rows)]
     await sqlite_log._database.run(lambda connection: connection.execute("PRAGMA max_page_count = 60"))
     with pytest.raises(StorageFull):
         await sqlite_log.append(batch)
@@ -114,7 +115,7 @@ async def test_a_commit_that_fails_leaves_work_as_it_was(tmp_path: Path, sqlite_
 
     await sqlite_log.close()
     await sqlite_log.open()
-    assert await sqlite_log.open_work() == [row("r2")]
+    assert await sqlite_log.open_work() == rows[1:]
     assert await sqlite_log.verify() == []
 
 
@@ -179,6 +180,18 @@ async def test_a_row_that_does_not_check_quarantines_its_session(
     info = await sqlite_log.info("hit")
     assert info is not None
     assert info.damaged == what
+    assert await sqlite_log.open_work() == [row("r1", session="good")]
+
+
+async def test_a_quarantined_sessions_work_is_left_out(tmp_path: Path, sqlite_log: SqliteSessionLog) -> None:
+    """Nobody could do it."""
+    for session in ("good", "hit"):
+        await sqlite_log.create(session, "i", 1)
+        await put(sqlite_log, 0, row("r1", session=session), session=session)
+    await sqlite_log._database.run(lambda connection: connection.execute("UPDATE entry SET crc = 0 WHERE number = 2"))
+    with pytest.raises(StoreDamaged):
+        await sqlite_log.read("hit")
+
     assert await sqlite_log.open_work() == [row("r1", session="good")]
 
 

@@ -198,6 +198,10 @@ class Messages:
         else:
             yield piece
 
+    def has_answer(self, id: str) -> bool:
+        """Whether a result of the call that the library names `id` was told."""
+        return id in self._answered
+
     def awaits(self, id: str) -> bool:
         """Whether a call of that id was made here and has no result yet."""
         return self.calls.has(id) and id not in self._answered
@@ -252,9 +256,7 @@ class Message:
 
     def block(self, block: Mapping[str, Any]) -> Iterator[Piece]:
         """Return what a standard content block, or a part of one, adds."""
-        if not self._begun:
-            self._begun = True
-            yield Step()
+        yield from self._begin()
         kind = block["type"]
         if kind != "reasoning":
             yield from self.end_reasoning()
@@ -283,6 +285,7 @@ class Message:
 
     def tool(self, index: Hashable, id: str | None, name: str | None, args: str | None) -> Iterator[Piece]:
         """Return what a part of a call adds. The id and the name are in the first part alone."""
+        yield from self._begin()
         found = self._tools.get(index)
         if found is None or (id and name and id != found[3]):
             if found is not None:
@@ -340,6 +343,11 @@ class Message:
         if self._begun:
             reason = _FINISH.get(self._reason.lower(), "other") if self._reason else ""
             yield Finish(reason or ("tool-calls" if self.ids else "stop"))
+
+    def _begin(self) -> Iterator[Piece]:
+        if not self._begun:
+            self._begun = True
+            yield Step()
 
     def _start(self, id: str | None) -> str:
         self.ids.append(id or "")

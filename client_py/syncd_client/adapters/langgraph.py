@@ -151,9 +151,9 @@ def tool_event(messages: Messages, event: Mapping[str, Any]) -> Iterator[Piece]:
     id = event["tool_call_id"]
     if event["event"] == "tool-started" and not messages.calls.has(id):
         yield ToolInput(messages.calls.start(id), event["tool_name"], plain(event.get("input")))
-    elif event["event"] == "tool-finished" and messages.awaits(id):
+    elif event["event"] == "tool-finished" and not messages.has_answer(id):
         yield from messages.answered(id, ToolOutput(messages.calls.find(id), as_json(event["output"])))
-    elif event["event"] == "tool-error" and messages.awaits(id):
+    elif event["event"] == "tool-error" and not messages.has_answer(id):
         yield from messages.answered(id, ToolError(messages.calls.find(id), event["message"]))
 
 

@@ -39,7 +39,7 @@ class RunEvents:
         self._calls = Calls()
         self._responses = Responses(self._calls)
         self._agent: str | None = None
-        self._said = False
+        self._said = 0  # messages that raw events told, and no item yet
 
     @staticmethod
     def accepts(item: Any) -> bool:
@@ -49,9 +49,10 @@ class RunEvents:
     def feed(self, item: Any) -> Iterator[Piece]:
         """Return what `item` says."""
         if item.type == "raw_response_event":
-            for piece in self._responses.feed(item.data) if Responses.accepts(item.data) else ():
-                self._said = self._said or isinstance(piece, Text)
-                yield piece
+            if Responses.accepts(item.data):
+                yield from self._responses.feed(item.data)
+            if item.data.type == "response.output_item.done" and item.data.item.type == "message":
+                self._said += 1
         elif item.type == "agent_updated_stream_event":
             name, before = item.new_agent.name, self._agent
             self._agent = name
@@ -69,7 +70,7 @@ class RunEvents:
         if name == "message_output_created":
             if not self._said:
                 yield from _message(raw)
-            self._said = False
+            self._said = max(0, self._said - 1)
         elif name in ("tool_called", "handoff_requested"):
             id = raw.get("call_id") or raw.get("id")
             if raw.get("type") == "function_call" and not self._calls.has(id):

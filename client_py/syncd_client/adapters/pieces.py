@@ -4,9 +4,9 @@ Plain data. Knows nothing of libraries, runs or documents.
 
 The order carries meaning: `Text` and `Reasoning` go on with the part that is open if it is of their kind, else they
 open one; `PartEnd`, or a piece that is a part of its own, closes it. `call` names a tool call within one stream: two
-calls of one stream never share a name, even where a library used one id twice. A `ToolOutput`, `ToolError` or
-`ToolApproval` whose call this stream never started is about the last call of that name in the same run, as after an
-approval, when the library is asked to go on.
+calls of one stream never share a name, even where a library used one id twice. What is said of a call that this stream
+did not start by `ToolInputStart` is about the run's last call of that name, if it has no result yet: after an approval
+the library is asked to go on, in a stream of its own.
 """
 
 from collections.abc import Mapping

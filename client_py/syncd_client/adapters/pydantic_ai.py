@@ -140,7 +140,7 @@ class RunEvents:
             yield ToolApproval(self._calls.find(part.tool_call_id), payload, resume=part.tool_call_id)
 
     def _run_result(self, result: Any) -> Iterator[Piece]:
-        usage = result.usage() if callable(result.usage) else result.usage
+        usage = result.usage
         details = getattr(usage, "details", None) or {}
         yield Usage(
             counts(

@@ -120,21 +120,21 @@ def _translator_for(item: Any) -> Translator:
 async def _opened(source: Any, stack: AsyncExitStack) -> AsyncIterator[Any]:
     """Await, enter and ask `source` until it can be iterated; leave in `stack` what has to be closed."""
     for _ in range(_LAYERS_MAX):
-        if inspect.isawaitable(source):
-            source = await source
-        elif hasattr(source, "stream_events"):
+        if hasattr(source, "stream_events"):
             run, source = source, source.stream_events()
             _close_with(stack, source)
             _cancel_with(stack, run)
             return aiter(source)
-        elif hasattr(source, "__aenter__") and not hasattr(source, "__aiter__"):
-            source = await stack.enter_async_context(source)
-        elif hasattr(source, "__aiter__"):
+        elif hasattr(source, "__aiter__"):  # Before awaiting: LangChain's v3 streams, awaited, are the whole message.
             _close_with(stack, source)
             iterator: AsyncIterator[Any] = aiter(source)
             if iterator is not source:
                 _close_with(stack, iterator)
             return iterator
+        elif hasattr(source, "__aenter__"):
+            source = await stack.enter_async_context(source)
+        elif inspect.isawaitable(source):
+            source = await source
         else:
             break
     raise _unknown(source)

@@ -298,13 +298,11 @@ class _Arguments:
 
 def _is_chunk(item: Any) -> bool:
     # By the class as well: servers that speak like OpenAI's leave `object` empty.
-    return (
-        bool(getattr(item, "object", None) == "chat.completion.chunk") or type(item).__name__ == "ChatCompletionChunk"
-    )
+    return type(item).__name__ == "ChatCompletionChunk" or getattr(item, "object", None) == "chat.completion.chunk"
 
 
 def _is_call(item: Any) -> bool:
-    return item.type.endswith("_call") or item.type == "mcp_approval_request"
+    return str(item.type).endswith("_call") or item.type == "mcp_approval_request"
 
 
 def _images(value: dict[str, Json]) -> list[File]:

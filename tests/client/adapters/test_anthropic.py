@@ -46,7 +46,14 @@ def block(index: int, content: dict[str, Any], *deltas: dict[str, Any]) -> list[
 
 
 def message(*blocks: list[dict[str, Any]], reason: str = "end_turn") -> list[dict[str, Any]]:
-    begun = {"id": "msg1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+    begun: dict[str, Any] = {
+        "id": "msg1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+        "stop_reason": None,
+    }
     used = {"input_tokens": 7, "output_tokens": 1, "cache_read_input_tokens": 3}
     return [
         {"type": "message_start", "message": {**begun, "stop_sequence": None, "usage": used}},

@@ -142,7 +142,7 @@ def tool(state: str, call: str = "t1", **more: Any) -> dict[str, Any]:
 
 def test_parts_become_an_item_for_each_model_call() -> None:
     """What was said after a result is an item of its own: the result stands before it."""
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"type": "step-start"},
         {"type": "reasoning", "text": "Hm.", "provider": {"anthropic": THOUGHT}},
         {"type": "text", "text": "Let me see."},
@@ -177,7 +177,7 @@ def test_every_state_of_a_call_has_a_result(part: dict[str, Any], result: str) -
 
 def test_unfinished_calls_and_lonely_blocks_are_left_out() -> None:
     """Half a call cannot go back, nor can reasoning that led to nothing."""
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"type": "reasoning", "text": "Hm.", "provider": {"openai": REASONING}},
         tool("input-streaming", raw_input='{"wh'),
     ]
@@ -188,7 +188,7 @@ def test_unfinished_calls_and_lonely_blocks_are_left_out() -> None:
 def test_what_the_provider_ran_goes_back_as_its_blocks() -> None:
     """A search that the provider made is no call of ours; to another provider it is not shown at all."""
     blocks = [{"type": "server_tool_use", "id": "s1"}, {"type": "web_search_tool_result", "tool_use_id": "s1"}]
-    parts = [
+    parts: list[dict[str, Any]] = [
         tool("output-available", input={}, output=[], provider={"anthropic": blocks}),
         {"type": "text", "text": "Line 28."},
     ]

@@ -1,6 +1,7 @@
 """LangChain's streams, from its own fakes and from a model that streams parts of calls."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -54,6 +55,14 @@ def caller() -> Scripted:
     return Scripted(scripts=[called("book", '{"to":', '"Lisbon"}')])
 
 
+def streams(model: Scripted) -> dict[str, Callable[[], Any]]:
+    return {
+        "chunks": lambda: model.astream("q"),
+        "v2": lambda: model.astream_events("q", version="v2"),
+        "v3": lambda: model.astream_events("q", version="v3"),
+    }
+
+
 async def test_the_librarys_fakes_are_heard() -> None:
     """Both of LangChain's own fakes, whose chunks hold words and spaces or single characters."""
     generic = GenericFakeChatModel(messages=iter([AIMessage(content="Take it", id="m1")]))
@@ -69,7 +78,7 @@ async def test_the_librarys_fakes_are_heard() -> None:
 async def test_all_streams_of_one_message_give_the_same(version: str) -> None:
     """v2 and v3 give one message two ids: no piece depends on them."""
     for model, expected in ((speaker(), SPOKEN), (caller(), CALLED)):
-        source: Any = model.astream("q") if version == "chunks" else model.astream_events("q", version=version)
+        source = streams(model)[version]()
         pieces = [p for p in await pieces_of(source) if p != PartEnd()]
 
         if version == "v3":  # Calls are complete there when their block is, before the message's end.
@@ -160,7 +169,7 @@ async def test_events_tell_of_tools_and_custom_data() -> None:
         async for piece in recognise(RunnableLambda(run).astream_events("q", version="v2")):
             heard.append(piece)
 
-    results = [p for p in heard if isinstance(p, ToolInput | ToolOutput | ToolError | Data)]
+    results: list[Any] = [p for p in heard if isinstance(p, ToolInput | ToolOutput | ToolError | Data)]
     assert results[:4] == [
         ToolInput("t1", "book", {"to": "Lisbon"}),
         Data("progress", {"done": 1}),
@@ -178,7 +187,7 @@ async def test_closing_stops_the_model(version: str) -> None:
     """Closing the pieces ends the model's own stream."""
     left = asyncio.Event()
     model = Scripted(scripts=[said("Take the tram.")], endless=True, left=left)
-    source: Any = model.astream("q") if version == "chunks" else model.astream_events("q", version=version)
+    source = streams(model)[version]()
 
     async with asyncio.timeout(PATIENCE_S), aclosing(recognise(source)) as pieces:
         async for piece in pieces:

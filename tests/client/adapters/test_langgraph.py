@@ -117,9 +117,9 @@ async def test_one_mode_alone_is_understood(mode: str) -> None:
 async def test_what_was_streamed_is_not_said_again() -> None:
     """A whole message in an update adds nothing to its chunks, nor does one that was not meant to be streamed."""
     whole, silent = AIMessage("Hi there", id="m1"), AIMessage("aside", id="m9")
-    items = [
-        ("messages", (AIMessageChunk("Hi ", id="m1"), {})),
-        ("messages", (AIMessageChunk("there", id="m1", chunk_position="last"), {})),
+    items: list[Any] = [
+        ("messages", (AIMessageChunk(content="Hi ", id="m1"), {})),
+        ("messages", (AIMessageChunk(content="there", id="m1", chunk_position="last"), {})),
         ("updates", {"talk": {"messages": [whole, silent]}, "other": None}),
     ]
 
@@ -130,7 +130,7 @@ async def test_branches_that_speak_at_once_are_heard_one_by_one() -> None:
     """Two nodes stream at the same time, token by token: each message is whole, and its result comes behind it."""
 
     def chunk(id: str, text: str, **more: Any) -> tuple[str, tuple[BaseMessage, dict[str, Any]]]:
-        return "messages", (AIMessageChunk(text, id=id, **more), {})
+        return "messages", (AIMessageChunk(content=text, id=id, **more), {})
 
     call: list[Any] = [{"type": "tool_call_chunk", "id": "t2", "name": "f", "args": "{}", "index": 0}]
     items = [
@@ -166,7 +166,7 @@ async def test_tools_that_run_tell_by_themselves() -> None:
 async def test_an_interrupt_is_told_once() -> None:
     """Several modes tell of one interrupt; one that names no call goes by its own id."""
 
-    def ask(_: MessagesState) -> None:
+    def ask(state: MessagesState) -> None:
         interrupt({"question": "Go?"})
 
     graph = StateGraph(MessagesState)

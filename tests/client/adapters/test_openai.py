@@ -51,7 +51,7 @@ def tool(index: int, arguments: str, *, id: str | None = None, name: str | None 
 
 
 BEGUN = [Step(), Provider({"openai": {"response_id": "c1", "model": "m"}})]
-ANSWER = [
+ANSWER: list[Any] = [
     chunk({"role": "assistant", "content": ""}),
     chunk({"content": "Take "}),
     chunk({"content": "the tram."}),
@@ -109,7 +109,7 @@ async def test_the_chat_helper_gives_the_same() -> None:
 
 async def test_a_chats_refusal_is_text_that_is_marked() -> None:
     """A refusal is a delta of its own: people see it, and it is told from an answer."""
-    said = [chunk({"refusal": "I can"}), chunk({"refusal": "not."}), chunk({}, finish="stop"), "[DONE]"]
+    said: list[Any] = [chunk({"refusal": "I can"}), chunk({"refusal": "not."}), chunk({}, finish="stop"), "[DONE]"]
     async with stub(said) as served, client(served) as openai:
         pieces = await pieces_of(openai.chat.completions.create(model="m", messages=MESSAGES, stream=True))
 
@@ -119,7 +119,7 @@ async def test_a_chats_refusal_is_text_that_is_marked() -> None:
 
 async def test_servers_that_speak_like_openais_are_understood() -> None:
     """Whole calls that all have index 0, an empty `object`, another name for reasoning, arguments that are no JSON."""
-    said = [
+    said: list[Any] = [
         chunk(object="", choices=[]),
         chunk({"reasoning_content": "Hm."}),
         chunk({"tool_calls": [tool(0, '{"a":1}', id="t1", name="f")]}),
@@ -359,7 +359,7 @@ async def test_cancelling_the_reader_stops_the_model(make: Callable[[AsyncOpenAI
 
 async def test_what_the_library_raises_is_raised() -> None:
     """An error in mid-stream is the library's own exception, after the pieces before it."""
-    said = [ANSWER[1], {"error": {"message": "overloaded"}}]
+    said: list[Any] = [ANSWER[1], {"error": {"message": "overloaded"}}]
     async with stub(said) as served, client(served) as openai:
         pieces = recognise(_chat(openai))
         heard = [await anext(pieces) for _ in range(3)]

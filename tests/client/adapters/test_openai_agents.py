@@ -155,7 +155,12 @@ async def session(tmp_path: Path) -> AsyncIterator[Session]:
         yield await client.open("trip")
 
 
-ODD = {"type": "function_call_output", "call_id": "t1", "output": "\ud800 é", "n": [1 << 60, 0.1, None, {"": []}]}
+ODD: dict[str, Any] = {
+    "type": "function_call_output",
+    "call_id": "t1",
+    "output": "\ud800 é",
+    "n": [1 << 60, 0.1, None, {"": []}],
+}
 
 
 async def test_it_is_a_session_of_the_library(session: Session) -> None:

@@ -1,0 +1,44 @@
+"""Plain: what libraries hand over, as JSON.
+
+Knows nothing of any one library.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from syncd.core.messages import Json
+
+
+def arguments(text: str | None) -> Json:
+    """Return a call's arguments as JSON; the text itself if it is none, as models do write."""
+    if not text or not text.strip():
+        return {}
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def plain(value: Any) -> Json:
+    """Return any value as JSON: what libraries hand over is models, dataclasses and objects of the app's own."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(member) for key, member in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(member) for member in value]
+    if hasattr(value, "model_dump"):
+        # What was never said stays unsaid: a provider takes back what it gave, not our reading of it.
+        return plain(value.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return str(value)
+
+
+def counts(**values: int | None) -> dict[str, int]:
+    """Return the counts that are known."""
+    return {name: value for name, value in values.items() if value is not None}

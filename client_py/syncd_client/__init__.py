@@ -21,7 +21,8 @@ from syncd_client.changes import (
 from syncd_client.client import Client
 from syncd_client.commands import Command
 from syncd_client.posted import Message
-from syncd_client.run import LeaseLost, Run, RunFailed
+from syncd_client.run import Run
+from syncd_client.run_failures import LeaseLost, RunFailed
 from syncd_client.run_stream import Asked, Streamed
 from syncd_client.session import Session
 from syncd_client.status import Link, Status

@@ -5,7 +5,6 @@ Reads a session. What the formats look like is the adapters' matter.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
@@ -14,6 +13,7 @@ from syncd.core.branches import Branches
 from syncd.core.errors import LocalProtocolError
 from syncd.core.messages import Json
 from syncd.core.transcript import MessageView
+from syncd_client.adapters.history import anthropic_messages, from_parts, openai_chat
 
 Format = Literal["openai", "anthropic", "parts"]
 #: A tool call that is none of these is still open: no model may be asked with it.
@@ -84,11 +84,8 @@ def render(turns: Sequence[Turn], format: Format, *, me: str) -> list[dict[str, 
         return [{"role": turn.role, "name": turn.name, "parts": [dict(part) for part in turn.parts]} for turn in turns]
     if format not in ("openai", "anthropic"):
         raise LocalProtocolError(f"history comes as openai, anthropic or parts, not as {format!r}")
-    adapter = importlib.import_module("syncd_client.adapters.history")
-    items = [item for turn in turns for item in adapter.from_parts(turn.role, turn.parts, name=turn.name)]
-    make = adapter.openai_chat if format == "openai" else adapter.anthropic_messages
-    made: list[dict[str, Any]] = make(items, me=me)
-    return made
+    items = [item for turn in turns for item in from_parts(turn.role, turn.parts, name=turn.name)]
+    return openai_chat(items, me=me) if format == "openai" else anthropic_messages(items, me=me)
 
 
 def _add(found: list[Turn], view: MessageView, parts: Sequence[Mapping[str, Json]]) -> None:

@@ -25,6 +25,7 @@ from syncd.core.schema import NewMessage, Root, text_part
 from syncd.core.transcript import MessageView
 from syncd_client.copy import now_ms
 from syncd_client.history import Format, Turn, render, turns
+from syncd_client.run_failures import LeaseLost
 from syncd_client.run_output import RunOutput
 from syncd_client.run_stream import PieceWriter, Streamed
 from syncd_client.steering import Steer, Steering
@@ -39,18 +40,6 @@ _log = structlog.get_logger("syncd.agent")
 _ERROR_CHARS_MAX = 2_000
 
 T = TypeVar("T")
-
-
-class LeaseLost(SyncdError):
-    """This process has the run no more: another worker took it over, or it was ended. Stop; nothing more is written."""
-
-
-class RunFailed(SyncdError):
-    """Raise it from a handler to end the run as failed with this code and message."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class _State(Enum):

@@ -1,20 +1,39 @@
 """PieceWriter: writes what a model or agent library streams into a run, piece by piece.
 
-Knows the pieces' names and none of the libraries that they come from.
+Knows pieces and none of the libraries that they come from.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import importlib
-import importlib.util
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from syncd.core.messages import Json
+from syncd_client.adapters.pieces import (
+    Data,
+    Failed,
+    File,
+    Finish,
+    PartEnd,
+    Piece,
+    Provider,
+    Reasoning,
+    Source,
+    Step,
+    Text,
+    ToolApproval,
+    ToolError,
+    ToolInput,
+    ToolInputDelta,
+    ToolInputStart,
+    ToolOutput,
+    Usage,
+)
+from syncd_client.adapters.sources import recognise
+from syncd_client.run_failures import RunFailed
 from syncd_client.tool import ToolCall
 
 if TYPE_CHECKING:
@@ -85,87 +104,82 @@ class PieceWriter:
         return streamed
 
     async def _pump(self, source: Any, streamed: Streamed) -> None:
-        async with aclosing(_pieces(source)) as pieces:
+        async with aclosing(recognise(source)) as pieces:
             async for piece in pieces:
-                if isinstance(piece, str):
-                    self._texts.append(piece)
-                    await self._run.text(piece)
-                else:
-                    await self._write(piece, streamed)
+                await self._write(piece, streamed)
 
-    async def _write(self, piece: Any, streamed: Streamed) -> None:
+    async def _write(self, piece: Piece, streamed: Streamed) -> None:
         run = self._run
-        match type(piece).__name__:
-            case "Text":
-                self._texts.append(piece.delta)
-                await run.text(piece.delta)
-            case "Reasoning":
-                await run.reasoning(piece.delta)
-            case "PartEnd":
+        match piece:
+            case Text(delta):
+                self._texts.append(delta)
+                await run.text(delta)
+            case Reasoning(delta):
+                await run.reasoning(delta)
+            case PartEnd():
                 run.output.finish()
-            case "ToolInputStart" | "ToolInputDelta" | "ToolInput":
+            case ToolInputStart() | ToolInputDelta() | ToolInput():
                 self._input(piece, streamed)
-            case "ToolOutput" | "ToolError" | "ToolApproval":
+            case ToolOutput() | ToolError() | ToolApproval():
                 await self._answer(piece, streamed)
-            case "Source" | "File" | "Data" | "Step":
+            case Source() | File() | Data() | Step():
                 await self._part(piece)
-            case "Usage":
-                run.usage(piece.values)
-            case "Provider":
+            case Usage(values):
+                run.usage(values)
+            case Provider():
                 self._provider(piece)
-            case "Finish":
-                streamed.finish_reason = piece.reason
-            case "Failed":
-                from syncd_client.run import RunFailed
+            case Finish(reason):
+                streamed.finish_reason = reason
+            case Failed(code, message):
+                raise RunFailed(code, message)
 
-                raise RunFailed(piece.code, piece.message)
+    def _input(self, piece: ToolInputStart | ToolInputDelta | ToolInput, streamed: Streamed) -> None:
+        match piece:
+            case ToolInputStart(call, name):
+                self._begin(call, self._run.tool(name, call_id=call))
+            case ToolInputDelta(call, delta):
+                self._call(call).input_delta(delta)
+            case ToolInput(call, name, args):
+                if call not in self._calls or call in streamed.inputs:
+                    self._begin(call, self._run.tool(name, args, call_id=call))
+                else:
+                    self._calls[call].input(args)
+                streamed.inputs[call] = args
+                streamed.calls.append(self._calls[call])
 
-    def _input(self, piece: Any, streamed: Streamed) -> None:
-        kind = type(piece).__name__
-        if kind == "ToolInputStart":
-            self._begin(piece.call, self._run.tool(piece.name, call_id=piece.call))
-        elif kind == "ToolInputDelta":
-            self._call(piece.call).input_delta(piece.delta)
-        else:
-            if piece.call not in self._calls or piece.call in streamed.inputs:
-                self._begin(piece.call, self._run.tool(piece.name, piece.args, call_id=piece.call))
-            else:
-                self._calls[piece.call].input(piece.args)
-            call = self._calls[piece.call]
-            streamed.inputs[piece.call] = piece.args
-            streamed.calls.append(call)
-
-    async def _answer(self, piece: Any, streamed: Streamed) -> None:
+    async def _answer(self, piece: ToolOutput | ToolError | ToolApproval, streamed: Streamed) -> None:
         call = self._call(piece.call)
-        if type(piece).__name__ == "ToolOutput":
-            await call.output(piece.output)
-        elif type(piece).__name__ == "ToolError":
-            await call.error(piece.message)
-        else:
-            streamed.asked.append(Asked(call, piece.payload, piece.resume))
+        match piece:
+            case ToolOutput(_, output):
+                await call.output(output)
+            case ToolError(_, message):
+                await call.error(message)
+            case ToolApproval(_, payload, resume):
+                streamed.asked.append(Asked(call, payload, resume))
         streamed.calls = [one for one in streamed.calls if one is not call]
 
-    async def _part(self, piece: Any) -> None:
+    async def _part(self, piece: Source | File | Data | Step) -> None:
         run = self._run
-        match type(piece).__name__:
-            case "Source":
+        match piece:
+            case Source():
                 names = ("url", "title", "media_type", "filename", "id")
                 values = {name: getattr(piece, name) for name in names if getattr(piece, name)}
                 if "id" in values:
                     values["source_id"] = values.pop("id")
                 run.part({"type": f"source-{piece.kind}", **values})
-            case "File":
-                coded = base64.b64encode(piece.data).decode() if piece.data else ""
-                url = piece.url or f"data:{piece.media_type};base64,{coded}"
-                await run.file(url=url, media_type=piece.media_type)
-            case "Data":
-                if not piece.transient:
-                    await run.data(piece.name, piece.value, piece.id)
-            case _:
+            case File(media_type, url, data):
+                coded = base64.b64encode(data).decode()
+                await run.file(url=url or f"data:{media_type};base64,{coded}", media_type=media_type)
+            case Data(name, value, id, transient):
+                if not transient:
+                    await run.data(name, value, id)
+            case Step():
                 run.part({"type": "step-start"})
 
-    def _provider(self, piece: Any) -> None:
-        if not piece.part:
+    def _provider(self, piece: Provider) -> None:
+        if piece.call is not None:
+            self._call(piece.call).provider(piece.values)
+        elif not piece.part:
             self._run.provider(piece.values)
         elif not self._run.output.set_open_part({"provider": dict(piece.values)}) and self._last is not None:
             self._last.provider(piece.values)
@@ -180,15 +194,3 @@ class PieceWriter:
             self._calls[name] = call
         self._last = call
         return call
-
-
-async def _pieces(source: Any) -> AsyncGenerator[Any, None]:
-    """Yield strings or pieces of `source`; close it, whatever ends this."""
-    if importlib.util.find_spec("syncd_client.adapters") is not None:
-        source = importlib.import_module("syncd_client.adapters").adapt(source)
-    try:
-        async for piece in source:
-            yield piece
-    finally:
-        if hasattr(source, "aclose"):
-            await source.aclose()

@@ -21,7 +21,8 @@ from syncd.core.run_writer import NewAttempt
 from syncd.core.schema import Root
 from syncd_client.client import Client
 from syncd_client.copy import now_ms
-from syncd_client.run import Hold, LeaseLost, Run
+from syncd_client.run import Hold, Run
+from syncd_client.run_failures import LeaseLost
 from syncd_client.session import Session
 from syncd_client.status import Link
 from syncd_client.steering import Steer

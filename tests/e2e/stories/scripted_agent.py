@@ -126,7 +126,9 @@ async def main() -> None:
     @agent.on_work
     async def work(run: Run) -> None:
         note("begin", run.id, run.attempt)
-        prompt = (run.message.text if run.message else run.task or "").split()
+        # A request for another answer says nothing itself: what is to be answered is the last that a person said.
+        said = [turn["parts"] for turn in run.history("parts") if turn["role"] == "user"]
+        prompt = "".join(str(part.get("text", "")) for part in said[-1]).split()
         await SCRIPTS[prompt[0]](run, prompt[1:])
 
     serving = asyncio.ensure_future(agent.serve(concurrency=concurrency))

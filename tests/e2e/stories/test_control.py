@@ -188,7 +188,7 @@ async def approval(here: Stage, prompt: str = "books LX8", **settings: str) -> t
 
 
 async def test_an_approval_is_answered_by_another_device_long_after_everybody_restarted(tmp_path: Path) -> None:
-    """The worker is gone and the server was restarted; the decision wakes another worker; same run, no second prompt."""
+    """The worker is gone and the server was restarted; the decision wakes another; same run, no second prompt."""
     async with stage(tmp_path, lease_grace_s=1.0, idle_evict_s=0.3) as here:
         mona = await here.person()
         agent, asked, call = await approval(here)

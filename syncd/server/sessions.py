@@ -330,7 +330,10 @@ class Sessions:
             return None
         try:
             live.machine.tick(now)
-            return live.machine.ready(now_ms)
+            ready = live.machine.ready(now_ms)
+            if ready is None:
+                self._time(live)  # A timer may fire a little before what it is for is due.
+            return ready
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
             self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
             return None

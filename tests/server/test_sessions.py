@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from syncd.core.errors import CloseCode, StorageFull, StoreDamaged, StoreError
-from syncd.core.grant import Right
+from syncd.core.grant import MEMBER_RIGHTS, Grant, Right
 from syncd.core.limits import DEFAULT_LIMITS, Limits
 from syncd.core.messages import Ack, Layer, Open, Opened, Push, ServerMessage, Update
+from syncd.core.replica import SharedMap
+from syncd.core.schema import Root
 from syncd.core.server import ServerMachine
 from syncd.server.metrics import Metrics
 from syncd.server.sessions import LiveSession, SessionGone, Sessions
@@ -443,3 +445,23 @@ async def test_a_reader_that_is_behind_is_owed_all_it_lacks() -> None:
         assert not slow.has(Update)
         sessions.catch_up("s", "slow")
         assert {m.layer for m in slow.got if isinstance(m, Update)} == set(Layer)
+
+
+async def test_a_timer_that_fires_too_early_is_set_again() -> None:
+    """What only time brings about comes about, also if the loop looked a moment before it was due."""
+    log = MemorySessionLog()
+    async with running(log, replace(DEFAULT_LIMITS, lease_grace_s=0.3)) as sessions:
+        box = Box()
+        grant = Grant("agent:planner", "planner", "agent", (("*", MEMBER_RIGHTS),))
+        await sessions.attach("w", box, grant, Open("s", {}), device="w", worker="w")
+        pen = Pen()
+        begun = SharedMap({"run": "own", "attempt": 1, "agent": "agent:planner", "status": "running"})
+        push(sessions, "w", 1, pen.transcript_edit(lambda r: r.set((Root.RUNS,), "own_1", begun)))
+        await until(lambda: Ack("s", 1) in box.got)
+        sessions.detach("s", "w")
+        live = await sessions.live("s")
+        await sessions.settle()
+        for _ in range(3):
+            sessions._time_passed(live)
+            await sessions.settle()
+        await until(lambda: live.machine.document(Layer.TRANSCRIPT).replica.contains(Root.RECEIPTS, "r:own.1"))

@@ -66,7 +66,7 @@ async def test_a_worker_without_a_network_works_on_and_everything_arrives(tmp_pa
 
 async def test_a_late_word_of_a_retired_attempt_changes_nothing(tmp_path: Path) -> None:
     """The first worker comes back after another took over and was done: it stops, and its words are superseded."""
-    async with stage(tmp_path, lease_grace_s=1.0) as here:
+    async with stage(tmp_path, lease_grace_s=1.0, heartbeat_s=1.0) as here:
         first = await here.agent()
         mona = await here.person()
         asked = await mona.post("count 60 0.05", to=[AGENT])

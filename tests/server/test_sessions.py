@@ -450,7 +450,7 @@ async def test_a_reader_that_is_behind_is_owed_all_it_lacks() -> None:
 async def test_a_timer_that_fires_too_early_is_set_again() -> None:
     """What only time brings about comes about, also if the loop looked a moment before it was due."""
     log = MemorySessionLog()
-    async with running(log, replace(DEFAULT_LIMITS, lease_grace_s=0.3)) as sessions:
+    async with running(log, replace(DEFAULT_LIMITS, lease_grace_s=0.5)) as sessions:
         box = Box()
         grant = Grant("agent:planner", "planner", "agent", (("*", MEMBER_RIGHTS),))
         await sessions.attach("w", box, grant, Open("s", {}), device="w", worker="w")
@@ -460,7 +460,7 @@ async def test_a_timer_that_fires_too_early_is_set_again() -> None:
         await until(lambda: Ack("s", 1) in box.got)
         sessions.detach("s", "w")
         live = await sessions.live("s")
-        await sessions.settle()
+        await until(lambda: live.timer is not None and not live.machine.pending())
         assert live.timer is not None
         live.timer.cancel()
         sessions._time_passed(live)

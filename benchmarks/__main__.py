@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from benchmarks import readme, targets
+from benchmarks.agents import agents
 from benchmarks.bench import Bench
 from benchmarks.fanout import fanout
 from benchmarks.history import history
@@ -40,6 +41,7 @@ SCENARIOS: dict[str, Scenario] = {
     "history": history,
     "streaming": streaming,
     "stalled": stalled,
+    "agents": agents,
 }
 _ROOT = Path(__file__).parent.parent
 _RESULTS = _ROOT / "benchmarks" / "results"

@@ -73,9 +73,9 @@ class Script:
 
     _AT_ONCE = 64
 
-    def __init__(self, framed: Callable[[int, bytes], bytes]) -> None:
-        """`framed` makes the frame of the n-th update, counted from 1."""
-        self._answer = Answer()
+    def __init__(self, framed: Callable[[int, bytes], bytes], answer: Answer | None = None) -> None:
+        """`framed` makes the frame of the n-th update, counted from 1. `answer` is whose, if not the usual one."""
+        self._answer = answer or Answer()
         self._framed = framed
         self._frames = [framed(number, update) for number, update in enumerate(self._answer.head, 1)]
 

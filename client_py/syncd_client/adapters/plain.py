@@ -1,4 +1,4 @@
-"""Plain: what libraries hand over, as JSON.
+"""Plain: what libraries hand over, as JSON that a transcript can hold.
 
 Knows nothing of any one library.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from syncd.core.messages import Json
+
+_FLOAT_MAX: Final = sys.float_info.max
 
 
 def arguments(text: str | None) -> Json:
@@ -18,17 +21,24 @@ def arguments(text: str | None) -> Json:
     if not text or not text.strip():
         return {}
     try:
-        return json.loads(text)
+        return plain(json.loads(text))
     except ValueError:
         return text
 
 
 def plain(value: Any) -> Json:
-    """Return any value as JSON: what libraries hand over is models, dataclasses and objects of the app's own."""
-    if value is None or isinstance(value, bool | int | float | str):
+    """Return any value as JSON: what libraries hand over is models, dataclasses and objects of the app's own.
+
+    Numbers that no float64 holds exactly, such as long ids, become strings; halves of surrogate pairs a `?`.
+    """
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int | float):
+        return value if abs(value) <= _FLOAT_MAX and float(value) == value else str(value)
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
     if isinstance(value, Mapping):
-        return {str(key): plain(member) for key, member in value.items()}
+        return {plain(str(key)): plain(member) for key, member in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(member) for member in value]
     if hasattr(value, "model_dump"):

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
+import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from syncd.core.messages import Json
-
-_FLOAT_MAX: Final = sys.float_info.max
 
 
 def arguments(text: str | None) -> Json:
@@ -26,27 +24,36 @@ def arguments(text: str | None) -> Json:
         return text
 
 
-def plain(value: Any) -> Json:
+def plain(value: Any, *, depth_max: int = 24) -> Json:
     """Return any value as JSON: what libraries hand over is models, dataclasses and objects of the app's own.
 
-    Numbers that no float64 holds exactly, such as long ids, become strings; halves of surrogate pairs a `?`.
+    What no document can hold becomes a string: integers beyond 2^53, such as long ids, NaN, infinity, and what is
+    nested deeper than `depth_max`. Halves of surrogate pairs become a `?`.
     """
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int | float):
-        return value if abs(value) <= _FLOAT_MAX and float(value) == value else str(value)
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
+    if isinstance(value, int):
+        return value if abs(value) < 1 << 53 else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if not depth_max or isinstance(value, str):
+        return str(value).encode(errors="replace").decode()
     if isinstance(value, Mapping):
-        return {plain(str(key)): plain(member) for key, member in value.items()}
+        return {_key(key): plain(member, depth_max=depth_max - 1) for key, member in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(member) for member in value]
+        return [plain(member, depth_max=depth_max - 1) for member in value]
     if hasattr(value, "model_dump"):
         # What was never said stays unsaid: a provider takes back what it gave, not our reading of it.
         return plain(value.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return str(value)
+        made = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return plain(made, depth_max=depth_max)
+    return plain(str(value))
+
+
+def _key(key: Any) -> str:
+    name = str(key).encode(errors="replace").decode()
+    return "_proto_" if name == "__proto__" else name  # JavaScript cannot read that key.
 
 
 def counts(**values: int | None) -> dict[str, int]:

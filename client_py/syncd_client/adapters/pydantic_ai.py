@@ -119,7 +119,7 @@ class RunEvents:
                 call = self._parts[index]
                 yield ToolInput(call, part.tool_name, _arguments(part.args))
                 if opaque := _opaque(part):
-                    yield Provider({"pydantic_ai": opaque}, call=call)
+                    yield Provider({"pydantic_ai": opaque}, part=True, call=call)
             case "builtin-tool-return":
                 yield ToolOutput(self._calls.find(part.tool_call_id), plain(part.content))
             case "file":

@@ -45,7 +45,7 @@ class Call:
 class History:
     """What one author said at one time: text, then the calls that were made at once.
 
-    `name` may be a subject, such as `user:mona`. `provider` has, by library, the blocks that must go back unchanged, in order.
+    `name` may be a subject, such as `user:mona`. `provider` has, by library, the blocks that must go back unchanged.
     """
 
     role: Literal["user", "assistant", "system"]

@@ -139,7 +139,7 @@ async def _opened(source: Any, stack: AsyncExitStack) -> AsyncIterator[Any]:
     """Await, enter and ask `source` until it can be iterated; leave in `stack` what has to be closed."""
     for _ in range(_LAYERS_MAX):
         if hasattr(source, "stream_events"):
-            run, source = source, source.stream_events()
+            run, source = source, openai_agents.events(source)
             _close_with(stack, source)
             _cancel_with(stack, run)
             return aiter(source)

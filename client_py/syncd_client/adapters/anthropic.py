@@ -128,7 +128,7 @@ class Messages:
             yield ToolInput(block.call, value["name"], value["input"])
             if block.type != "tool_use":
                 self._hosted[value["id"]] = value
-                yield Provider({"anthropic": value}, call=block.call)
+                yield Provider({"anthropic": value}, part=True, call=block.call)
         elif block.type.endswith("_tool_result"):
             yield from self._result(value)
         else:  # Such as container_upload: nothing to show, but it must go back.
@@ -144,7 +144,7 @@ class Messages:
         else:
             yield ToolOutput(call, content)
         made = self._hosted.pop(id, None)
-        yield Provider({"anthropic": value if made is None else [made, value]}, call=call)
+        yield Provider({"anthropic": value if made is None else [made, value]}, part=True, call=call)
 
     def _message_delta(self, event: Any) -> Iterator[Piece]:
         # Counts here are of the whole message so far; those of the input may have come at its start alone.

@@ -45,7 +45,7 @@ class Call:
 class History:
     """What one author said at one time: text, then the calls that were made at once.
 
-    `provider` has, by library, the blocks that must go back unchanged, in order.
+    `name` may be a subject, such as `user:mona`. `provider` has, by library, the blocks that must go back unchanged.
     """
 
     role: Literal["user", "assistant", "system"]
@@ -168,12 +168,17 @@ def _prepared(items: Iterable[History], me: str | None) -> list[History]:
     for item in found:
         if item.role == "assistant" and me is not None and item.name not in (None, me):
             if item.text:
-                prepared.append(History("user", f"[{item.name}] {item.text}"))
+                prepared.append(History("user", _said_by(item)))
             continue
         if item.role == "user" and several and item.name:
-            item = replace(item, text=f"[{item.name}] {item.text}")
+            item = replace(item, text=_said_by(item))
         prepared.append(replace(item, calls=[_with_own_id(call, ids) for call in item.calls]))
     return prepared
+
+
+def _said_by(item: History) -> str:
+    # `user:mona` is mona to a model.
+    return f"[{str(item.name).rpartition(':')[2]}] {item.text}"
 
 
 def _with_own_id(call: Call, ids: set[str]) -> Call:

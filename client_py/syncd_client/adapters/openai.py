@@ -234,7 +234,7 @@ class Responses:
             value = plain(item)
             images = _images(value)
             yield ToolInput(call, name, _hosted_input(value))
-            yield Provider({"openai": value}, call=call)
+            yield Provider({"openai": value}, part=True, call=call)
             if value.get("error"):
                 yield ToolError(call, str(value["error"]))
             elif item.type in ("computer_call", "local_shell_call", "shell_call", "apply_patch_call"):

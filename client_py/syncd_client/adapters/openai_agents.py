@@ -6,7 +6,9 @@ Knows events by what they say; imports nothing of the library.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from syncd.core.messages import Json
@@ -48,7 +50,9 @@ class RunEvents:
 
     def feed(self, item: Any) -> Iterator[Piece]:
         """Return what `item` says."""
-        if item.type == "raw_response_event":
+        if isinstance(item, ToolApproval):
+            yield replace(item, call=self._calls.find(item.call))
+        elif item.type == "raw_response_event":
             if Responses.accepts(item.data):
                 yield from self._responses.feed(item.data)
             if item.data.type == "response.output_item.done" and item.data.item.type == "message":
@@ -81,8 +85,17 @@ class RunEvents:
             yield ToolOutput(self._calls.find(raw.get("call_id")), raw.get("output"))
 
 
+async def events(result: Any) -> AsyncGenerator[Any, None]:
+    """Return the events of a result, then the approvals that it waits for: no event says so."""
+    async with aclosing(result.stream_events()) as stream:
+        async for event in stream:
+            yield event
+    for approval in interruptions(result):
+        yield approval
+
+
 def interruptions(result: Any) -> list[ToolApproval]:
-    """Return what a result that was streamed to its end waits for; its events do not say.
+    """Return what a result that was streamed to its end waits for.
 
     Answer with `state = result.to_state()`, `state.approve(item)`, and run the state.
     """

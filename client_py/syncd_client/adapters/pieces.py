@@ -144,9 +144,10 @@ class Finish:
 class Provider:
     """What only the provider understands, kept verbatim: `{library: value}`.
 
-    Of the run: ids to resume at the model's side. With `part`, of the text or reasoning that is open; with `call`, of
-    that call: then it is what has to go back unchanged, such as signed or encrypted reasoning, a block or a list of
-    blocks. A later value for the same library replaces it. See `history.from_parts` for how it goes back.
+    Of the run: ids to resume at the model's side. With `part`, of a part: of `call` where one is named, else of the
+    text or reasoning that is open. Then it is what has to go back unchanged, such as signed or encrypted reasoning, a
+    block or a list of blocks. A later value for the same library replaces it. `history.from_parts` says how it goes
+    back.
     """
 
     values: Mapping[str, Json]

@@ -60,10 +60,7 @@ class RunEvents:
             case "part_end":
                 yield from self._end(item.index, item.part)
             case "function_tool_call" | "output_tool_call":
-                self._in_response = False
-                if not self._calls.has(item.part.tool_call_id):  # A deferred call that is taken up again.
-                    call = self._calls.start(item.part.tool_call_id)
-                    yield ToolInput(call, item.part.tool_name, _arguments(item.part.args))
+                self._in_response = False  # The call was told part by part, here or in the run that asked for approval.
             case "function_tool_result" | "output_tool_result":
                 yield self._result(item.part)
             case "deferred_tool_requests":
@@ -119,7 +116,7 @@ class RunEvents:
                 call = self._parts[index]
                 yield ToolInput(call, part.tool_name, _arguments(part.args))
                 if opaque := _opaque(part):
-                    yield Provider({"pydantic_ai": opaque}, call=call)
+                    yield Provider({"pydantic_ai": opaque}, part=True, call=call)
             case "builtin-tool-return":
                 yield ToolOutput(self._calls.find(part.tool_call_id), plain(part.content))
             case "file":

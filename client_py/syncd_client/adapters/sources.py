@@ -8,11 +8,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any, Final, Protocol, Self
 
 from syncd.core.errors import LocalProtocolError
 from syncd_client.adapters import anthropic, langchain, langgraph, neutral, openai, openai_agents, pydantic_ai
-from syncd_client.adapters.pieces import Piece
+from syncd_client.adapters.pieces import Piece, Reasoning, Text, ToolInputDelta
 
 
 class Translator(Protocol):
@@ -101,13 +102,30 @@ class Pieces(AsyncIterator[Piece]):
 async def _translated(source: Any) -> AsyncGenerator[Piece, None]:
     async with AsyncExitStack() as stack:
         translator: Translator | None = None
+        halves = _Halves()
         async for item in await _opened(source, stack):
             if translator is None:
                 translator = _translator_for(item)
             for piece in translator.feed(item):
-                yield piece
+                yield halves.joined(piece)
         for piece in translator.end() if translator is not None else ():
             yield piece
+
+
+class _Halves:
+    """Joins characters that a server cut in two: half a surrogate pair is legal in JSON, and in no transcript."""
+
+    def __init__(self) -> None:
+        self._kept = ""
+
+    def joined(self, piece: Piece) -> Piece:
+        """Return `piece` with whole characters; a half at its end is kept for the next."""
+        if not isinstance(piece, Text | Reasoning | ToolInputDelta) or (piece.delta.isascii() and not self._kept):
+            return piece
+        text, self._kept = self._kept + piece.delta, ""
+        if "\ud800" <= text[-1:] <= "\udbff":
+            text, self._kept = text[:-1], text[-1]
+        return replace(piece, delta=text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))
 
 
 def _translator_for(item: Any) -> Translator:
@@ -121,7 +139,7 @@ async def _opened(source: Any, stack: AsyncExitStack) -> AsyncIterator[Any]:
     """Await, enter and ask `source` until it can be iterated; leave in `stack` what has to be closed."""
     for _ in range(_LAYERS_MAX):
         if hasattr(source, "stream_events"):
-            run, source = source, source.stream_events()
+            run, source = source, openai_agents.events(source)
             _close_with(stack, source)
             _cancel_with(stack, run)
             return aiter(source)

@@ -157,9 +157,9 @@ async def test_server_tools_come_with_result_and_blocks() -> None:
 
     assert pieces[4:8] == [
         ToolInput("srvtoolu_1", "web_search", {"query": "trams"}),
-        Provider({"anthropic": made}, call="srvtoolu_1"),
+        Provider({"anthropic": made}, part=True, call="srvtoolu_1"),
         ToolOutput("srvtoolu_1", [page]),
-        Provider({"anthropic": [made, result]}, call="srvtoolu_1"),
+        Provider({"anthropic": [made, result]}, part=True, call="srvtoolu_1"),
     ]
 
 

@@ -115,7 +115,7 @@ def test_no_call_is_left_without_a_result() -> None:
 
 def test_people_are_named_where_there_are_several() -> None:
     """One person is not named; of several each is."""
-    mona, tom = History("user", "Tram?", name="mona"), History("user", "Taxi!", name="tom")
+    mona, tom = History("user", "Tram?", name="user:mona"), History("user", "Taxi!", name="tom")
 
     assert openai_chat([mona]) == [{"role": "user", "content": "Tram?"}]
     assert [m["content"] for m in openai_chat([mona, tom])] == ["[mona] Tram?", "[tom] Taxi!"]

@@ -120,6 +120,7 @@ async def test_what_was_streamed_is_not_said_again() -> None:
     items: list[Any] = [
         ("messages", (AIMessageChunk(content="Hi ", id="m1"), {})),
         ("messages", (AIMessageChunk(content="there", id="m1", chunk_position="last"), {})),
+        ("messages", (whole, {})),
         ("updates", {"talk": {"messages": [whole, silent]}, "other": None}),
     ]
 
@@ -158,6 +159,7 @@ async def test_tools_that_run_tell_by_themselves() -> None:
         ("tools", {"event": "tool-started", "tool_call_id": "t1", "tool_name": "f", "input": {"a": 1}}),
         ("tools", {"event": "tool-finished", "tool_call_id": "t1", "output": ToolMessage("one", tool_call_id="t1")}),
         ("messages", (ToolMessage("one", tool_call_id="t1"), {})),
+        ("tools", {"event": "tool-finished", "tool_call_id": "t1", "output": "one"}),
     ]
 
     assert told(await pieces_of(stream(items))) == [ToolInput("t1", "f", {"a": 1}), ToolOutput("t1", "one")]

@@ -266,7 +266,7 @@ async def test_hosted_tools_come_with_result_and_item() -> None:
     assert pieces[2:6] == [
         ToolInputStart("ws1", "web_search"),
         ToolInput("ws1", "web_search", {"action": {"type": "search", "query": "q"}}),
-        Provider({"openai": search}, call="ws1"),
+        Provider({"openai": search}, part=True, call="ws1"),
         ToolOutput("ws1", "completed"),
     ]
     assert File("image/png", data=b"PNG") in pieces

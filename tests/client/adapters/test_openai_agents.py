@@ -4,16 +4,17 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from agents import Agent, Runner, function_tool, set_tracing_disabled
 from agents.memory import Session as AgentsSession
 from agents.testing import ModelCall, ModelStep, ScriptedModel, assistant_message, function_call
+from openai.types.responses import Response, ResponseCompletedEvent
 from syncd_client import Client, Session
 from syncd_client.adapters import SyncdSession, recognise
-from syncd_client.adapters.openai_agents import interruptions
 from syncd_client.adapters.pieces import (
     Data,
     Finish,
@@ -91,6 +92,26 @@ async def test_the_events_alone_are_understood() -> None:
     assert result.final_output == "Take the tram."
 
 
+async def test_what_a_model_says_at_once_is_heard() -> None:
+    """A model that does not stream raises no events but its end: its words come with the item, once."""
+
+    def completed(text: str) -> ModelStep:
+        response = Response(
+            id="r1", created_at=0, model="m", object="response", output=[assistant_message(text)],
+            parallel_tool_calls=False, tool_choice="auto", tools=[],
+        )  # fmt: skip
+        return ModelStep.stream([ResponseCompletedEvent(response=response, sequence_number=0, type=_COMPLETED)])
+
+    model = ScriptedModel([[assistant_message("One."), ASK], completed("Two.")])
+
+    pieces = await pieces_of(Runner.run_streamed(Agent(name="travel", model=model, tools=[weather]), "q"))
+
+    assert [p for p in pieces if isinstance(p, Text)] == [Text("One."), Text("Two.")]
+
+
+_COMPLETED: Final = "response.completed"
+
+
 async def test_a_handoff_is_a_call_and_names_the_other_agent() -> None:
     """Who goes on is told; who was asked first is known already."""
     other = travel([ANSWER], name="trams")
@@ -104,19 +125,18 @@ async def test_a_handoff_is_a_call_and_names_the_other_agent() -> None:
 
 
 async def test_an_approval_is_told_by_the_result() -> None:
-    """The events end without a word of it; the result has it, and the approved run tells the call's result."""
+    """The events end without a word of it: it comes behind them. The approved run tells the call's result alone."""
     ask = function_call("book", {"city": "Lisbon"}, call_id="t1")
     agent = travel([ask], [ANSWER])
     result = Runner.run_streamed(agent, "q")
-    await pieces_of(result)
+    *_, approval, _ = await pieces_of(result)
 
-    (approval,) = interruptions(result)
     state = result.to_state()
     state.approve(result.interruptions[0])
     after = told(await pieces_of(Runner.run_streamed(agent, state)))
 
     assert approval == ToolApproval("t1", {"name": "book", "args": {"city": "Lisbon"}}, resume="t1")
-    assert ToolOutput("t1", "Booked Lisbon.") in after
+    assert after[0] == ToolOutput("t1", "Booked Lisbon.")
 
 
 async def test_closing_stops_the_model() -> None:
@@ -182,6 +202,47 @@ async def test_items_come_back_equal(session: Session) -> None:
     assert found[20] == ODD
     assert await kept.get_items(limit=2) == found[-2:]
     assert await kept.get_items(limit=0) == []
+
+
+async def test_words_that_no_text_can_hold_come_back(session: Session) -> None:
+    """Half a surrogate pair, which a transcript refuses, is replaced in what people see and kept in the item."""
+    kept = SyncdSession(session, "one")
+    item = {"role": "user", "content": "Hi \ud83d"}
+
+    await kept.add_items([item])
+
+    assert await kept.get_items() == [item]
+    assert session.messages()[0].text == "Hi ?"
+
+
+class Backwards:
+    """A session that shows own messages of one millisecond in any order, as ids are random there."""
+
+    def __init__(self) -> None:
+        self._views: list[View] = []
+
+    async def post(self, text: str = "", **more: Any) -> None:
+        self._views.insert(0, View(str(len(self._views)), more["metadata"]))
+
+    def messages(self) -> list["View"]:
+        return self._views
+
+
+@dataclass(frozen=True)
+class View:
+    id: str
+    metadata: dict[str, Any]
+    seq: int | None = None
+
+
+async def test_items_of_one_moment_stay_in_order() -> None:
+    """What was added first is first, whatever order messages without a place are shown in."""
+    kept = SyncdSession(Backwards(), "one")
+    for number in range(5):
+        await kept.add_items([{"n": number}])
+
+    assert await kept.get_items() == [{"n": number} for number in range(5)]
+    assert await kept.pop_item() == {"n": 4}
 
 
 async def test_taking_away_counts_and_rewrites_nothing(session: Session) -> None:

@@ -136,7 +136,6 @@ async def test_an_approval_is_asked_and_taken_up() -> None:
     asked = ToolApproval("t1", {"name": "book", "args": {"to": "Lisbon"}}, resume="t1")
     assert [p for p in before if isinstance(p, ToolApproval)] == [asked]
     assert [p for p in after if isinstance(p, ToolInput | ToolOutput | Text)] == [
-        ToolInput("t1", "book", {"to": "Lisbon"}),
         ToolOutput("t1", "booked Lisbon"),
         Text("Booked."),
     ]

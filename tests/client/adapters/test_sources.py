@@ -47,6 +47,15 @@ async def test_strings_and_pieces_are_understood() -> None:
     assert await pieces_of(stream([])) == []
 
 
+async def test_characters_that_were_cut_in_two_are_whole() -> None:
+    """A server may cut an emoji between two tokens; a half that stays alone is replaced."""
+    items = ["Hi \ud83d", "\ude00!", "\ude00 é", "\ud83d", "x"]
+
+    assert await pieces_of(stream(items)) == [
+        Text("Hi "), Text("\U0001f600!"), Text("\ufffd é"), Text(""), Text("\ufffdx"),
+    ]  # fmt: skip
+
+
 async def test_awaitables_and_contexts_are_opened() -> None:
     """A call that has to be awaited, or entered, or both, before there is a stream."""
 

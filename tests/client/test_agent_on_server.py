@@ -127,6 +127,8 @@ async def test_a_lost_worker_is_taken_over_and_writes_no_more(tmp_path: Path) ->
     ):
         run = await ask(session)
         await until(lambda: session.messages()[-1].text == "old words")
+        look = session.view()
+        assert [item.message.text for item in look.items] == ["plan it", "old words"]
         proxy.refusing = True
         proxy.cut()
         await until(lambda: status(session, run) == "queued")
@@ -137,6 +139,7 @@ async def test_a_lost_worker_is_taken_over_and_writes_no_more(tmp_path: Path) ->
             await until(lambda: stopped == [run])
         counts = [view.text for view in session.messages() if view.run == run and not session.superseded(view)]
         assert counts == ["attempt 2"]
+        assert [item.message.text for item in look.items] == ["plan it", "attempt 2"]
 
 
 async def test_a_worker_that_is_back_in_time_goes_on(tmp_path: Path) -> None:

@@ -320,7 +320,7 @@ class Client:
             self._live.set()
             if self.worker is not None and (hello := self.worker.hello()) is not None:
                 # Behind it a session that opens finds again who holds its runs. Nothing is sent before this.
-                self._loose.append(hello) if False else None
+                self._loose.insert(0, hello)
                 self._send_wake.set()
             for session in list(self._sessions.values()):
                 session.link_up()

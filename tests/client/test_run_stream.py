@@ -1,33 +1,25 @@
 """PieceWriter: what a library streams is written as the parts that its pieces name."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from syncd_client import Run, Streamed
+from syncd_client.adapters import Piece, pieces
 
 from tests.client.agents import ask, ended, person, serving_agent, status
 from tests.client.fake_server import FakeServer
 from tests.harness import until
 
 
-def piece(kind_: str, /, **fields: Any) -> Any:
-    """Return something of the name and the fields of a piece: no adapter is needed to write it."""
-    return type(kind_, (), fields)()
+def piece(kind: str, /, **fields: Any) -> Piece:
+    """Return a piece of this kind."""
+    made: Piece = getattr(pieces, kind)(**fields)
+    return made
 
 
-@pytest.fixture(autouse=True)
-def _as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def pieces(source: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
-        async for one in source:
-            yield one
-
-    monkeypatch.setattr("syncd_client.run_stream._pieces", pieces)
-
-
-async def play(*pieces: Any) -> AsyncIterator[Any]:
-    for one in pieces:
+async def play(*script: Piece) -> AsyncIterator[Piece]:
+    for one in script:
         yield one
 
 

@@ -215,9 +215,9 @@ class Client:
         """Tell the server that this link is done with a session; it may be opened again."""
         self.send(Leave(session.id))
 
-    def is_open(self, session: str) -> bool:
-        """Whether a session is open here."""
-        return session in self._sessions
+    def opened(self, session: str) -> Session | None:
+        """Return a session that is open here, None if it is not."""
+        return self._sessions.get(session)
 
     @property
     def open_count(self) -> int:

@@ -23,6 +23,7 @@ from syncd.core.run_view import RunView, run_of_fact
 from syncd.core.run_writer import NewAttempt, PartPlace
 from syncd.core.schema import NewMessage, Root, text_part
 from syncd.core.transcript import MessageView
+from syncd_client.calls import RunCalls
 from syncd_client.copy import now_ms
 from syncd_client.history import Format, Turn, render, turns
 from syncd_client.run_failures import LeaseLost
@@ -101,9 +102,7 @@ class Run:
         self._provider: dict[str, Json] = {}
         self._finish_reason: str | None = None
         self._data: dict[tuple[str, str], PartPlace] = {}
-        self._first_attempt = new.attempt
-        self._calls = 0
-        self._reused: set[str] = set()
+        self._calls = RunCalls(session, new.run, since=since, attempt=new.attempt)
         self._pieces: PieceWriter | None = None
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -250,12 +249,7 @@ class Run:
         that one's id, so what was decided on it counts; see `ToolCall.before`.
         """
         self.check()
-        before = self._earlier_call(name, args)
-        if before is not None:
-            id = str(before["tool_call"])
-            self._reused.add(id)
-        else:
-            id = self._fresh_call()
+        id, before = self._calls.begin(name, args)
         part: dict[str, Json] = {"type": "tool", "name": name, "tool_call": id}
         if call_id is not None:
             part["call_id"] = call_id
@@ -264,10 +258,8 @@ class Run:
 
     def tool_again(self, call_id: str) -> ToolCall | None:
         """Begin again a call that an earlier attempt made under this id of the model's; None if none did."""
-        for part in reversed(self._earlier_calls()):
-            if part.get("call_id") == call_id and "input" in part:
-                return self.tool(str(part.get("name", "")), part["input"], call_id=call_id)
-        return None
+        found = self._calls.named(call_id)
+        return self.tool(*found, call_id=call_id) if found is not None else None
 
     async def stream(self, source: Any) -> Streamed:
         """Write what a model or agent library streams; return how that ended.
@@ -518,33 +510,6 @@ class Run:
         own = [view.id for view in self.session.messages() if view.run == self.id and not self.session.superseded(view)]
         draft = self.session.draft(role="assistant", parent=own[-1] if own else self._new.message)
         return replace(draft, run=self.id, attempt=self.attempt)
-
-    def _fresh_call(self) -> str:
-        # Of attempts that start over, each has ids of its own: what was decided on an earlier one's is not for this.
-        taken = {str(part.get("tool_call")) for part in self._earlier_calls()}
-        while (id := f"{self.id}-{self._since}_{self._calls}") in taken or id in self._reused:
-            self._calls += 1
-        self._calls += 1
-        return id
-
-    def _earlier_calls(self) -> list[Mapping[str, Json]]:
-        if not self.resumed:
-            return []
-        return [
-            part
-            for view in self.session.messages()
-            if view.run == self.id and (view.attempt or 0) < self._first_attempt and not self.session.superseded(view)
-            for part in view.parts
-            if part.get("type") == "tool" and isinstance(part.get("tool_call"), str)
-        ]
-
-    def _earlier_call(self, name: str, args: Json) -> Mapping[str, Json] | None:
-        found = None  # Its id at the model is another when the model was asked again.
-        for part in self._earlier_calls():
-            same = part.get("name") == name and args is not None and part.get("input") == args
-            if same and part["tool_call"] not in self._reused:
-                found = part  # Of several attempts that made it, the last one knows most.
-        return found
 
     def _last_provider(self) -> Mapping[str, Json]:
         for attempt in range(self.attempt - 1, self._since - 1, -1):

@@ -71,19 +71,22 @@ class Streamed:
 class PieceWriter:
     """Writes the streams of one run, one after the other.
 
-    1. A call that a stream never began is the last one of that name in this run.
+    1. A call that a stream never began is the last one of that name in this run. One that it begins is a new one,
+       whatever another stream called by that name.
     """
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._calls: dict[str, ToolCall] = {}
         self._last: ToolCall | None = None
+        # Of the stream that is being written.
         self._texts: list[str] = []
+        self._begun: set[str] = set()
 
     async def run(self, source: Any) -> Streamed:
         """Write a whole stream, or what comes before somebody interrupts."""
         streamed = Streamed()
-        self._texts = []
+        self._texts, self._begun = [], set()
         pump = asyncio.ensure_future(self._pump(source, streamed))
         interrupt = asyncio.ensure_future(self._run.wait_interrupted())
         try:
@@ -140,7 +143,7 @@ class PieceWriter:
             case ToolInputDelta(call, delta):
                 self._call(call).input_delta(delta)
             case ToolInput(call, name, args):
-                if call not in self._calls or call in streamed.inputs:
+                if call not in self._begun or call in streamed.inputs:  # Invariant 1.
                     self._begin(call, self._run.tool(name, args, call_id=call))
                 else:
                     self._calls[call].input(args)
@@ -148,13 +151,14 @@ class PieceWriter:
                 streamed.calls.append(self._calls[call])
 
     async def _answer(self, piece: ToolOutput | ToolError | ToolApproval, streamed: Streamed) -> None:
-        call = self._call(piece.call)
+        call = self._call(piece.call, piece.payload if isinstance(piece, ToolApproval) else None)
         match piece:
             case ToolOutput(_, output):
                 await call.output(output)
             case ToolError(_, message):
                 await call.error(message)
             case ToolApproval(_, payload, resume):
+                call.ask(payload)
                 streamed.asked.append(Asked(call, payload, resume))
         streamed.calls = [one for one in streamed.calls if one is not call]
 
@@ -186,11 +190,13 @@ class PieceWriter:
 
     def _begin(self, name: str, call: ToolCall) -> None:
         self._calls[name] = self._last = call
+        self._begun.add(name)
 
-    def _call(self, name: str) -> ToolCall:
+    def _call(self, name: str, payload: Json = None) -> ToolCall:
         call = self._calls.get(name)
         if call is None:  # Invariant 1, and the id of an interrupt that is no call of the stream's.
-            call = self._run.tool_again(name) or self._run.tool("approval", {"id": name}, call_id=name)
+            asked = payload if payload is not None else {"id": name}
+            call = self._run.tool_again(name) or self._run.tool("approval", asked, call_id=name)
             self._calls[name] = call
         self._last = call
         return call

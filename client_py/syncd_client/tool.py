@@ -93,6 +93,11 @@ class ToolCall:
         """Set the complete arguments."""
         self._set(state="input-available", input=args)
 
+    def ask(self, payload: Json) -> None:
+        """Say what whoever decides should know beside the arguments: the part has it as `asked`."""
+        if payload is not None:
+            self._set(asked=payload)
+
     def provider(self, values: Mapping[str, Json]) -> None:
         """Keep with the call what only the model's side understands."""
         self._set(provider=dict(values))

@@ -67,7 +67,8 @@ class Worker:
 
     1. A run is begun only when the server's receipt says that it is this worker's.
     2. The end of the link ends nothing; the end of the process ends what it worked on, and leaves what waits.
-    3. A session is open as long as one of its runs is, which is what keeps their leases.
+    3. A session is open as long as one of its runs is, which is what keeps their leases; and as long as it holds
+       something that is not on the server, be it of an earlier life of this store.
     """
 
     def __init__(self, client: Client, handler: Handler, settings: WorkerSettings) -> None:
@@ -119,6 +120,9 @@ class Worker:
         Raises:
             LocalProtocolError: the server refuses this worker for good, and nothing is being worked on any more.
         """
+        for copy in await self._client.sessions():
+            if copy.unsynced:  # Invariant 3.
+                await self._open(copy.session)
         while True:
             await asyncio.sleep(_TICK_S)
             status = self._client.status
@@ -152,7 +156,7 @@ class Worker:
                 if held.task in late:
                     _log.error("handler_does_not_stop", run=held.run.id)
                     held.run.fail("abandoned", "the worker stopped before the run was over")
-        sessions = [await self._client.open(session) for session in self._used if self._client.is_open(session)]
+        sessions = [found for session in self._used if (found := self._client.opened(session)) is not None]
         for session in sessions:
             await _logged(session.saved(), "not_saved", session=session.id)
         if self._client.connected:
@@ -291,23 +295,26 @@ class Worker:
     # Sessions
 
     async def _open(self, id: str) -> Session | None:
-        if not self._client.is_open(id) and self._client.open_count >= self._client.limits.sessions_per_link_max:
+        found = self._client.opened(id)
+        if found is None and self._client.open_count >= self._client.limits.sessions_per_link_max:
             idle = sorted((used, session) for session, used in self._used.items() if not self._is_needed(session))
             if not idle:
                 _log.warning("too_many_sessions", session=id)
                 return None
             await self._close(idle[0][1])
-        if not self._client.is_open(id):
+        if found is None:
             self._used[id] = time.monotonic()  # Those that the app opened itself are the app's to close.
         return await self._client.open(id)
 
-    def _is_needed(self, session: str) -> bool:
-        return any(id == session for id, _ in (*self._held, *self._claims))
+    def _is_needed(self, session: str) -> bool:  # Invariant 3.
+        found = self._client.opened(session)
+        unsynced = found is not None and found.unsynced > 0
+        return unsynced or any(id == session for id, _ in (*self._held, *self._claims))
 
     async def _close(self, id: str) -> None:
         del self._used[id]
-        if self._client.is_open(id):
-            await (await self._client.open(id)).close()
+        if (found := self._client.opened(id)) is not None:
+            await found.close()
 
     @staticmethod
     def _parent(session: Session, view: RunView) -> str | None:

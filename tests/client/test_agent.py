@@ -1,12 +1,14 @@
 """Agent and its worker: work is claimed, worked on by whoever has the receipt, and never left open."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from syncd_client import Agent, LeaseLost, LocalProtocolError, Run, RunFailed
 
+from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import Claim, Open, Serve
 from syncd.core.schema import Root
 from tests.client.agents import NOWHERE, PLANNER, ask, person, serving_agent, status
@@ -106,6 +108,8 @@ async def test_a_run_that_another_worker_got_is_not_begun(fake: FakeServer, tmp_
         fake.grant("s", won, fake.link_of(PLANNER).worker)
         await until(lambda: status(session, won) == "completed")
         assert begun == [won]
+        entries = fake.session("s").replica.read(Root.RUNS)
+        assert f"{lost}_1" not in entries, entries
 
 
 async def test_taken_over_the_handler_stops_and_writes_no_more(fake: FakeServer, tmp_path: Path) -> None:
@@ -177,6 +181,72 @@ async def test_an_agent_may_be_told_only(fake: FakeServer, tmp_path: Path) -> No
         await session.cancel(run=run)
         await until(lambda: status(session, run) == "cancelled")
         assert session.messages()[-1].text == "as you wish"
+
+
+async def test_what_an_earlier_life_left_unsynced_is_brought_to_the_server(fake: FakeServer, tmp_path: Path) -> None:
+    """A worker that was stopped offline ends its run on its disk; the next one on that store brings it, unasked."""
+
+    async def handler(run: Run) -> None:
+        await run.text("so far")
+        await asyncio.sleep(60)
+
+    async with person(tmp_path) as session:
+        async with serving_agent(tmp_path, handler):
+            run = await ask(fake, session)
+            await until(lambda: session.messages()[-1].text == "so far")
+            fake.down()
+        assert fake.session("s").last[run]["lease"] == "live"
+        fake.up = True
+        async with serving_agent(tmp_path, handler):
+            await until(lambda: status(session, run) == "failed")
+
+
+async def test_a_session_that_no_run_needs_is_closed_after_a_while(
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one with a live run, and none that holds what the server has not; with a detached run, at once."""
+    monkeypatch.setattr("syncd_client.worker.IDLE_S", 0.05)
+    monkeypatch.setattr("syncd_client.worker._TICK_S", 0.02)
+    release = asyncio.Event()
+
+    async def handler(run: Run) -> None:
+        await run.text("one moment")
+        await release.wait()
+        run.detach()
+
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
+        run = await ask(fake, session)
+        await until(lambda: status(session, run) == "running")
+        link = fake.link_of(PLANNER)
+        await asyncio.sleep(0.2)
+        assert "s" in link.open
+        release.set()
+        await until(lambda: "s" not in link.open)
+        assert fake.session("s").last[run]["lease"] == "suspended"
+
+
+async def test_a_link_holds_only_so_many_sessions(fake: FakeServer, tmp_path: Path) -> None:
+    """Beyond sessions_per_link_max an idle one makes room; where all are at work, the run is left to others."""
+
+    async def handler(run: Run) -> None:
+        if run.message is not None and run.message.text == "stay":
+            await asyncio.sleep(60)
+
+    limits = replace(DEFAULT_LIMITS, sessions_per_link_max=1)
+    async with serving_agent(tmp_path, handler, limits=limits), person(tmp_path) as session:
+        done = await ask(fake, session)
+        await until(lambda: status(session, done) == "completed")
+        other = fake.session("other")
+        fake.tell("other", "r1", "queued", agent=PLANNER, by="user:mona")
+        fake.offer("other", "r1")
+        await until(lambda: other.last["r1"]["lease"] == "ended")
+        assert fake.link_of(PLANNER).open == {"other"}
+        staying = await ask(fake, session, "stay")
+        await until(lambda: status(session, staying) == "running")
+        fake.tell("other", "r2", "queued", agent=PLANNER, by="user:mona")
+        fake.offer("other", "r2")
+        await asyncio.sleep(0.1)
+        assert other.last["r2"]["lease"] == "queued"
 
 
 @pytest.mark.parametrize(

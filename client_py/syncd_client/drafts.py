@@ -36,18 +36,21 @@ class Drafts:
         metadata: Mapping[str, Json] | None,
         fork_of: str | None = None,
         parts: Sequence[Mapping[str, Any]] = (),
+        expires_in_s: float | None = None,
     ) -> NewMessage:
         """Return a message that claims to be by `subject`."""
         kind, _, name = subject.partition(":")
+        id, now = self._id(), self._last_ms
         return NewMessage(
-            id=self._id(),
+            id=id,
             role=role,
             author={"kind": kind or "user", "name": name},
             parts=parts,
             to=to,
-            created_at=self._last_ms,
+            created_at=now,
             parent=parent,
             fork_of=fork_of,
+            expires_at=None if expires_in_s is None else now + int(expires_in_s * 1000),
             metadata=metadata or {},
         )
 

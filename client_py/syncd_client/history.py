@@ -41,15 +41,16 @@ class Transcript(Protocol):
         ...
 
 
-def turns(transcript: Transcript, run: str, message: str | None) -> list[Turn]:
-    """Return the branch that ends in `message`, then what `run` wrote so far, without what does not count.
+def turns(transcript: Transcript, run: str, message: str | None, *, agent: str) -> list[Turn]:
+    """Return the branch that ends in `message`, then what `agent` wrote in `run` so far, without what does not count.
 
     Steers that the run took stand where it took them. Of a tool call that goes through several messages of a run the
     last word counts; one that is still open is left out.
     """
     views = transcript.messages()
     superseded = frozenset(view.id for view in views if transcript.superseded(view))
-    own = [view for view in views if view.run == run and view.id not in superseded]
+    # Whoever else names the run in a message of theirs does not put words into its agent's mouth.
+    own = [view for view in views if view.run == run and view.id not in superseded and view.by in (None, agent)]
     before = Branches(views, superseded=superseded).path_to(message) if message is not None else []
     shown = [view for view in before if view.run != run] + own
     last: dict[str, tuple[str, int]] = {}

@@ -191,7 +191,7 @@ class Run:
         """Return the conversation up to the message that it answers, and what it wrote itself; see `history`."""
         if self._state is _State.OPEN:
             self.output.store()
-        return turns(self.session, self.id, self._new.message)
+        return turns(self.session, self.id, self._new.message, agent=self.agent)
 
     def history(self, format: Format = "openai") -> list[dict[str, Any]]:
         """Return the conversation for a model: the branch that ends in the message, and what this run wrote so far.
@@ -363,10 +363,13 @@ class Run:
         return OwnSubRun(Run(self.session, new, since=1, hold=self._hold))
 
     def detach(self) -> None:
-        """Leave the run open, suspended: whoever takes it up next goes on. Nothing more is written here."""
+        """Leave the run open, held by nobody. A decision on it, or a steer, has any worker take it up again.
+
+        Nothing more is written here.
+        """
         self.check()
         self.output.finish()
-        self.output.set({"status": "suspended"})
+        self.output.set({"status": "detached"})
         self._close(_State.DETACHED)
 
     def leave(self) -> None:

@@ -224,8 +224,11 @@ class Session(Commanding):
         parent: str | None = None,
         fork_of: str | None = None,
         metadata: Mapping[str, Json] | None = None,
+        expires_in_s: float | None = None,
     ) -> Message:
         """Write a message; return when it is on this disk.
+
+        The work that it makes for the agents in `to` is ended as failed, `expired`, if it is not over in time.
 
         Raises:
             LocalProtocolError: it is not as the schema says, too large, or the token does not allow it.
@@ -241,6 +244,7 @@ class Session(Commanding):
             fork_of=fork_of,
             metadata=metadata,
             parts=((text_part(text),) if text else ()) + tuple(parts),
+            expires_in_s=expires_in_s,
         )
         return await self.write_message(new)
 

@@ -43,9 +43,6 @@ class Outcome(StrEnum):
     EXPIRED = "expired"
 
 
-POLICIES: Final = ("wait", "retry", "fail")
-
-
 @dataclass(slots=True)
 class _Run:
     """One run as its receipts tell it.
@@ -142,7 +139,7 @@ class Decisions:
         run.lease = Lease(value["lease"])
         run.attempt, run.since, run.at = whole(value["attempt"]), whole(value["since"]), whole(value["at"])
         run.expires_at = whole(value.get("expires_at")) or run.expires_at
-        run.worker = str(value.get("worker", run.worker))
+        run.worker = str(value.get("worker", ""))
         run.policy = str(value.get("policy", run.policy))
         run.attempts_max = whole(value.get("attempts_max")) or run.attempts_max
         run.cancelled_by = str(value.get("cancelled_by", run.cancelled_by))
@@ -188,13 +185,15 @@ class Decisions:
         names = [name for name in fact.to if name.startswith(AGENT_KIND)]
         if not fact.to and fact.by.startswith(_PERSON_KIND) and self.responsible.startswith(AGENT_KIND):
             names = [self.responsible]
+        # What a run asks of another agent is done below it, and cancelled with it.
+        parent = fact.run if self.agent(fact.run) == fact.by else ""
         for agent in names[: self._per_message_max]:
-            self._queue(agent, fact.id, by=fact.by, expires_at=fact.expires_at, at=at)
+            self._queue(agent, fact.id, by=fact.by, parent=parent, expires_at=fact.expires_at, at=at)
 
-    def _queue(self, agent: str, message: str, *, by: str, expires_at: int = 0, at: int) -> None:
+    def _queue(self, agent: str, message: str, *, by: str, parent: str = "", expires_at: int = 0, at: int) -> None:
         id = run_id(message, agent)
         if id not in self._runs:
-            run = _Run(id, agent, message, expires_at=expires_at)
+            run = _Run(id, agent, message, parent, expires_at=expires_at)
             self._add(run)
             self._tell(run, Lease.QUEUED, at, by=by)
 
@@ -221,10 +220,12 @@ class Decisions:
             return
         if status in _ENDS:
             self._end(run, at, status=status)
-        elif status == "suspended" and run.lease is Lease.LIVE:
+        elif status in ("suspended", "detached") and run.lease is Lease.LIVE:
             run.answered = False
+            if status == "detached":
+                run.worker = ""
             self._tell(run, Lease.SUSPENDED, at)
-        elif status == "running" and run.lease is Lease.SUSPENDED:
+        elif status == "running" and run.lease is Lease.SUSPENDED and run.worker:
             self._tell(run, Lease.LIVE, at)
 
     def claim(self, fact: ClaimFact, at: int) -> None:
@@ -270,7 +271,14 @@ class Decisions:
             for run in fresh:
                 self._cancel(run, fact.by, at)
             return Outcome.ACCEPTED if fresh else Outcome.DUPLICATE
+        for run in alive:
+            if run.lease is Lease.SUSPENDED and self._released(run):
+                self._resume(run, at)  # Somebody has to hear it.
         return Outcome.ACCEPTED
+
+    def _released(self, run: _Run) -> bool:
+        """Whether a suspended run's worker is gone, or gave it up."""
+        return run.told or not run.worker
 
     def _targets(self, value: Mapping[str, Json]) -> list[_Run]:
         run, message = value.get("run"), value.get("message")
@@ -309,7 +317,7 @@ class Decisions:
         self._decided[call] = decision
         self._receipts.append((f"d:{call}", decision))
         run.answered = True
-        if run.lease is Lease.SUSPENDED and run.told:
+        if run.lease is Lease.SUSPENDED and self._released(run):
             self._resume(run, at)
         return Outcome.ACCEPTED
 

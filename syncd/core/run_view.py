@@ -236,8 +236,8 @@ def _status(lease: str, last: Mapping[str, Json], entry: Mapping[str, Json]) -> 
         return said
     if lease in ("queued", "interrupted"):
         return lease
-    if said in ("running", "suspended"):
-        return said
+    if said in ("running", "suspended", "detached"):
+        return "running" if said == "running" else "suspended"
     return "suspended" if lease == "suspended" else "running"
 
 

@@ -19,7 +19,7 @@ from syncd.core.schema import NewMessage, Root
 from syncd.core.transcript import PartWriter, put_message
 from syncd.core.update import EMPTY_UPDATE
 
-RUN_STATUSES: Final = frozenset({"running", "suspended"}) | RUN_ENDS
+RUN_STATUSES: Final = frozenset({"running", "suspended", "detached"}) | RUN_ENDS
 #: A run's id leaves room for the number of an attempt, or of a tool call, behind it.
 RUN_CHARS_MAX: Final = 48
 #: The parts of a tool call's way. `error` and `input` come with the states that have them.

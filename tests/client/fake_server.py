@@ -246,7 +246,7 @@ class FakeServer:
             return
         if status in RUN_ENDS:
             self.tell(session, run, "ended", status=status)
-        elif status == "suspended" and last["lease"] == "live":
+        elif status in ("suspended", "detached") and last["lease"] == "live":
             self.tell(session, run, "suspended")
         elif status == "running" and last["lease"] == "suspended":
             self.tell(session, run, "live")

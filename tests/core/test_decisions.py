@@ -246,6 +246,24 @@ def test_a_decision_while_the_worker_is_away_for_a_moment_is_not_lost(court: Cou
         assert court.leases()[-1] == "queued"
 
 
+def test_a_detached_run_is_held_by_nobody(court: Court) -> None:
+    """Its worker may stay: a steer, or a decision, has any worker take it up."""
+    for kind in ("steer", "approve"):
+        court = posted()
+        court.claim("w1")
+        court.say("detached")
+        assert court.chain()[-1] | {"at": 0} == {"at": 0, "lease": "suspended", "attempt": 1, "since": 1}
+        court = court.again()
+        court.decisions.here(AGENT, "w1")
+        court.settle(after_s=3600.0)
+        assert court.leases()[-1] == "suspended"
+        target = {"run": RUN} if kind == "steer" else {"tool_call": f"{RUN}-1"}
+        assert court.command(kind, payload={"text": "go on"}, **target) == "accepted"
+        assert (court.leases()[-1], court.chain()[-1]["resume"]) == ("queued", True)
+        court.say("running")
+        assert court.leases()[-1] == "queued"
+
+
 # Commands
 
 
@@ -280,8 +298,15 @@ def test_cancelling_a_parent_reaches_the_children(court: Court) -> None:
     for child, parent in (("child", RUN), ("grandchild", "child")):
         court.decisions.attempt(NewAttemptFact(child, 1, AGENT, "w1", "", parent, "running"), court.at)
     court.settle()
+    asked = NewMessageFact("m9", AGENT, ("agent:other",), RUN, 0)
+    forged = NewMessageFact("m8", "agent:eve", ("agent:other",), RUN, 0)
+    for fact in (asked, forged):
+        court.decisions.message(fact, court.at)
+    court.settle()
     court.command("cancel", run=RUN)
     assert court.chain("grandchild")[-1]["cancelled_by"] == MONA
+    assert court.chain(run_id("m9", "agent:other"))[-1]["status"] == "cancelled"
+    assert court.leases(run_id("m8", "agent:other")) == ["queued"], "who is not of the run puts nothing below it"
 
 
 def test_commands_say_what_became_of_them(court: Court) -> None:
@@ -344,7 +369,7 @@ _ACTIONS = st.lists(
     st.tuples(
         st.sampled_from(["post", "claim", "lose", "say", "cancel", "steer", "approve", "handoff", "wait", "here"]),
         st.integers(0, 2),
-        st.sampled_from(["running", "suspended", "completed", "failed"]),
+        st.sampled_from(["running", "suspended", "detached", "completed", "failed"]),
     ),
     max_size=25,
 )

@@ -54,7 +54,7 @@ class Worker:
             self._begin(run, int(fact["attempt"]))
         else:
             # Whoever holds it: another life of this agent may come late with a word of its own.
-            status = rng.choice(("suspended", "running", "running", "completed", "failed"))
+            status = rng.choice(("suspended", "detached", "running", "running", "completed", "failed"))
             attempt = max(1, int(fact["attempt"]) - (rng.random() < 0.4))
             self._status(run, attempt, status)
 
@@ -64,7 +64,7 @@ class Worker:
 
     def _status(self, run: str, attempt: int, status: str) -> None:
         replica = self._node.machine.document(Layer.TRANSCRIPT).replica
-        if replica.read(Root.RUNS, run_key(run, attempt), "status") in ("running", "suspended"):
+        if replica.read(Root.RUNS, run_key(run, attempt), "status") in ("running", "suspended", "detached"):
             self._edit(lambda replica: replica.set((Root.RUNS, run_key(run, attempt)), "status", status))
 
     def _edit(self, change: Callable[[Replica], None]) -> None:

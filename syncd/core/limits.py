@@ -79,6 +79,8 @@ class Limits:
     requests_per_s: float = 50.0
     requests_burst: int = 100
 
+    # A request that waits for something is answered by then: longer is no gain, and proxies cut it.
+    poll_s_max: float = 60.0
     # Runs that one worker may hold: a bound for what a server counts on, not for what a machine can do.
     slots_max: int = 1_000
     # An offered run that its worker has not claimed by then is offered to another one.

@@ -84,6 +84,16 @@ class PartWriter:
         """Whether the last part is a text that may go on."""
         return bool(self._path)
 
+    def resume(self) -> None:
+        """Go on with the last part, if that is a streamed one that is not done."""
+        at = (*self._parts, self._count - 1)
+        kind = self._replica.read(*at, "type") if self._count else None
+        if kind not in STREAMED_PARTS or self._replica.read(*at, "state") != "streaming":
+            return
+        more = self._replica.length(*at, "more")
+        self._path, self._type = (*at, "more", more - 1) if more else (*at, "text"), kind
+        self._segment_bytes = len(self._replica.read(*self._path).encode())
+
     def add_part(self, part: Mapping[str, Any]) -> bytes:
         """Add a part that is complete as it is; return the update."""
         shared = _shared_part(part)

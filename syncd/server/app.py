@@ -27,6 +27,7 @@ from syncd.server.origin import OriginPolicy, is_loopback
 from syncd.server.records import Records
 from syncd.server.rest.table import add_routes
 from syncd.server.revocations import Revocations
+from syncd.server.run_records import RunRecords
 from syncd.server.services import SERVICES, LinksPort, Services, SessionsPort
 from syncd.server.sessions import Sessions
 from syncd.server.sockets import Links
@@ -80,13 +81,19 @@ def make_auth(settings: Settings, limits: Limits, metrics: Metrics) -> Auth:
 
 
 def make_services(
-    settings: Settings, sessions: SessionsPort, links: LinksPort, auth: Auth, limits: Limits, metrics: Metrics
+    settings: Settings,
+    sessions: SessionsPort,
+    links: LinksPort,
+    auth: Auth,
+    limits: Limits,
+    metrics: Metrics,
+    runs: RunRecords | None = None,
 ) -> Services:
     """Return what the routes may use."""
     origins = OriginPolicy(
         origins=settings.allowed_origins, hosts=settings.allowed_hosts, loopback=is_loopback(settings.host)
     )
-    return Services(sessions, links, auth, limits, metrics, origins, ClientAddresses(settings.trusted_proxies))
+    return Services(sessions, links, auth, limits, metrics, origins, ClientAddresses(settings.trusted_proxies), runs)
 
 
 def build_app(services: Services) -> web.Application:
@@ -110,7 +117,8 @@ def create_server(settings: Settings) -> "Server":
     sessions = Sessions(store, limits, metrics)
     dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
     links = Links(sessions, auth, limits, metrics, dispatcher)
-    services = make_services(settings, Records(sessions), links, auth, limits, metrics)
+    runs = RunRecords(sessions, dispatcher, limits)
+    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs)
     server = Server(settings, store, services, OpenWork(sessions, dispatcher))
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)
@@ -202,6 +210,8 @@ class Server:
             self._services.lifecycle.draining = True
             if self._listening is not None:
                 self._listening.close()  # Invariant 2.
+            if self._services.runs is not None:
+                self._services.runs.workers.drain()
             try:
                 async with asyncio.timeout(self._settings.drain_timeout_s):
                     await self._services.links.drain()
@@ -265,3 +275,5 @@ class Server:
 
     def _cut(self, token_ids: frozenset[str], subjects: frozenset[str]) -> None:
         self._services.links.revoke(token_ids=token_ids, subjects=subjects)
+        if self._services.runs is not None:
+            self._services.runs.workers.revoke(token_ids=token_ids, subjects=subjects)

@@ -16,6 +16,7 @@ from syncd.server.address import ClientAddresses
 from syncd.server.auth import Auth
 from syncd.server.metrics import Metrics
 from syncd.server.origin import OriginPolicy
+from syncd.server.run_records import RunRecords
 from syncd.store.log import SearchHit, SessionInfo
 
 
@@ -121,6 +122,8 @@ class Services:
     metrics: Metrics
     origins: OriginPolicy
     addresses: ClientAddresses
+    #: None where there are no real sessions to run in.
+    runs: RunRecords | None = None
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
 

@@ -87,5 +87,5 @@ def test_requests_on_a_session_are_answered_as_described(
     case: schemathesis.Case[Any], server_url: str, room: str
 ) -> None:
     """The same of good requests on a session that is there: they succeed."""
-    case.path_parameters = {"session": room}
+    case.path_parameters = {**(case.path_parameters or {}), "session": room}
     check(case, server_url)

@@ -145,8 +145,9 @@ class Pipeline:
         if route.limited:
             self._limit(f"subject {grant.subject}" if grant else f"address {request[ADDRESS]}")
         session = request.match_info.get("session", "")
-        if "session" in request.match_info and not is_id(session):
-            raise ApiError("invalid", "a session's id is 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")
+        for name, id in request.match_info.items():
+            if not is_id(id):
+                raise ApiError("invalid", f"a {name}'s id is 1 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")
         query = None if route.query is None else _parse_query(request, route.query)
         raw, body = b"", None
         if route.body is bytes:

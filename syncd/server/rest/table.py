@@ -6,12 +6,24 @@ A route that is not here does not exist.
 from aiohttp import web
 
 from syncd.server.openapi import document
-from syncd.server.rest import health, sessions, tokens
+from syncd.server.rest import health, runs, sessions, tokens
 from syncd.server.rest import models as m
+from syncd.server.rest import run_models as r
 from syncd.server.rest.route import Call, Pipeline, Route
 from syncd.server.services import Services
 
 _WRITE_ERRORS = ("forbidden", "storage_full")
+_RUN_ERRORS = (
+    "not_found",
+    "damaged",
+    "run_ended",
+    "lease_lost",
+    "rejected",
+    "id_taken",
+    "session_full",
+    "not_ready",
+    *_WRITE_ERRORS,
+)
 
 
 async def openapi(call: Call) -> web.Response:
@@ -116,6 +128,97 @@ ROUTES: tuple[Route, ...] = (
         sessions.search,
         answer=m.SearchAnswer,
         query=m.SearchQuery,
+    ),
+    Route(
+        "GET",
+        "/v1/work",
+        "waitForWork",
+        "Wait for work of an agent",
+        runs.work,
+        answer=r.WorkAnswer,
+        query=r.WorkQuery,
+        errors=("forbidden", "not_ready"),
+    ),
+    Route(
+        "GET",
+        "/v1/sessions/{session}/runs",
+        "listRuns",
+        "List the newest runs of a session",
+        runs.list_,
+        answer=r.RunsAnswer,
+        query=r.RunsQuery,
+        errors=("not_found", "damaged"),
+    ),
+    Route(
+        "POST",
+        "/v1/sessions/{session}/runs",
+        "startRun",
+        "Claim a run, or begin one",
+        runs.start,
+        status=201,
+        answer=r.StartedRun,
+        body=r.StartRun,
+        errors=("run_taken", *_RUN_ERRORS),
+    ),
+    Route(
+        "GET",
+        "/v1/sessions/{session}/runs/{run}",
+        "readRun",
+        "Read a run",
+        runs.read,
+        answer=r.RunFacts,
+        errors=("not_found", "damaged"),
+    ),
+    Route(
+        "POST",
+        "/v1/sessions/{session}/runs/{run}/parts",
+        "writeParts",
+        "Append parts to a run's message",
+        runs.write,
+        answer=r.WrittenParts,
+        body=r.WriteParts,
+        errors=("out_of_order", *_RUN_ERRORS),
+    ),
+    Route(
+        "POST",
+        "/v1/sessions/{session}/runs/{run}/consumed",
+        "consumeSteers",
+        "Say that steers were taken",
+        runs.consume,
+        answer=r.RunAnswer,
+        body=r.ConsumeSteers,
+        errors=_RUN_ERRORS,
+    ),
+    Route(
+        "POST",
+        "/v1/sessions/{session}/runs/{run}/status",
+        "setRunStatus",
+        "Say whether a run waits for somebody",
+        runs.set_status,
+        answer=r.RunAnswer,
+        body=r.SetRunStatus,
+        errors=_RUN_ERRORS,
+    ),
+    Route(
+        "POST",
+        "/v1/sessions/{session}/runs/{run}/end",
+        "endRun",
+        "End a run",
+        runs.end,
+        answer=r.RunAnswer,
+        body=r.EndRun,
+        errors=_RUN_ERRORS,
+    ),
+    Route(
+        "GET",
+        "/v1/sessions/{session}/runs/{run}/events",
+        "waitForEvents",
+        "Wait for steers, a cancel and decisions",
+        runs.events,
+        answer=r.EventsAnswer,
+        query=r.EventsQuery,
+        media=("text/event-stream",),
+        errors=("not_found", "damaged", "forbidden", "lease_lost", "not_ready"),
     ),
     Route(
         "POST",

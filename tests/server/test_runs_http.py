@@ -41,14 +41,15 @@ class Caller:
         ) as response:
             self.status = response.status
             raw = await response.read()
-        answer = json.loads(raw) if raw else None
+        answer: Any = json.loads(raw)
         return answer["error"]["code"] if response.status >= 400 else answer
 
     async def ask(self, text: str = "go", *, to: str = AGENT, session: str = "s", id: str | None = None) -> str:
         """Post a message for an agent; return its id."""
         await self.call("POST", "/v1/sessions", {"session": session})
         body = {"text": text, "to": [to]} | ({"id": id} if id else {})
-        return str((await self.call("POST", f"/v1/sessions/{session}/messages", body))["message"])
+        posted = await self.call("POST", f"/v1/sessions/{session}/messages", body)
+        return str(posted["message"])
 
     async def start(self, worker: str = "w1", **body: Any) -> Any:
         return await self.call("POST", "/v1/sessions/s/runs", {"worker": worker, **body})

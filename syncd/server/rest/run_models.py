@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from syncd.core.work import ATTEMPTS_MAX
 from syncd.server.rest.models import Answer, Body, Id, JsonObject, Query
@@ -10,8 +10,19 @@ from syncd.server.rest.models import Answer, Body, Id, JsonObject, Query
 #: Numbers that are written into a session: what every client reads exactly.
 _COUNT_MAX = (1 << 31) - 1
 
+
+def _whole(value: object) -> object:
+    """JSON knows no integers: 3.0 is 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 RunId = Annotated[Id, Field(max_length=48, json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,48}$"})]
-Attempt = Annotated[int, Field(ge=1, le=_COUNT_MAX, description="The attempt that is yours, as the claim told.")]
+Whole = Annotated[int, BeforeValidator(_whole)]
+Attempt = Annotated[
+    int,
+    Field(ge=1, le=_COUNT_MAX, description="The attempt that is yours, as the claim told."),
+    BeforeValidator(_whole),
+]
 WaitS = Annotated[
     float, Field(ge=0, allow_inf_nan=False, description="How long to wait for something, in seconds; bounded.")
 ]
@@ -26,7 +37,7 @@ class StartRun(Body):
     parent_run: Id | None = Field(None, description="Of a run that is begun: the one it is a part of.")
     task: str | None = Field(None, max_length=4_096, description="Of a run that is begun: what it is about.")
     policy: Literal["wait", "retry", "fail"] = Field("retry", description="What happens if this worker is lost.")
-    attempts_max: int = Field(3, ge=1, le=ATTEMPTS_MAX, description="With `retry`: attempts in all.")
+    attempts_max: Whole = Field(3, ge=1, le=ATTEMPTS_MAX, description="With `retry`: attempts in all.")
     key: Id | None = Field(None, description="With neither `run` nor `message`: the same key again is the same run.")
 
 
@@ -34,7 +45,7 @@ class WriteParts(Body):
     """Append parts to the run's message."""
 
     attempt: Attempt
-    n: int = Field(ge=1, le=_COUNT_MAX, description="Number of this call, from 1: the same number again writes once.")
+    n: Whole = Field(ge=1, le=_COUNT_MAX, description="Number of this call, from 1: the same number again writes once.")
     parts: list[JsonObject] = Field(
         min_length=1, max_length=64, description="Text and reasoning go on where the last part of their type ended."
     )

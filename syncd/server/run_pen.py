@@ -91,10 +91,11 @@ class RunPen:
 
         return self._entry.edit(change)
 
-    def write(self, number: int, parts: Sequence[Mapping[str, Json]], new: NewMessage) -> bytes:
+    def write(self, number: int, parts: Sequence[Mapping[str, Json]], new: NewMessage | None = None) -> bytes:
         """Append `parts`, which were checked, as the call `number`; to `new` if there is no message yet."""
         updates = []
         if self._parts is None:
+            assert new is not None
             updates.append(put_message(self._output, new))
             self._parts, self._message = PartWriter(self._output, new.id), new.id
         for part in parts:

@@ -29,8 +29,6 @@ from syncd.server.sessions import LiveSession, Sessions
 from syncd.server.work import Dispatcher
 from syncd.server.workers import Seat, Worker, Workers
 
-#: Under which a seat keeps the commands; no run has such an id.
-_COMMANDS: Final = ":commands"
 #: What a run that an agent begins by itself is derived from, so that asking twice begins one.
 _OWN: Final = "own:"
 OVER: Final = frozenset({"ended", "lease_lost"})
@@ -46,9 +44,11 @@ class RunRefused(SyncdError):
 
 @dataclass(slots=True)
 class _Desk:
-    """Where one run is written in one seat: by one request at a time. `pending` is what was written last."""
+    """Where one worker writes one run: by one request at a time. `pending` is what was written last, in `seat`."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    commands: Commands = field(default_factory=Commands)
+    seat: Seat | None = None
     attempt: int = 0
     pen: RunPen | None = None
     pending: asyncio.Future[None] | None = None
@@ -110,8 +110,7 @@ class RunRecords:
         live = await self._sessions.live(session)
         run = self._run_of(live, grant, start)
         with self.workers.present(grant, start.worker) as worker:
-            seat = await self.workers.seat(worker, session)
-            async with self._desk(seat, run) as desk:
+            async with self.workers.seated(worker, session) as seat, self._desk(worker, seat, run) as desk:
                 attempt = await self._claim(seat, worker, run, start)
                 pen = self._pen(seat, desk, run, attempt)
                 if not _replica(seat.live).contains(Root.RUNS, run_key(run, attempt)):
@@ -192,7 +191,8 @@ class RunRecords:
                 raise RunRefused("out_of_order", f"call {number} came where {written + 1} was due")
             if number == written + 1:
                 pen.check(parts)
-                await self._commit(seat, desk, pen.write(number, parts, self._draft(seat, grant, standing, attempt)))
+                new = None if pen.begun else self._draft(seat, grant, standing, attempt)
+                await self._commit(seat, desk, pen.write(number, parts, new))
             return _answer(standing, attempt) | {"written": pen.written}
 
     async def consume(
@@ -224,8 +224,6 @@ class RunRecords:
             return _answer(standing, attempt)
         async with self._holding(session, grant, standing, attempt) as (seat, desk, pen):
             await self._commit(seat, desk, pen.change({**fields, "ended_at": self._sessions.now_ms()}))
-            self._put_down(seat, desk)
-            seat.kept.pop(run, None)
             return _answer(read_standing(_replica(seat.live), run) or standing, attempt)
 
     def _draft(self, seat: Seat, grant: Grant, standing: Standing, attempt: int) -> NewMessage:
@@ -233,7 +231,7 @@ class RunRecords:
         before = [
             view.id
             for view in seat.live.machine.messages()
-            if view.run == standing.run and standing.since <= (view.attempt or 0) < attempt
+            if (view.run, view.by) == (standing.run, grant.subject) and standing.since <= (view.attempt or 0) < attempt
         ]
         return NewMessage(
             id=uuid7(self._sessions.now_ms(), secrets.token_bytes(10)),
@@ -262,13 +260,16 @@ class RunRecords:
             return read_events(_replica(live), Commands(), run, attempt, after)
         until = time.monotonic() + min(wait_s, self._limits.poll_s_max)
         with self.workers.present(grant, _holder(standing, attempt)) as worker:
-            seat = await self.workers.seat(worker, session)
-            commands = seat.kept.setdefault(_COMMANDS, Commands())
-            while True:
-                bell = worker.bell
-                events = read_events(_replica(seat.live), commands, run, attempt, after)
-                if events or not await self.workers.wait(worker, bell, until=until, here=here):
-                    return events
+            # Kept without being written on: the run is this worker's between two requests for events, too.
+            async with self.workers.seated(worker, session) as seat:
+                desk: _Desk = worker.kept.setdefault((session, run), _Desk())
+                while True:
+                    bell = worker.bell
+                    events = read_events(_replica(seat.live), desk.commands, run, attempt, after)
+                    if any(event["type"] in OVER for event in events):
+                        worker.kept.pop((session, run), None)
+                    if events or not await self.workers.wait(worker, bell, until=until, here=here):
+                        return events
 
     # Reading
 
@@ -304,8 +305,7 @@ class RunRecords:
         self._check_current(standing, attempt)
         worker_id = _holder(standing, attempt)
         with self.workers.present(grant, worker_id) as worker:
-            seat = await self.workers.seat(worker, session)
-            async with self._desk(seat, standing.run) as desk:
+            async with self.workers.seated(worker, session) as seat, self._desk(worker, seat, standing.run) as desk:
                 now = _look(seat.live, grant, standing.run)
                 self._check_current(now, attempt)
                 if not now.holds(attempt) or now.holders[attempt] != worker_id:  # Invariant 3.
@@ -322,17 +322,35 @@ class RunRecords:
             raise RunRefused("run_ended", f"run {standing.run} is over: {standing.status}")
 
     @asynccontextmanager
-    async def _desk(self, seat: Seat, run: str) -> AsyncIterator[_Desk]:
-        """Have a run's desk alone, with all that was written there settled."""
-        desk: _Desk = seat.kept.setdefault(run, _Desk())
-        async with desk.lock:
-            if desk.pending is not None:
+    async def _desk(self, worker: Worker, seat: Seat, run: str) -> AsyncIterator[_Desk]:
+        """Have a run's desk alone, with all that was written there settled. It is kept while the run is the worker's.
+
+        One whose last write is not settled is kept, too.
+        """
+        key = seat.session, run
+        while True:
+            desk: _Desk = worker.kept.setdefault(key, _Desk())
+            async with desk.lock:
+                if worker.kept.get(key) is not desk:
+                    continue  # Given up by whoever had it before.
+                await self._settle(seat, desk)
                 try:
-                    await asyncio.shield(desk.pending)  # Of a request that was broken off.
-                except SyncdError:
-                    desk.pen = None
-                desk.pending = None
-            yield desk
+                    yield desk
+                finally:
+                    if seat.gone is None and desk.pending is None and not _is_held(seat.live, run, worker):
+                        self._put_down(desk)
+                        worker.kept.pop(key, None)
+                return
+
+    async def _settle(self, seat: Seat, desk: _Desk) -> None:
+        if desk.pending is not None:
+            try:
+                await asyncio.shield(desk.pending)  # Of a request that was broken off.
+            except SyncdError:
+                desk.pen = None
+            desk.pending = None
+        if desk.seat is not seat:
+            desk.seat, desk.pen = seat, None  # What was written may not be there.
 
     async def _commit(self, seat: Seat, desk: _Desk, update: bytes) -> None:
         """Have an update of the desk's pen on disk. What was refused, the pen must not go on from."""
@@ -347,7 +365,7 @@ class RunRecords:
     def _pen(self, seat: Seat, desk: _Desk, run: str, attempt: int) -> RunPen:
         if desk.pen is not None and desk.attempt == attempt:
             return desk.pen
-        self._put_down(seat, desk)
+        self._put_down(desk)
         live, subject = seat.live, seat.grant.subject
         if _replica(live).contains(Root.RUNS, run_key(run, attempt)):
             # Begun in an earlier life of the server or of this seat.
@@ -360,10 +378,11 @@ class RunRecords:
         desk.attempt = attempt
         return desk.pen
 
-    def _put_down(self, seat: Seat, desk: _Desk) -> None:
-        if desk.pen is not None:
-            seat.client_ids += desk.pen.client_ids
-            desk.pen = None
+    def _put_down(self, desk: _Desk) -> None:
+        """Write no more with a desk's pen. Others may go on under its client ids, where all it wrote is settled."""
+        if desk.pen is not None and desk.seat is not None and desk.pending is None:
+            desk.seat.client_ids += desk.pen.client_ids
+        desk.pen = None
 
     def _fresh(self, seat: Seat, root: Root) -> Replica:
         client_id = seat.client_ids.pop() if seat.client_ids else new_client_id(secrets.token_bytes(7))
@@ -408,6 +427,11 @@ def _look(live: LiveSession, grant: Grant, run: str) -> Standing:
         raise RunRefused("not_found", f"there is no run {run}")
     _check_own(standing, grant)
     return standing
+
+
+def _is_held(live: LiveSession, run: str, worker: Worker) -> bool:
+    standing = read_standing(_replica(live), run)
+    return standing is not None and not standing.ended and standing.holders.get(standing.attempt) == worker.id
 
 
 def _holder(standing: Standing, attempt: int) -> str:

@@ -10,8 +10,8 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from syncd.core.errors import CloseCode, RejectCode, Rejected, StorageFull, SyncdError
@@ -44,11 +44,10 @@ class Seat:
     def __init__(self, worker: Worker, session: str) -> None:
         self.session = session
         self.peer = f"http-{secrets.token_hex(8)}"
-        #: What is kept for as long as the seat is there: by name, for those who write through it.
-        self.kept: dict[str, Any] = {}
         #: Client ids of the worker's subject that nothing is written under at the moment.
         self.client_ids: list[int] = []
         self.gone: SyncdError | None = None
+        self.users = 0
         self._worker = worker
         self._live: LiveSession | None = None
         self._ready = asyncio.Event()
@@ -126,7 +125,6 @@ class Seat:
         """Give up the seat."""
         if self.gone is None:
             self.gone = error
-            self.kept.clear()
             pushes, self._pushes = self._pushes, {}
             for answer in pushes.values():
                 answer.set_exception(error)
@@ -142,6 +140,8 @@ class Worker:
         self.id = id
         self.sessions = sessions
         self.seats: dict[str, Seat] = {}
+        #: What those who write keep from request to request, by session and a name of theirs. It has its seat kept too.
+        self.kept: dict[tuple[str, str], Any] = {}
         self.requests = 0
         #: How many of its requests wait for work.
         self.polls = 0
@@ -155,6 +155,11 @@ class Worker:
         """Have everybody who waits look again."""
         self.bell.set()
         self.bell = asyncio.Event()
+
+    def forget(self, session: str) -> None:
+        """Keep nothing of a session."""
+        for key in [key for key in self.kept if key[0] == session]:
+            del self.kept[key]
 
     def offer(self, work: Work) -> None:
         """Keep an offer until it is asked for."""
@@ -217,32 +222,45 @@ class Workers:
                 loop = asyncio.get_running_loop()
                 worker.timer = loop.call_later(self._limits.lease_grace_s, self._leave, worker)
 
-    async def seat(self, worker: Worker, session: str) -> Seat:
-        """Return a worker's seat in a session, opened.
+    @asynccontextmanager
+    async def seated(self, worker: Worker, session: str) -> AsyncIterator[Seat]:
+        """Have a worker's seat in a session, opened. It is given up behind the last user, unless something is kept.
 
         Raises:
             SessionGone: there is no such session, or it is not for the worker's grant.
             SyncdError: it was there and is gone: try again.
         """
         seat = worker.seats.get(session)
-        if seat is None or seat.gone is not None:
+        fresh = seat is None or seat.gone is not None
+        if seat is None or fresh:
             seat = worker.seats[session] = Seat(worker, session)
-            try:
-                live = await self._sessions.live(session)
-                vectors = {layer: live.machine.document(layer).vector for layer in LAYERS}
-                opened = Open(session, vectors)  # It reads the server's own copy, so it lacks nothing.
-                await self._sessions.attach(seat.peer, seat, worker.grant, opened, device=DEVICE, worker=worker.id)
-                seat.found(await self._sessions.live(session))
-            except SyncdError as error:
-                if worker.seats.get(session) is seat:
-                    del worker.seats[session]
-                seat.fail(error)
-                raise
-            if worker.seats.get(session) is not seat:
-                self._sessions.detach(session, seat.peer)  # It left meanwhile.
-                seat.fail(SessionGone(CloseCode.NORMAL, "the worker left"))
-        await seat.opened()
-        return seat
+        seat.users += 1
+        try:
+            if fresh:
+                await self._open(worker, seat)
+            await seat.opened()
+            yield seat
+        finally:
+            seat.users -= 1
+            unused = not seat.users and all(kept != session for kept, _ in worker.kept)
+            if unused and worker.seats.get(session) is seat:
+                self._unseat(worker, seat, CloseCode.NORMAL)
+
+    async def _open(self, worker: Worker, seat: Seat) -> None:
+        try:
+            live = await self._sessions.live(seat.session)
+            vectors = {layer: live.machine.document(layer).vector for layer in LAYERS}
+            opened = Open(seat.session, vectors)  # It reads the server's own copy, so it lacks nothing.
+            await self._sessions.attach(seat.peer, seat, worker.grant, opened, device=DEVICE, worker=worker.id)
+            seat.found(await self._sessions.live(seat.session))
+        except SyncdError as error:
+            seat.fail(error)
+        except BaseException:
+            seat.fail(SessionGone(CloseCode.SERVER_ERROR, "the request that opened it was broken off"))
+            raise
+        if worker.seats.get(seat.session) is not seat:
+            self._sessions.detach(seat.session, seat.peer)  # It left meanwhile.
+            seat.fail(SessionGone(CloseCode.NORMAL, "the worker left"))
 
     async def work(
         self, worker: Worker, *, slots: int, per_session: int, until: float, here: Callable[[], bool]
@@ -252,12 +270,15 @@ class Workers:
         Raises:
             TooManyWaits: the subject waits too often already.
         """
-        for session, seat in list(worker.seats.items()):
-            if seat.gone is not None:
-                try:
-                    await self.seat(worker, session)
-                except SyncdError:
-                    continue  # What is to be said of it is said to whoever asks for it.
+        for session in {session for session, _ in worker.kept}:
+            try:
+                async with self.seated(worker, session):
+                    pass
+            except SessionGone as gone:
+                if not gone.code.retryable:
+                    worker.forget(session)
+            except SyncdError:
+                continue  # What is to be said of it is said to whoever asks for it.
         worker.polls += 1
         try:
             self._dispatcher.serve(worker, worker.id, slots, per_session)  # Invariant 2.

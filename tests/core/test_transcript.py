@@ -30,6 +30,28 @@ def receipt(r: Replica, key: str, seq: int) -> None:
     r.edit(lambda r: r.set((Root.RECEIPTS,), key, {"seq": seq, "by": "user:a", "at": 1}))
 
 
+def test_a_writer_goes_on_with_a_part_that_is_open() -> None:
+    """In another life too, in the segment that was written last; a part that is done stays so."""
+    first = replica()
+    put_message(first, message("m"))
+    pen = PartWriter(first, "m")
+    pen.append("a" * SEGMENT_BYTES)
+    pen.append("b")
+    second = Replica(dict.fromkeys(map(str, Root), Kind.MAP), client_id=(1 << 52) + 1)
+    second.apply([first.diff()])
+    pen = PartWriter(second, "m")
+    pen.resume()
+    pen.append("c")
+    pen.finish()
+    pen = PartWriter(second, "m")
+    pen.resume()
+    pen.append("d")
+    view = read_message(second, "m")
+    assert view is not None
+    assert [part["text"] for part in view.parts] == ["a" * SEGMENT_BYTES + "bc", "d"]
+    assert second.length(Root.MESSAGES, "m", "parts", 0, "more") == 1
+
+
 def test_a_message_reads_as_it_was_written() -> None:
     """Unknown parts and fields unchanged."""
     r = replica()

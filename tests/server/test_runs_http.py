@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from syncd_client import Client
 
+from syncd.core.errors import CloseCode
 from syncd.core.ids import run_id
 from syncd.core.messages import Ack
 from syncd.core.schema import NewCommand
@@ -18,6 +19,7 @@ from syncd.core.transcript import put_command
 from syncd.server.app import Server
 from tests.core.machines import Pen
 from tests.harness import MEMBER, PATIENCE_S, RawLink, mint, serving, until
+from tests.server.test_sockets_work import sessions_of
 
 AGENT = "agent:planner"
 _numbers = count(1)
@@ -362,6 +364,40 @@ async def test_a_restart_in_the_middle(tmp_path: Path, http: aiohttp.ClientSessi
             assert list(copy.parts) == view["parts"]
 
 
+async def test_a_session_is_let_go_of(agent: Caller, mona: Caller, server: Server) -> None:
+    """With the last run in it, or a claim that came to nothing: a long life does not keep them all open."""
+    sessions = sessions_of(server)
+    message = await mona.ask()
+    other = (await agent.start("w2", message=await mona.ask()))["run"]
+    run = (await agent.start(message=message))["run"]
+    assert await agent.start(run=other) == "run_taken"
+    await agent.events(run)
+    assert len(sessions.lives()[0].outlets) == 2
+    await agent.end(run)
+    await agent.end(other)
+    assert sessions.lives()[0].outlets == {}
+    assert await agent.start(run=run) == "run_ended"
+    assert sessions.lives()[0].outlets == {}
+    runs = server.services.runs
+    assert runs is not None
+    assert len(runs.workers) == 2
+
+
+async def test_what_was_thrown_away_is_opened_again(agent: Caller, mona: Caller, server: Server) -> None:
+    """A session that the server loads again, as after a failed commit: a request for work alone keeps its lease."""
+    run = (await agent.start(message=await mona.ask(), policy="wait"))["run"]
+    await agent.parts(run, 1, "a")
+    sessions = sessions_of(server)
+    sessions._fail(sessions.lives()[0], CloseCode.RESYNC, "a test", None)
+    for _ in range(3):
+        assert (await agent.call("GET", "/v1/work", worker="w1", wait_s=LIMITS["lease_grace_s"]))["work"] == []
+    assert (await mona.run(run))["status"] == "running"
+    sessions._fail(sessions.lives()[0], CloseCode.RESYNC, "a test", None)
+    await agent.parts(run, 2, "b")
+    [view] = await mona.output(run)
+    assert [part["text"] for part in view["parts"]] == ["ab"]
+
+
 async def test_who_may_do_what(http: aiohttp.ClientSession, server: Server, agent: Caller, mona: Caller) -> None:
     """Only an agent works, only on what is its own, only with the right; what is not for it is as if absent."""
     run = (await agent.start(message=await mona.ask()))["run"]
@@ -398,12 +434,19 @@ async def test_a_wait_has_its_bounds(tmp_path: Path, http: aiohttp.ClientSession
         assert sorted(map(str, answers)) == ["rate_limited", "{'work': []}", "{'work': []}"]
     async with serving(tmp_path / "s.db", limits=LIMITS) as server:
         agent = Caller(http, server.url)
+        mona = Caller(http, server.url, "user:mona")
+        run = (await agent.start(message=await mona.ask()))["run"]
+        headers = {"Authorization": f"Bearer {agent.token}", "Accept": "text/event-stream"}
+        stream = await http.get(f"{server.url}/v1/sessions/s/runs/{run}/events?attempt=1", headers=headers)
+        assert await stream.content.readline() == b": here\n"
         waiting = asyncio.create_task(agent.call("GET", "/v1/work", worker="w1", wait_s=60))
         runs = server.services.runs
         assert runs is not None
-        await until(lambda: len(runs.workers), "the worker")
+        await until(lambda: any(worker.polls for worker in runs.workers._workers.values()), "the request")
         await server.services.auth.revoke(subject=AGENT)
         assert await waiting == "token_revoked"
+        assert await stream.content.read() == b"\n"
+        assert len(runs.workers) == 0
         other = Caller(http, server.url, "agent:other")
         waiting = asyncio.create_task(other.call("GET", "/v1/work", worker="w1", wait_s=60))
         await until(lambda: len(runs.workers), "the worker")

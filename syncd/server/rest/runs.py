@@ -4,7 +4,6 @@ Each checks the grant, then asks the runs. Knows nothing of leases or documents.
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -13,9 +12,10 @@ from aiohttp import web
 from syncd.core.errors import CloseCode, LocalProtocolError, SyncdError
 from syncd.core.grant import Right
 from syncd.core.messages import Json
+from syncd.server.auth import BadToken
 from syncd.server.http import RETRY_AFTER_S, ApiError
 from syncd.server.rest import run_models as m
-from syncd.server.rest.route import Call, absent, reply
+from syncd.server.rest.route import Call, absent, bearer, reply
 from syncd.server.run_records import OVER, RunRecords, RunRefused, Start
 from syncd.server.sessions import SessionGone
 from syncd.server.workers import TooManyWaits
@@ -151,7 +151,12 @@ async def _stream(call: Call, query: m.EventsQuery) -> web.StreamResponse:
 
 
 def _ends(call: Call) -> bool:
-    return call.services.lifecycle.draining or call.grant.expired(time.time())
+    """Whether nothing more may be told: the server goes away, or the token expired or was revoked."""
+    try:
+        call.services.auth.verify(bearer(call.request))
+    except BadToken:
+        return True
+    return call.services.lifecycle.draining
 
 
 async def _events(call: Call, attempt: int, after: int, wait_s: float) -> Sequence[Mapping[str, Json]]:

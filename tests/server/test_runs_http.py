@@ -164,6 +164,20 @@ async def test_one_of_two_workers_gets_it(agent: Caller, mona: Caller) -> None:
     assert [answer for answer in answers if isinstance(answer, str)] == ["run_taken"] * 3
 
 
+async def test_work_is_offered_to_who_asks(agent: Caller, mona: Caller) -> None:
+    """Not to a worker that asked before, and had more room, nor twice; as much as there is room for."""
+    assert (await agent.call("GET", "/v1/work", worker="w1", slots=9, wait_s=0))["work"] == []
+    message = await mona.ask()
+    [work] = (await agent.call("GET", "/v1/work", worker="w2", wait_s=0))["work"]
+    assert work["message"] == message
+    assert (await agent.call("GET", "/v1/work", worker="w1", slots=9, wait_s=0))["work"] == []
+    await agent.start("w2", message=message)
+    second, third = await mona.ask(session="t"), await mona.ask(session="u")
+    assert (await agent.call("GET", "/v1/work", worker="w2", wait_s=0))["work"] == []
+    both = (await agent.call("GET", "/v1/work", worker="w2", slots=3, wait_s=0))["work"]
+    assert {work["message"] for work in both} == {second, third}
+
+
 async def test_a_run_of_its_own_begins_once(agent: Caller, mona: Caller) -> None:
     """By its key, or by an id of its making, whoever asks how often; a run's parts and its place are told."""
     await mona.ask(to="agent:other")
@@ -242,6 +256,17 @@ async def test_what_people_say_is_seen_in_a_stream(agent: Caller, mona: Caller, 
         assert b"event: ended" in await frames.read()  # To its end: nothing comes behind it.
     async with agent.http.get(url, headers={**headers, "Last-Event-ID": position}) as response:
         assert (await response.read()).count(b"event:") == 1
+
+
+async def test_a_stream_ends_with_its_token(agent: Caller, mona: Caller, server: Server) -> None:
+    """Though the run goes on."""
+    run = (await agent.start(message=await mona.ask()))["run"]
+    short = Caller(agent.http, server.url, ttl_s=2.0)
+    headers = {"Authorization": f"Bearer {short.token}", "Accept": "text/event-stream"}
+    url = f"{server.url}/v1/sessions/s/runs/{run}/events?attempt=1"
+    async with asyncio.timeout(PATIENCE_S), agent.http.get(url, headers=headers) as response:
+        assert set((await response.read()).splitlines()) == {b": here", b""}
+    assert (await agent.parts(run, 1, "on"))["written"] == 1
 
 
 async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Caller) -> None:
@@ -389,6 +414,7 @@ async def test_what_was_thrown_away_is_opened_again(agent: Caller, mona: Caller,
     await agent.parts(run, 1, "a")
     sessions = sessions_of(server)
     sessions._fail(sessions.lives()[0], CloseCode.RESYNC, "a test", None)
+    await mona.run(run)  # Loaded again: the time for lost workers begins.
     for _ in range(3):
         assert (await agent.call("GET", "/v1/work", worker="w1", wait_s=LIMITS["lease_grace_s"]))["work"] == []
     assert (await mona.run(run))["status"] == "running"

@@ -18,7 +18,7 @@ from syncd.core.schema import NewCommand
 from syncd.core.transcript import put_command
 from syncd.server.app import Server
 from tests.core.machines import Pen
-from tests.harness import MEMBER, PATIENCE_S, RawLink, mint, serving, until
+from tests.harness import MEMBER, PATIENCE_S, RawLink, mint, server_process, serving, until
 from tests.server.test_sockets_work import sessions_of
 
 AGENT = "agent:planner"
@@ -387,6 +387,39 @@ async def test_a_restart_in_the_middle(tmp_path: Path, http: aiohttp.ClientSessi
             await until(lambda: any(m.run == run for m in session.messages()), "the answer")
             [copy] = [m for m in session.messages() if m.run == run]
             assert list(copy.parts) == view["parts"]
+
+
+async def test_a_server_that_is_killed(tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    """Again and again while parts are written: whoever sends each until it is answered has each word once, in order."""
+    server = server_process(tmp_path / "s.db", limits={**LIMITS, "lease_grace_s": 10.0})
+    await server.start()
+    agent, mona = Caller(http, server.url), Caller(http, server.url, "user:mona")
+    run = (await agent.start(message=await mona.ask(), policy="wait"))["run"]
+
+    async def write() -> None:
+        for n in range(1, 121):
+            while True:
+                try:
+                    answer = await agent.parts(run, n, f"{n} ")
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.02)
+                    continue
+                assert agent.status in (200, 503), answer
+                if agent.status == 200:
+                    assert answer["written"] == n
+                    break
+
+    writing = asyncio.create_task(write())
+    for _ in range(3):
+        await asyncio.sleep(0.15)
+        await server.kill()
+        await server.start()
+    async with asyncio.timeout(PATIENCE_S):
+        await writing
+    await agent.end(run)
+    [view] = await mona.output(run)
+    assert [part["text"] for part in view["parts"]] == ["".join(f"{n} " for n in range(1, 121))]
+    await server.kill()
 
 
 async def test_a_session_is_let_go_of(agent: Caller, mona: Caller, server: Server) -> None:

@@ -44,8 +44,8 @@ class Standing:
         return str(self.last.get("status", "failed")) if self.ended else _RUNNING.get(self.lease, self.lease)
 
     def holds(self, attempt: int) -> bool:
-        """Whether the current attempt is this one, and its worker has it."""
-        return attempt == self.attempt and self.lease in ("live", "suspended")
+        """Whether the current attempt is this one, and its worker has it, and did not detach it."""
+        return attempt == self.attempt and self.lease in ("live", "suspended") and "worker" in self.last
 
 
 _RUNNING: Final = {"live": "running"}

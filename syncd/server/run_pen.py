@@ -12,18 +12,10 @@ from syncd.core.errors import LocalProtocolError
 from syncd.core.ids import is_id, run_key
 from syncd.core.messages import Json
 from syncd.core.replica import Replica, SharedMap, SharedText, check_text, check_value, merge
+from syncd.core.run_writer import TOOL_STATES
 from syncd.core.schema import STREAMED_PARTS, NewMessage, Root
 from syncd.core.transcript import SEGMENT_BYTES, PartWriter, put_message
 
-TOOL_STATES: Final = (
-    "input-streaming",
-    "input-available",
-    "approval-requested",
-    "approval-responded",
-    "output-available",
-    "output-error",
-    "output-denied",
-)
 #: The number of the last call that is in, in an attempt's entry: whoever asks again knows by it what is there.
 WRITTEN: Final = "written"
 _PIECE_CHARS: Final = SEGMENT_BYTES // 4

@@ -205,7 +205,11 @@ class RunRecords:
             return _answer(standing, attempt)
 
     async def set_status(self, session: str, grant: Grant, run: str, attempt: int, status: str) -> Mapping[str, Json]:
-        """Say that the run waits for somebody, `suspended`, or goes on, `running`. Raises as `write`."""
+        """Say that the run waits for somebody, `suspended`, or goes on, `running`; or that it waits and is given up,
+        `detached`: by whoever takes it up then.
+
+        Raises as `write`.
+        """
         standing = _look(await self._sessions.live(session), grant, run)
         async with self._holding(session, grant, standing, attempt) as (seat, desk, pen):
             await self._commit(seat, desk, pen.change({"status": status}))
@@ -431,7 +435,9 @@ def _look(live: LiveSession, grant: Grant, run: str) -> Standing:
 
 def _is_held(live: LiveSession, run: str, worker: Worker) -> bool:
     standing = read_standing(_replica(live), run)
-    return standing is not None and not standing.ended and standing.holders.get(standing.attempt) == worker.id
+    if standing is None or standing.ended or "worker" not in standing.last:
+        return False
+    return standing.holders.get(standing.attempt) == worker.id
 
 
 def _holder(standing: Standing, attempt: int) -> str:

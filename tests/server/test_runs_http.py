@@ -333,6 +333,22 @@ async def test_a_suspended_run_waits(agent: Caller, mona: Caller, server: Server
     assert (second["parent"], (await mona.run(run))["since"]) == (first["id"], 1)
 
 
+async def test_a_detached_run_is_anybodys(agent: Caller, mona: Caller, server: Server) -> None:
+    """Whoever gave it up has it no longer; what is said to it has it offered at once."""
+    run = (await agent.start(message=await mona.ask()))["run"]
+    await agent.parts(run, 1, "later")
+    await agent.call("POST", f"/v1/sessions/s/runs/{run}/status", {"attempt": 1, "status": "detached"})
+    assert (await mona.run(run))["status"] == "suspended"
+    assert await agent.parts(run, 2, "more") == "lease_lost"
+    assert (await agent.events(run))["over"]
+    assert sessions_of(server).lives()[0].outlets == {}
+    steer = await command(server, "steer", {"text": "now"}, run=run)
+    [work] = (await agent.call("GET", "/v1/work", worker="w1", wait_s=20))["work"]
+    assert work["run"] == run
+    assert (await agent.start(run=run))["attempt"] == 2
+    assert [event["command"] for event in (await agent.events(run, attempt=2))["events"]] == [steer]
+
+
 async def test_a_tool_call_is_one_part(agent: Caller, mona: Caller) -> None:
     """Its input streams, its state changes, text goes on behind it; a call of another run is refused."""
     run = (await agent.start(message=await mona.ask()))["run"]

@@ -62,7 +62,7 @@ class SetRunStatus(Body):
     """Say whether the run waits for somebody."""
 
     attempt: Attempt
-    status: Literal["running", "suspended"]
+    status: Literal["running", "suspended", "detached"]
 
 
 class RunFailure(Body):

@@ -5,6 +5,11 @@ Settings and the handler; what happens to a run is the `worker`'s, what a handle
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -91,12 +96,15 @@ class Agent:
             raise LocalProtocolError(f"{self.subject} is not being served: await agent.serve()")
         return self._client
 
-    async def serve(self, *, concurrency: int = 8) -> None:
+    async def serve(self, *, concurrency: int = 8, drain_s: float = 20.0) -> None:
         """Take work until cancelled, `concurrency` runs at a time; those that wait for a decision do not count.
 
-        When cancelled, handlers are cancelled too. What they leave open is ended as failed, with the code `abandoned`;
-        what waits for a decision, or was detached, stays open for the next worker. Everything is saved, and on the
-        server if there is a link.
+        SIGTERM, unless the program handles it, ends it in good order: no more work is taken, and what is being worked
+        on may go on for `drain_s`; then `serve` returns. A second one ends the waiting.
+
+        When cancelled, or drained, handlers are cancelled. What they leave open is ended as failed, with the code
+        `abandoned`; what waits for a decision, or was detached, stays open for the next worker. Everything is saved,
+        and on the server if there is a link.
 
         Raises:
             LocalProtocolError: there is no handler; or the server refuses the agent for good.
@@ -119,7 +127,26 @@ class Agent:
         async with client:
             self._client = client
             try:
-                await worker.run()
+                with _on_sigterm(lambda: worker.drain(drain_s)):
+                    await worker.run()
             finally:
                 self._client = None
                 await worker.stop()
+
+
+@contextmanager
+def _on_sigterm(act: Callable[[], None]) -> Iterator[None]:
+    """Have `act` called on SIGTERM, where a program may say so and has not done it itself."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGTERM, act)
+    except NotImplementedError:  # Windows
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -79,6 +79,7 @@ class Worker:
         self._claims: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._used: dict[str, float] = {}
         self._stopping = False
+        self._drained_at: float | None = None
         self._refused = ""
 
     # The link, as the client tells it
@@ -114,8 +115,14 @@ class Worker:
 
     # Life
 
+    def drain(self, within_s: float) -> None:
+        """Take no more work; `run` returns when nothing is being worked on, or after so long. Again: at once."""
+        self._drained_at = time.monotonic() + (0.0 if self._stopping else within_s)
+        self._stopping = True
+        self._client.send(self._serve())
+
     async def run(self) -> None:
-        """Take work until cancelled.
+        """Take work until cancelled, or drained.
 
         Raises:
             LocalProtocolError: the server refuses this worker for good, and nothing is being worked on any more.
@@ -130,6 +137,8 @@ class Worker:
             if refused and not self._held:
                 raise LocalProtocolError(f"{self._settings.agent} cannot be served: {refused}")
             now = time.monotonic()
+            if self._drained_at is not None and (not self.running or now >= self._drained_at):
+                return
             for session, used in list(self._used.items()):
                 if self._is_needed(session):
                     self._used[session] = now

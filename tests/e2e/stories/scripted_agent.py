@@ -13,6 +13,7 @@ its handler is called, and what else a story wants to know.
     reads               says who wrote what, as the model would be told
     leaves              says "first" and detaches; taken up again, it says "second"
     sleeps              says "working " and waits until it is cancelled; then says "bye"
+    fades               says "half " and waits; a second attempt says nothing at all
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -107,8 +107,15 @@ async def sleeps(run: Run, rest: list[str]) -> None:
         raise
 
 
+async def fades(run: Run, rest: list[str]) -> None:
+    if run.attempt == 1:
+        await run.text("half ")
+        await asyncio.sleep(3_600)
+
+
 SCRIPTS: dict[str, Callable[[Run, list[str]], Awaitable[None]]] = {
-    script.__name__: script for script in (count, says, books, asks, listens, breaks, family, reads, leaves, sleeps)
+    script.__name__: script
+    for script in (count, says, books, asks, listens, breaks, family, reads, leaves, sleeps, fades)
 }
 
 
@@ -120,7 +127,7 @@ def note(*words: object) -> None:
 async def main() -> None:
     url, token, name, store, settings = sys.argv[1:]
     options = json.loads(settings)
-    concurrency = options.pop("concurrency", 8)
+    concurrency, drain_s = options.pop("concurrency", 8), options.pop("drain_s", 0.0)
     agent = Agent(name, server=url, token=token, store=store, **options)
 
     @agent.on_work
@@ -131,12 +138,8 @@ async def main() -> None:
         prompt = "".join(str(part.get("text", "")) for part in said[-1]).split()
         await SCRIPTS[prompt[0]](run, prompt[1:])
 
-    serving = asyncio.ensure_future(agent.serve(concurrency=concurrency))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
-    try:
-        await serving
-    except asyncio.CancelledError:
-        note("stopped")
+    await agent.serve(concurrency=concurrency, drain_s=drain_s)
+    note("stopped")
 
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -108,6 +108,24 @@ async def test_a_run_left_open_by_a_worker_that_stops_is_ended_as_abandoned(tmp_
         await here.curtain()
 
 
+async def test_a_worker_that_is_told_to_stop_finishes_what_it_began(tmp_path: Path) -> None:
+    """SIGTERM: it takes nothing more, says its last word, and ends by itself; the next worker takes what waits."""
+    async with stage(tmp_path) as here:
+        first = await here.agent(drain_s=20.0)
+        mona = await here.person()
+        begun = await mona.post("count 60 0.03", to=[AGENT])
+        waits = await mona.post("says later", to=[AGENT])
+        await says(mona, "10 ")
+        await first.stop()
+        assert first.notes("stopped")
+        run = await ended(mona, begun.id)
+        assert (run.status, answers(mona, run)) == ("completed", [numbers(60)])
+        assert (await reached(mona, waits.id, "queued")).attempt == 0
+        await here.agent()
+        assert answers(mona, await ended(mona, waits.id)) == ["later"]
+        await here.curtain()
+
+
 # Steer
 
 

@@ -86,6 +86,42 @@ async def test_a_late_word_of_a_retired_attempt_changes_nothing(tmp_path: Path) 
         await here.curtain()
 
 
+async def test_a_retry_that_says_nothing_replaces_what_was_said_by_nothing(tmp_path: Path) -> None:
+    """A fresh reader sees the retry alone; what the dead attempt said is kept, as superseded."""
+    async with stage(tmp_path, lease_grace_s=0.5) as here:
+        first = await here.agent()
+        mona = await here.person()
+        asked = await mona.post("fades", to=[AGENT])
+        await says(mona, "half")
+        await first.kill()
+        await here.agent()
+        run = await ended(mona, asked.id)
+        assert (run.status, run.attempt, answers(mona, run)) == ("completed", 2, [])
+        assert [view.text for view in mona.messages() if mona.superseded(view)] == ["half "]
+        fresh = await here.curtain()
+        assert [item.message.text for item in fresh.view().items] == ["fades"]
+
+
+async def test_a_cancel_while_the_worker_dies_has_one_end(tmp_path: Path) -> None:
+    """It is cancelled, once, and nobody begins it again."""
+    async with stage(tmp_path, lease_grace_s=0.5) as here:
+        first = await here.agent()
+        mona = await here.person()
+        asked = await mona.post("sleeps", to=[AGENT])
+        await says(mona, "working")
+        first.freeze()
+        assert await (await mona.cancel(message=asked.id)).outcome(timeout=20) == "accepted"
+        await first.kill()
+        second = await here.agent()
+        run = await ended(mona, asked.id)
+        await asyncio.sleep(1)
+        facts = here.facts(mona, asked.id, AGENT)
+        assert [fact["lease"] for fact in facts].count("ended") == 1
+        assert (run.status, run.cancelled_by) == ("cancelled", "user:mona")
+        assert not second.notes("begin")
+        await here.curtain()
+
+
 async def test_policy_fail_and_attempts_max_end_what_keeps_dying(tmp_path: Path) -> None:
     """A run that kills its worker is not offered for ever."""
     async with stage(tmp_path, lease_grace_s=0.5) as here:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
+from syncd.core.ids import run_of_call, split_run_key
 from syncd.core.messages import Json, Layer, PresenceEntry
-from syncd.core.run_view import RunView, run_of_call, run_of_fact, split_key
+from syncd.core.run_view import RunView, run_of_fact
 from syncd.core.schema import Root
 from syncd.core.transcript import MessageView
 from syncd_client.changes import (
@@ -148,7 +149,7 @@ class Feed:
 def _run_of(root: str, key: str) -> str:
     """Return the run that an entry is about; empty if it is about none."""
     if root == Root.RUNS:
-        return split_key(key)[0]
+        return split_run_key(key)[0]
     if root != Root.RECEIPTS:
         return ""
     return run_of_call(key[2:]) if key.startswith("d:") else run_of_fact(key)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, whole
-from syncd.core.ids import is_id, is_subject, run_id
+from syncd.core.ids import is_id, is_subject, run_id, run_of_call
 from syncd.core.messages import Json
 from syncd.core.work import WorkRow
 
@@ -129,7 +129,7 @@ class Decisions:
                 self._add(_Run(id, str(value["agent"]), value.get("message") or "", value.get("parent_run") or ""))
             self._replay(self._runs[id], value)
         for call, decision in self._decided.items():
-            run = self._runs.get(call.rpartition("-")[0])
+            run = self._runs.get(run_of_call(call))
             if run is not None and run.lease is Lease.SUSPENDED and whole(decision["at"]) >= run.at:
                 run.answered = True
         self._moved = bool(self._timed)
@@ -306,7 +306,7 @@ class Decisions:
         if before is not None:  # Invariant 3.
             same = (before.get("by"), before.get("kind"), before.get("payload")) == (fact.by, kind, payload)
             return Outcome.DUPLICATE if same else Outcome.LATE
-        run = self._runs.get(call.rpartition("-")[0])
+        run = self._runs.get(run_of_call(call))
         if run is None:
             return Outcome.DENIED
         if run.ended:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from syncd.core.ids import is_id, is_subject, run_key
+from syncd.core.ids import is_id, is_subject, run_key, split_run_key
 from syncd.core.index import ContainerIndex, Insert, Plan
 from syncd.core.messages import Json
 from syncd.core.record import record
@@ -113,7 +113,7 @@ def read_facts(
         elif (begun_attempt := _attempt(key, by, worker, fields.get(id, {}))) is not None:
             facts.append(begun_attempt)
     for insert, key in statuses:
-        run, attempt = _split(key)
+        run, attempt = split_run_key(key)
         status = read_value(data, update, (insert.client, insert.start))
         if attempt and isinstance(status, str):
             facts.append(StatusFact(run, attempt, by, status))
@@ -144,11 +144,6 @@ def _attempt(key: str, by: str, worker: str, fields: Mapping[str, Json]) -> NewA
         _id(fields.get("parent_run")),
         status if isinstance(status, str) else "running",
     )
-
-
-def _split(key: str) -> tuple[str, int]:
-    run, _, attempt = key.rpartition("_")
-    return (run, int(attempt)) if attempt.isascii() and attempt.isdigit() and len(attempt) < 10 else (run, 0)
 
 
 def _id(value: Json) -> str:

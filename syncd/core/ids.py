@@ -34,6 +34,17 @@ def run_key(run: str, attempt: int) -> str:
     return f"{run}_{attempt}"
 
 
+def split_run_key(key: str) -> tuple[str, int]:
+    """Return run and attempt of a key under `runs`; attempt 0 for one that is of no attempt."""
+    run, _, attempt = key.rpartition("_")
+    return (run, int(attempt)) if attempt.isascii() and attempt.isdigit() and len(attempt) < 10 else (key, 0)
+
+
+def run_of_call(tool_call: str) -> str:
+    """Return the run that a tool call belongs to."""
+    return tool_call.rpartition("-")[0]
+
+
 def uuid7(now_ms: int, entropy: bytes) -> str:
     """Return a UUIDv7 (RFC 9562) of `now_ms` milliseconds and ten bytes of `entropy`."""
     rand = int.from_bytes(entropy[:10], "big")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from syncd.core.ids import run_key
+from syncd.core.ids import run_key, split_run_key
 from syncd.core.messages import Json
 from syncd.core.replica import Replica
 from syncd.core.schema import Root
@@ -129,7 +129,7 @@ class RunViews:
 
     def _touch(self, root: str, key: str, stale: set[str]) -> None:
         if root == Root.RUNS:
-            run, attempt = split_key(key)
+            run, attempt = split_run_key(key)
             if attempt:
                 self._attempts.setdefault(run, set()).add(attempt)
                 stale.add(run)
@@ -170,20 +170,9 @@ class RunViews:
         return _view(run, facts, attempts)
 
 
-def split_key(key: str) -> tuple[str, int]:
-    """Return run and attempt of a key under `runs`; attempt 0 for one that is of no attempt."""
-    run, _, attempt = key.rpartition("_")
-    return (run, int(attempt)) if attempt.isascii() and attempt.isdigit() and len(attempt) < 10 else (key, 0)
-
-
 def run_of_fact(key: str) -> str:
     """Return the run that a receipt of this key is about; empty if it is about none."""
     return key[len(_FACT) :].rpartition(".")[0] if key.startswith(_FACT) else ""
-
-
-def run_of_call(tool_call: str) -> str:
-    """Return the run that a tool call belongs to."""
-    return tool_call.rpartition("-")[0]
 
 
 def _view(run: str, facts: list[Mapping[str, Json]], attempts: Mapping[int, Mapping[str, Json]]) -> RunView:

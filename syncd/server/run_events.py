@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from syncd.core.ids import run_key
+from syncd.core.ids import run_key, run_of_call
 from syncd.core.messages import Json
 from syncd.core.replica import Replica
 from syncd.core.schema import Root
@@ -133,7 +133,7 @@ def _event(command: Mapping[str, Json], standing: Standing, consumed: set[str]) 
             "interrupt": said.get("interrupt") is True,
         }
     call = command.get("tool_call")
-    if kind in DECISIONS and isinstance(call, str) and call.rpartition("-")[0] == standing.run:
+    if kind in DECISIONS and isinstance(call, str) and run_of_call(call) == standing.run:
         return {**_head(command, "decision"), "tool_call": call, "kind": kind, "payload": payload}
     return None
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from syncd.core.errors import LocalProtocolError
-from syncd.core.ids import is_id, run_key
+from syncd.core.ids import is_id, run_key, run_of_call
 from syncd.core.messages import Json
 from syncd.core.replica import Replica, SharedMap, SharedText, check_text, check_value, merge
 from syncd.core.run_writer import TOOL_STATES
@@ -131,7 +131,7 @@ class RunPen:
 
     def _check_tool(self, part: Mapping[str, Json], begun: set[str]) -> None:
         call, state = part.get("tool_call"), part.get("state")
-        if not isinstance(call, str) or not is_id(call) or call.rpartition("-")[0] != self._run:
+        if not isinstance(call, str) or not is_id(call) or run_of_call(call) != self._run:
             raise LocalProtocolError(f"a tool part has a tool_call {self._run}-ORDINAL of at most 64 characters")
         if state not in (*TOOL_STATES, None) or (state is None and call not in begun):
             raise LocalProtocolError(f"a tool part begins with a state, one of {', '.join(TOOL_STATES)}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from syncd_client.transport import Unreachable
 
-from syncd.core.ids import run_id, run_key
+from syncd.core.ids import run_id, run_key, split_run_key
 from syncd.core.messages import (
     Ack,
     Claim,
@@ -32,7 +32,7 @@ from syncd.core.messages import (
     Work,
 )
 from syncd.core.replica import Replica
-from syncd.core.run_view import RUN_ENDS, split_key
+from syncd.core.run_view import RUN_ENDS
 from syncd.core.schema import Root
 from syncd.core.update import Kind, encode_map_entries
 from syncd.core.varint import encode_state_vector
@@ -209,7 +209,7 @@ class FakeServer:
                 command = found.replica.read(Root.COMMANDS, key)
                 self._receipt(session, f"c:{key}", link.subject, outcome=self._decide(session, link.subject, command))
         for key in found.replica.keys(Root.RUNS):
-            self._moved(link, session, *split_key(key))
+            self._moved(link, session, *split_run_key(key))
 
     def _receipt(self, session: str, key: str, by: str, **extra: Json) -> None:
         found = self.session(session)

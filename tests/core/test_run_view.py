@@ -2,9 +2,10 @@
 
 import pytest
 
+from syncd.core.ids import run_of_call, split_run_key
 from syncd.core.messages import Json
 from syncd.core.replica import Replica, SharedMap
-from syncd.core.run_view import RunView, RunViews, run_of_call, run_of_fact, split_key
+from syncd.core.run_view import RunView, RunViews, run_of_fact
 from syncd.core.run_writer import NewAttempt, put_attempt, set_attempt
 from syncd.core.schema import NewMessage, Root
 from syncd.core.transcript import TranscriptView, put_message
@@ -223,8 +224,8 @@ def test_what_others_wrote_badly_reads_without_harm(transcript: Transcript, body
 
 def test_keys_name_their_runs() -> None:
     """Of entries, receipts and tool calls; ids may hold what separates them."""
-    assert split_key("a_b_12") == ("a_b", 12)
-    assert split_key("odd") == ("odd", 0)
+    assert split_run_key("a_b_12") == ("a_b", 12)
+    assert split_run_key("odd") == ("odd", 0)
     assert run_of_fact("r:a_b.0") == "a_b"
     assert run_of_fact("m:x") == ""
     assert run_of_call("a-b-1_0") == "a-b"

@@ -24,7 +24,7 @@ _TIMEOUT_S = 20.0
 _MONA = "user:mona"
 _PLANNER = "agent:planner"
 _TALK: tuple[tuple[str, str], ...] = (
-    (_MONA, "We have two days in Lisbon, and my mother does not walk far. Can you plan something?"),
+    (_MONA, "@planner, we have two days in Lisbon, and my mother does not walk far. Can you plan something?"),
     (
         _PLANNER,
         "Gladly. A first draft, with a seat never more than ten minutes away:\n\n"
@@ -67,7 +67,7 @@ async def _talk(speakers: dict[str, Session]) -> None:
                 await stream.text(text)
             await here.synced()
         else:
-            await (await here.post(text, to=[_PLANNER])).synced()
+            await (await here.post(text)).synced()  # Addressed, it would be answered again by the demo's agent.
 
 
 async def _share(here: Session) -> None:

@@ -33,7 +33,10 @@ def serve(
         bool, typer.Option("--dev", help="No tokens: whoever reaches the port may do everything. This machine only.")
     ] = False,
     demo: Annotated[
-        bool, typer.Option("--demo", help="With --dev: fill a session 'demo' with something to look at.")
+        bool,
+        typer.Option(
+            "--demo", help="With --dev: a session 'demo' with something to look at, and two agents to talk to."
+        ),
     ] = False,
     log_format: Annotated[
         str | None, typer.Option(metavar="console|json", help="How the log on standard error looks.")
@@ -65,6 +68,7 @@ def serve(
 
 def _run(settings: Settings, *, demo: bool) -> int:
     import asyncio
+    from contextlib import AsyncExitStack
 
     import uvloop
 
@@ -74,15 +78,22 @@ def _run(settings: Settings, *, demo: bool) -> int:
     configure(settings.log_format, settings.log_level)
     server = create_server(settings)
 
-    async def started() -> None:
-        if demo:
-            from syncd.cli.demo import fill
+    async def run() -> int:
+        async with AsyncExitStack() as stack:
 
-            await fill(server, DEMO)
-        _greet(server, settings, demo=demo)
+            async def started() -> None:
+                if demo:
+                    from syncd.cli.demo import fill
+                    from syncd.cli.demo_process import DemoProcess
+
+                    await fill(server, DEMO)
+                    await stack.enter_async_context(DemoProcess(server.url))
+                _greet(server, settings, demo=demo)
+
+            return await server.run(started)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(server.run(started))
+        return runner.run(run())
 
 
 def _greet(server: Server, settings: Settings, *, demo: bool) -> None:
@@ -101,6 +112,7 @@ def _greet(server: Server, settings: Settings, *, demo: bool) -> None:
         out.print(f"  talk     syncd chat {session} --as mona{url}     [dim](in another terminal)[/]")
         if demo:
             out.print(f"  with     syncd chat {session} --as theo{url}     [dim](and in a third)[/]")
+            out.print("  ask      @planner plan Lisbon     [dim](typed there; @critic is here too, and /help)[/]")
     else:
         out.print("  token    syncd token --sub user:mona --session 'trip-*'")
         out.print(f"  talk     SYNCD_TOKEN=… syncd chat {session}{url}")

@@ -12,6 +12,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.text import Text
 from syncd_client import (
+    Assigned,
     CaughtUp,
     Change,
     CommandChanged,
@@ -19,13 +20,16 @@ from syncd_client import (
     MessageChanged,
     PresenceChanged,
     ReadMoved,
+    RunChanged,
+    RunView,
     Session,
     StateChanged,
     StatusChanged,
 )
 
 from syncd.cli import paint
-from syncd.cli.words import clean
+from syncd.cli.words import clean, now_ms
+from syncd.core.branches import is_request
 from syncd.core.messages import Json
 from syncd.core.transcript import MessageView
 
@@ -71,6 +75,7 @@ class JsonFollower:
         self._session = session
         self._texts: dict[str, str] = {}
         self._places: dict[str, tuple[int | None, bool]] = {}
+        self._runs: dict[str, dict[str, Json]] = {}
 
     def begin(self, last: int) -> None:
         """See `Follower.begin`."""
@@ -97,6 +102,12 @@ class JsonFollower:
                     self._message(view, own=own)
             case CommandChanged(command):
                 self._print("command", **command)
+            case RunChanged(run, own):
+                if self._runs.get(run.id) != (said := run.json()):
+                    self._runs[run.id] = said
+                    self._print("run", **said, own=own)
+            case Assigned(to, by, note):
+                self._print("assigned", to=to, by=by, note=note)
             case ReadMoved(subject, seq):
                 self._print("read", subject=subject, seq=seq)
             case StateChanged(name, key, own):
@@ -117,7 +128,8 @@ class JsonFollower:
         if grew and len(text) > len(before or ""):
             self._print("delta", message=view.id, text=text[len(before or "") :])
         if not grew or place != (view.seq, view.streaming):
-            self._print("message", **view.json(), text=text, streaming=view.streaming, own=own)
+            superseded = {"superseded": True} if self._session.superseded(view) else {}
+            self._print("message", **view.json(), **superseded, text=text, streaming=view.streaming, own=own)
 
     def _remember(self, view: MessageView) -> None:
         self._texts[view.id] = view.text
@@ -140,6 +152,7 @@ class TextFollower:
         self._texts: dict[str, str] = {}
         self._parts: dict[tuple[str, int], Json] = {}
         self._waiting: set[str] = set()
+        self._runs: dict[str, tuple[str, int, str | None]] = {}
         self._open = ""
 
     def begin(self, last: int) -> None:
@@ -173,6 +186,10 @@ class TextFollower:
                 )
                 by = f" by {receipt.get('by')}: {receipt.get('outcome', '')}" if receipt else ", not sent yet"
                 self._note(f"{command.get('kind')} {what}{by}")
+            case RunChanged(run, _):
+                self._run(run)
+            case Assigned(to, by, note):
+                self._note(f"{paint.short(by)} handed over to {paint.short(to)}{': ' if note else ''}{note}")
             case ReadMoved(subject, seq):
                 self._note(f"{paint.short(subject)} has read up to #{seq}")
             case StateChanged(name, key, _):
@@ -186,8 +203,22 @@ class TextFollower:
             case EditRefused(code, reason):
                 self._note(f"the server refused an edit ({code}): {reason}")
 
+    def _run(self, run: RunView) -> None:
+        """Print how a run stands, if that is another than it was."""
+        stands = (run.status, run.attempt, run.cancelled_by)
+        if self._runs.get(run.id) == stands:
+            return
+        self._runs[run.id] = stands
+        self._line(Text("· ", style="dim").append_text(paint.run_line(run, self._session, now_ms())))
+
     def _message(self, view: MessageView) -> None:
         before, text = self._texts.get(view.id), view.text
+        if is_request(view) or self._session.superseded(view):
+            if before is None:
+                self._texts[view.id] = text
+                self._end_line()
+                self._out.print(paint.message(view, superseded=True))
+            return
         if before is None:
             self._begin(view)
         if view.seq is None:
@@ -216,6 +247,9 @@ class TextFollower:
             if part.get("type") in ("text", "reasoning", "step-start") or self._parts.get(place) == state:
                 continue
             self._parts[place] = state
+            if part.get("type") == "steering-message":
+                self._note(paint.heard(part))
+                continue
             what = part.get("name") or part.get("url") or ""
             self._note(f"[{part.get('type')}] {what} {state}")
 

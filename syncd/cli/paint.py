@@ -13,10 +13,11 @@ from rich.console import Console, Group, RenderableType
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.text import Text
-from syncd_client import Link, Status
+from syncd_client import Link, RunView, Session, Status
 
 from syncd.cli.trouble import Trouble
-from syncd.cli.words import clean, clock, plural
+from syncd.cli.words import clean, clock, lasted, plural
+from syncd.core.branches import is_request
 from syncd.core.errors import CloseCode
 from syncd.core.messages import Json, PresenceEntry
 from syncd.core.transcript import MessageView
@@ -28,6 +29,17 @@ _BADGES = {
     Link.OFFLINE: ("○", "yellow"),
     Link.REFUSED: ("✖", "bold red"),
 }
+#: What a run does, for people, and its colour.
+_RUNS = {
+    "queued": ("waits for a worker", "yellow"),
+    "running": ("is at work", "green"),
+    "suspended": ("waits for you: /approve or /deny", "bold yellow"),
+    "interrupted": ("lost its worker; it is taken up again", "bold red"),
+    "completed": ("done", "dim"),
+    "failed": ("failed", "red"),
+    "cancelled": ("stopped", "yellow"),
+}
+_RUNS_SHOWN_MAX = 4
 _TOOL_WAITS = "approval-requested"
 
 
@@ -62,9 +74,14 @@ def header(view: MessageView) -> Text:
     return line
 
 
-def message(view: MessageView) -> RenderableType:
-    """Return a whole message: its header and its parts."""
-    blocks: list[RenderableType] = [header(view)]
+def message(view: MessageView, *, superseded: bool = False) -> RenderableType:
+    """Return a whole message: its header and its parts. Of what is `superseded` only that it is there."""
+    line = header(view)
+    if is_request(view):
+        return line.append("  asks for another answer", style="dim italic")
+    if superseded:
+        return line.append("  left out: it began again after its worker was lost", style="dim italic")
+    blocks: list[RenderableType] = [line]
     for part in view.parts:
         if (block := _part(view, part)) is not None:
             blocks.append(Padding(block, (0, 0, 0, 2)))
@@ -75,6 +92,8 @@ def _part(view: MessageView, part: Mapping[str, Json]) -> RenderableType | None:
     kind = part.get("type")
     streaming = part.get("state") == "streaming"
     text = part.get("text")
+    if kind == "steering-message":
+        return Text(heard(part), style="dim italic")
     if isinstance(text, str):
         shown = clean(text) + (" ▌" if streaming else "")
         if kind == "reasoning":
@@ -93,8 +112,58 @@ def _tool(part: Mapping[str, Json]) -> Text:
     if "input" in part:
         line.append("  " + _line(json.dumps(part["input"], ensure_ascii=False))[:200], style="dim")
     if waits_for_approval(part):
-        line.append(f"\nallow it?  /approve {tool_call(part)}   /deny {tool_call(part)}", style="bold yellow")
+        line.append(f"\nallow it?  /approve   /deny   ({tool_call(part)})", style="bold yellow")
     return line
+
+
+def heard(part: Mapping[str, Json]) -> str:
+    """Return a part that says what an agent was told while it worked."""
+    return f"↪ {short(str(part.get('by') or '?'))}: {_line(part.get('text') or '')}"
+
+
+def run_line(run: RunView, session: Session, now_ms: int) -> Text:
+    """Return one run: who, what it does, for how long, and whatever else is known of it."""
+    line = Text(short(run.agent), style=f"bold {colour(run.agent)}")
+    what, style = _RUNS.get(run.status, (run.status, "yellow"))
+    asked = session.message(run.message) if run.message else None
+    if not run.ended and run.cancelled_by is not None:
+        what, style = f"is being stopped by {short(run.cancelled_by)}", "yellow"
+    elif run.status == "suspended" and not _waits_for_decision(run, session):
+        what = "is suspended"
+    line.append(f" {_line(what)}", style=style)
+    began = run.started_at or (asked.created_at if asked is not None else None)
+    if began is not None:
+        line.append(f", {lasted((run.ended_at or now_ms) - began)}", style="dim")
+    if run.ended_at is not None:
+        line.append(f", {clock(run.ended_at)}", style="dim")
+    if asked is not None:
+        line.append(f"  for {speaker(asked)[0]}" + (f" #{asked.seq}" if asked.seq is not None else ""), style="dim")
+    elif run.task:
+        line.append(f"  {_line(run.task)[:80]}", style="dim")
+    if run.attempt > 1:
+        line.append(f"  attempt {run.attempt}", style="dim")
+    if run.cancelled_by is not None and run.ended:
+        line.append(f"  by {short(run.cancelled_by)}", style="dim")
+    if run.error:
+        line.append(
+            f"  {_line(run.error.get('code'))}: {_line(run.error.get('message') or '')}".rstrip(": "), style="red"
+        )
+    return line
+
+
+def open_runs(session: Session, now_ms: int) -> list[Text]:
+    """Return a line for each run that is not over, newest last; the last of them says how to take part."""
+    runs = [run for run in session.runs() if not run.ended]
+    lines = [run_line(run, session, now_ms) for run in runs[-_RUNS_SHOWN_MAX:]]
+    if len(runs) > len(lines):
+        lines.insert(0, Text(f"{len(runs) - len(lines)} more: /runs", style="dim"))
+    if lines:
+        lines[-1].append("   /stop  /steer TEXT", style="dim")
+    return lines
+
+
+def _waits_for_decision(run: RunView, session: Session) -> bool:
+    return any(waits_for_approval(part) for view in session.messages() if view.run == run.id for part in view.parts)
 
 
 def waits_for_approval(part: Mapping[str, Json]) -> bool:

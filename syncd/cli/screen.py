@@ -29,13 +29,13 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.layout.processors import BeforeInput
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 from syncd_client import (
+    Assigned,
     CaughtUp,
     Change,
     Client,
-    CommandChanged,
     EditRefused,
     MessageChanged,
     Session,
@@ -44,15 +44,18 @@ from syncd_client import (
 
 from syncd.cli import paint
 from syncd.cli.logbook import logs_to
+from syncd.cli.mentions import addressed
 from syncd.cli.scroll import Transcript
 from syncd.cli.slash import Slash
-from syncd.cli.words import clean, plural
+from syncd.cli.words import clean, now_ms, plural
 from syncd.core.errors import SyncdError
 
 _TYPING_S = 4.0
 _TICK_S = 1.0
 #: How long it says what is new.
 _NEWS_S = 8.0
+#: Of what was asked here, so much is shown of what became of it.
+_NEWS_MAX = 4
 _INPUT_LINES_MAX = 8
 #: Redrawn no more often than this, however fast an answer streams.
 _REDRAW_S = 0.04
@@ -71,9 +74,10 @@ class Screen:
         self._to = to
         self._dev = dev
         self._slash = Slash(client, session)
-        self._transcript = Transcript(session.messages)
+        self._transcript = Transcript(session.messages, session.superseded)
         self._note: RenderableType | None = None
         self._note_scroll = 0
+        self._news: list[Text] = []
         self._typed_at = 0.0
         self._fresh = False
         self._presence = ""
@@ -136,12 +140,17 @@ class Screen:
             ),
             filter=Condition(lambda: self._note is not None),
         )
+        runs = ConditionalContainer(
+            Window(FormattedTextControl(self._runs_text), dont_extend_height=True),
+            filter=Condition(lambda: any(not run.ended for run in self._session.runs())),
+        )
         body = HSplit(
             [
                 line(self._title, "reverse"),
                 Window(self._transcript, always_hide_cursor=True),
                 note,
                 Window(height=1, char="─", style="fg:ansibrightblack"),
+                runs,
                 input_window,
                 line(self._status_line, ""),
             ]
@@ -156,7 +165,9 @@ class Screen:
         return ANSI("\n".join(paint.to_lines(text, self._columns())))
 
     def _title(self) -> AnyFormattedText:
-        return f" {self._session.id}  ·  {clean(self._client.url, lines=False)} "
+        responsible = self._session.responsible
+        whose = f"  ·  with {paint.short(responsible)}" if responsible is not None else ""
+        return f" {self._session.id}  ·  {clean(self._client.url, lines=False)}{whose} "
 
     def _prompt(self) -> AnyFormattedText:
         me = paint.short(self._client.subject) or "me"
@@ -165,6 +176,12 @@ class Screen:
 
     def _note_text(self) -> AnyFormattedText:
         return self._ansi(self._note) if self._note is not None else ""
+
+    def _runs_text(self) -> AnyFormattedText:
+        lines = paint.open_runs(self._session, now_ms())
+        for line in lines:
+            line.truncate(self._columns(), overflow="ellipsis")
+        return self._ansi(Text("\n").join(lines))
 
     def _status_line(self) -> AnyFormattedText:
         status = self._session.status
@@ -211,11 +228,12 @@ class Screen:
                     self.show(Text(what, style="yellow"))
             case EditRefused(code, reason):
                 self.show(Text(f"the server refused what you wrote ({code}): {clean(reason)}; it is kept", style="red"))
-            case CommandChanged(command):
-                sent = self._slash.sent.get(str(command["id"]))
-                receipt = command.get("receipt")
-                if sent and isinstance(receipt, dict):
-                    self.show(Text(clean(f"{sent}: {receipt.get('outcome')}", lines=False)))
+            case Assigned(to, by, note):
+                words = f": {note}" if note else ""
+                self.show(Text(clean(f"{paint.short(by)} handed this over to {paint.short(to)}{words}", lines=False)))
+        if (news := self._slash.sent.news(change)) is not None:
+            self._news = [*self._news[1 - _NEWS_MAX :], news]
+            self.show(Group(*self._news))
 
     def _typed(self) -> None:
         self._typed_at = time.monotonic()
@@ -295,11 +313,13 @@ class Screen:
             task.add_done_callback(self._tasks.discard)
 
     async def _submitted(self, text: str, line: str) -> None:
+        self._news = []
         try:
             if text.startswith("/") and not text.startswith("//"):
                 note: RenderableType | None = await self._slash.run(text)
             else:
-                await self._session.post(text.removeprefix("/") if text.startswith("//") else text, to=self._to)
+                text = text.removeprefix("/") if text.startswith("//") else text
+                await self._session.post(text, to=list(dict.fromkeys([*self._to, *addressed(text, self._session)])))
                 note = None
                 self._transcript.to_end()
         except SyncdError as error:

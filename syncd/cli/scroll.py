@@ -23,9 +23,14 @@ class Transcript(UIControl):
     1. Only the messages from the last line shown upwards are painted, and each again only after it changed.
     """
 
-    def __init__(self, messages: Callable[[], Sequence[MessageView]]) -> None:
+    def __init__(
+        self,
+        messages: Callable[[], Sequence[MessageView]],
+        superseded: Callable[[MessageView], bool] = lambda _: False,
+    ) -> None:
         self._messages = messages
-        self._painted: dict[str, tuple[MessageView, int, list[StyleAndTextTuples]]] = {}
+        self._superseded = superseded
+        self._painted: dict[str, tuple[MessageView, tuple[int, bool], list[StyleAndTextTuples]]] = {}
         self._height = 1
         #: How many lines of the transcript lie below the window.
         self.below = 0
@@ -63,7 +68,8 @@ class Transcript(UIControl):
 
     def _paint(self, view: MessageView, width: int) -> list[StyleAndTextTuples]:
         painted = self._painted.get(view.id)
-        if painted is None or painted[0] is not view or painted[1] != width:
-            lines = ["", *paint.to_lines(paint.message(view), width)]
-            painted = self._painted[view.id] = (view, width, [to_formatted_text(ANSI(line)) for line in lines])
+        how = (width, self._superseded(view))
+        if painted is None or painted[0] is not view or painted[1] != how:
+            lines = ["", *paint.to_lines(paint.message(view, superseded=how[1]), width)]
+            painted = self._painted[view.id] = (view, how, [to_formatted_text(ANSI(line)) for line in lines])
         return painted[2]

@@ -10,22 +10,25 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from rich.console import Group, RenderableType
 from rich.text import Text
-from syncd_client import Client, Session
+from syncd_client import Client, Command, RunView, Session
 
-from syncd.cli import paint
+from syncd.cli import mentions, paint
+from syncd.cli.sent import Sent
 from syncd.cli.trouble import Trouble
-from syncd.cli.words import clean
+from syncd.cli.words import clean, now_ms
 from syncd.core.transcript import MessageView
 
 _FOUND_MAX = 20
+_RUNS_MAX = 20
 _EXCERPT_CHARS = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Typed:
     """One command: how it is written, and what it is for."""
 
     usage: str
@@ -33,26 +36,42 @@ class Command:
     run: Callable[[str], Awaitable[RenderableType]]
 
 
+class Target(TypedDict, total=False):
+    """What a command is for: a run, or all runs of a message."""
+
+    run: str
+    message: str
+
+
 class Slash:
     """The commands of a chat.
 
-    `sent` holds the ids of commands that were given here, so that the screen can say what became of them.
+    `sent` holds what was asked here, so that the screen can say what became of it.
     """
 
     def __init__(self, client: Client, session: Session) -> None:
-        self.sent: dict[str, str] = {}
+        self.sent = Sent(session)
         self._client = client
         self._session = session
-        self.commands: dict[str, Command] = {
-            "who": Command("/who", "who is here", self._who),
-            "search": Command("/search WORD …", "find messages, offline too", self._search),
-            "state": Command("/state", "show the shared state", self._state),
-            "cancel": Command("/cancel [#N | RUN]", "stop an answer: the newest, or the one named", self._cancel),
-            "steer": Command("/steer TEXT", "tell the agent something while it works", self._steer),
-            "approve": Command("/approve [CALL]", "allow a tool call", self._approve),
-            "deny": Command("/deny [CALL [WHY]]", "forbid a tool call", self._deny),
-            "export": Command("/export FILE", "write this copy to a .md or .json file", self._export),
-            "help": Command("/help", "this list", self._help),
+        self.commands: dict[str, Typed] = {
+            "runs": Typed("/runs", "who works on what, and what became of it", self._runs),
+            "stop": Typed(
+                "/stop [NAME | #N]", "stop all that is at work, or this agent, or the answer to #N", self._stop
+            ),
+            "steer": Typed("/steer [@NAME] TEXT", "tell the agents at work something, or one of them", self._steer),
+            "interrupt": Typed(
+                "/interrupt TEXT", "the same, and they leave what they are just saying", self._interrupt
+            ),
+            "approve": Typed("/approve [CALL]", "allow a tool call: the newest that waits", self._approve),
+            "deny": Typed("/deny [CALL] [REASON]", "forbid it, and say why", self._deny),
+            "handoff": Typed(
+                "/handoff NAME [NOTE]", "make an agent or a person responsible from now on", self._handoff
+            ),
+            "who": Typed("/who", "who is here", self._who),
+            "search": Typed("/search WORD …", "find messages, offline too", self._search),
+            "state": Typed("/state", "show the shared state", self._state),
+            "export": Typed("/export FILE", "write this copy to a .md or .json file", self._export),
+            "help": Typed("/help", "this list", self._help),
         }
 
     async def run(self, line: str) -> RenderableType:
@@ -70,6 +89,7 @@ class Slash:
     async def _help(self, _: str) -> RenderableType:
         rows = [(command.usage, command.about) for command in self.commands.values()]
         rows += [("/quit", "leave; what is not synced goes out the next time"), ("", "")]
+        rows += [("@NAME …", "ask an agent: @planner plan Lisbon; several at once: @planner @critic …")]
         rows += [("Enter, Alt-Enter", "send, new line"), ("PageUp, PageDown, End", "scroll"), ("Esc", "close this")]
         return Group(*(Text.assemble((f"{usage:<24}", "bold"), about) for usage, about in rows))
 
@@ -103,52 +123,111 @@ class Slash:
         state = self._session.state.json()
         return Text(clean(json.dumps(state, ensure_ascii=False, indent=2))) if state else Text("nothing shared yet")
 
-    async def _cancel(self, what: str) -> RenderableType:
-        return await self._command("cancel", self._target(what))
+    # Runs
 
-    async def _steer(self, text: str) -> RenderableType:
+    async def _runs(self, _: str) -> RenderableType:
+        runs = self._session.runs()[-_RUNS_MAX:]
+        if not runs:
+            return Text("no agent was asked for anything here: @NAME at the beginning of a message asks one")
+        return Group(*(paint.run_line(run, self._session, now_ms()) for run in runs))
+
+    async def _stop(self, what: str) -> RenderableType:
+        return Group(
+            *[
+                self.sent.add(await self._session.cancel(**target), f"stop {name}")
+                for name, target in self._targets(what, "stop")
+            ]
+        )
+
+    async def _steer(self, text: str, *, interrupt: bool = False) -> RenderableType:
+        first, _, rest = text.partition(" ")
+        whom, text = (first, rest.strip()) if first.startswith("@") else ("", text)
         if not text:
-            raise Trouble("steer where? /steer TEXT")
-        return await self._command("steer", self._target(""), {"text": text})
+            raise Trouble("tell them what? /steer TEXT, or /steer @NAME TEXT")
+        return Group(
+            *[
+                self.sent.add(await self._session.steer(text, interrupt=interrupt, **target), f"“{text}” to {name}")
+                for name, target in self._targets(whom, "steer")
+            ]
+        )
+
+    async def _interrupt(self, text: str) -> RenderableType:
+        return await self._steer(text, interrupt=True)
 
     async def _approve(self, call: str) -> RenderableType:
-        return await self._command("approve", {"tool_call": call or self._waiting_call()})
+        call = call or self._waiting_call()
+        return self.sent.add(await self._session.approve(call), f"approve {self._tool(call)}")
 
     async def _deny(self, rest: str) -> RenderableType:
-        call, _, reason = rest.partition(" ")
-        payload = {"reason": reason.strip()} if reason else None
-        return await self._command("deny", {"tool_call": call or self._waiting_call()}, payload)
+        first, _, reason = rest.partition(" ")
+        if first in self._calls():
+            call, reason = first, reason.strip()
+        else:
+            call, reason = self._waiting_call(), rest
+        return self.sent.add(await self._session.deny(call, reason), f"deny {self._tool(call)}")
 
-    async def _command(self, kind: str, target: dict[str, str], payload: object = None) -> RenderableType:
-        id = await self._session.command(kind, target=target, payload=payload)
-        what, whom = next(iter(target.items()))
-        self.sent[id] = f"{kind} {what} {whom}"
-        waits = "" if self._session.status.live else "; it goes out when the link is back"
-        return Text(clean(f"{kind} of {what} {whom} is on this disk{waits}", lines=False))
+    async def _handoff(self, rest: str) -> RenderableType:
+        name, _, note = rest.partition(" ")
+        if not name:
+            raise Trouble("to whom? /handoff NAME, and a note if you like")
+        subject = mentions.subject_of(name, self._session)
+        if subject is None:
+            raise Trouble(f"nobody here is called {clean(name, lines=False)}: write agent:{name} or user:{name}")
+        command: Command = await self._session.assign(subject, note=note.strip())
+        return self.sent.add(command, f"hand over to {paint.short(subject)}")
 
-    def _target(self, what: str) -> dict[str, str]:
-        views = self._session.messages()
-        if not what:
-            view = next((view for view in reversed(views) if view.streaming), None)
-            if view is None:
-                raise Trouble("nobody is writing an answer now: name it by its number, such as #12")
-            return _target_of(view)
+    def _targets(self, what: str, verb: str) -> list[tuple[str, Target]]:
+        """Return what is meant, each with a name to say: all that is at work, or what `what` names."""
+        name = what.removeprefix("@").removeprefix("agent:")
         number = what.removeprefix("#")
-        if number.isdecimal():
-            view = next((view for view in views if view.seq == int(number)), None)
-            if view is None:
-                raise Trouble(f"there is no message #{number} here")
-            return _target_of(view)
-        if any(view.id == what for view in views):
-            return {"message": what}
-        return {"run": what}
+        if what and number.isdecimal():
+            return [self._numbered(int(number))]
+        # What people say is for whoever was asked; what that one's helpers do ends with it, or by being stopped.
+        runs = [
+            run
+            for run in self._session.runs()
+            if not run.ended
+            and (verb == "stop" or run.parent_run is None)
+            and (not what or what == run.id or name == run.agent.removeprefix("agent:"))
+        ]
+        if runs:
+            return [(paint.short(run.agent), {"run": run.id}) for run in runs]
+        if what:
+            raise Trouble(f"{clean(what, lines=False)} is not at work here: /runs lists what is")
+        view = next((view for view in reversed(self._session.messages()) if view.streaming), None)
+        if view is None:
+            raise Trouble(f"nobody is at work here that you could {verb}: /runs lists what was")
+        return [_message_target(view)]
+
+    def _numbered(self, seq: int) -> tuple[str, Target]:
+        view = next((view for view in self._session.messages() if view.seq == seq), None)
+        if view is None:
+            raise Trouble(f"there is no message #{seq} here")
+        return _message_target(view)
+
+    def _calls(self) -> dict[str, str]:
+        """Return the tool calls there are, each with its tool's name."""
+        return {
+            paint.tool_call(part): clean(str(part.get("name") or "the tool call"), lines=False)
+            for view in self._session.messages()
+            for part in view.parts
+            if part.get("type") == "tool"
+        }
+
+    def _tool(self, call: str) -> str:
+        return self._calls().get(call, call)
 
     def _waiting_call(self) -> str:
         for view in reversed(self._session.messages()):
             for part in reversed(view.parts):
-                if paint.waits_for_approval(part):
+                if paint.waits_for_approval(part) and self._decidable(paint.tool_call(part), view):
                     return paint.tool_call(part)
         raise Trouble("no tool call waits for an answer: name one, such as /approve CALL")
+
+    def _decidable(self, call: str, view: MessageView) -> bool:
+        run: RunView | None = self._session.run(view.run) if view.run else None
+        over = run is not None and run.ended
+        return not over and not self._session.superseded(view) and self._session.decision(call) is None
 
     async def _export(self, name: str) -> RenderableType:
         if not name:
@@ -180,5 +259,6 @@ def _write_new(name: str, text: str) -> Path:
     return path
 
 
-def _target_of(view: MessageView) -> dict[str, str]:
-    return {"run": view.run} if view.run else {"message": view.id}
+def _message_target(view: MessageView) -> tuple[str, Target]:
+    """Return the run that wrote a message, or else all runs that answer it."""
+    return f"#{view.seq}" if view.seq is not None else view.id, {"run": view.run} if view.run else {"message": view.id}

@@ -55,6 +55,20 @@ def ago(at_ms: int, now_ms: int) -> str:
     return "just now"
 
 
+def now_ms() -> int:
+    """Return the time here, Unix ms."""
+    return time.time_ns() // 1_000_000
+
+
+def lasted(ms: int) -> str:
+    """Return how long something takes or took, as people say it: `12 s`, `3 min`, `5 h`, `2 d`."""
+    seconds = max(0, ms) // 1000
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
 def clock(at_ms: int) -> str:
     """Return the time of day of `at_ms` here, with the day if it is not today."""
     at = time.localtime(at_ms / 1000)

@@ -65,7 +65,8 @@ def test_tool_that_waits_says_how_to_answer() -> None:
     """A call that needs approval comes with the commands that decide it."""
     call = {"type": "tool", "id": "0", "tool_call": "call-1", "name": "book", "state": "approval-requested"}
 
-    assert "/approve call-1" in shown(view(call))
+    asked = shown(view(call))
+    assert "/approve   /deny   (call-1)" in asked
     assert "/approve" not in shown(view({**call, "state": "output-available"}))
 
 

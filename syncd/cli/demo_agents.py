@@ -25,14 +25,34 @@ HOTEL = "Casa da Graça"
 _WORD_S = 0.05
 _MENTION = re.compile(r"@[\w:.-]+[,:]?\s*")
 _PLACE = re.compile(r"\b[A-ZÀ-Þ][\w'-]+")
+#: Before a day it thinks, so that there is time to tell it something.
+_THINK_S = 1.5
 _DAYS = (
-    ("Friday", "arrive at noon, leave the bags", "walk the old town downhill", "watch the sun go down from the wall"),
-    ("Saturday", "the market before ten", "the tile museum with its shady garden", "a ferry over and back at dusk"),
-    ("Sunday", "coffee at the river", "the long tram to the last stop and back", "one more look, then the late train"),
+    (
+        "Friday",
+        "arrive at noon, leave the bags, and eat whatever the first open door smells of",
+        "walk through the old town, downhill only, and turn where the music is",
+        "watch the sun go down from the wall, with everybody else who had the idea",
+    ),
+    (
+        "Saturday",
+        "the market before ten, while the fish are still looking at you",
+        "the tile museum and its shady garden, slowly, room by room",
+        "a ferry over the river and back at dusk, for the price of a coffee",
+    ),
+    (
+        "Sunday",
+        "coffee at the river, and a second one, because nobody is waiting",
+        "the long tram to its last stop and back, by the window",
+        "one more look from the highest street, then the late train",
+    ),
 )
 #: What is planned from the moment on that somebody says a word like these.
 _THEMES: tuple[tuple[str, Sequence[str]], ...] = (
-    ("food|eat|hungry|restaurant|dinner|lunch", ("a bakery", "grilled sardines by the harbour", "a slow dinner")),
+    (
+        "food|eat|hungry|restaurant|dinner|lunch",
+        ("a bakery", "grilled sardines by the harbour", "a slow dinner of five small plates"),
+    ),
     ("rain|wet|umbrella|indoor", ("a covered market", "the aquarium", "a concert in a church")),
     ("kid|child|famil", ("the puppet museum", "a playground under trees", "the cable car, twice")),
     ("cheap|money|budget|expensive", ("a free museum", "a picnic on the steps", "the public ferry")),
@@ -67,6 +87,8 @@ async def criticise(run: Run) -> None:
 class _Script:
     """What the scripted model says: lines, of which those to come change when somebody is heard."""
 
+    thought = ""
+
     def __init__(self, lines: Sequence[str]) -> None:
         self.coming = list(lines)
 
@@ -76,6 +98,8 @@ class _Script:
 
 
 class _Plan(_Script):
+    thought = "What is near what, and who is tired when? "
+
     def __init__(self, place: str) -> None:
         lines = [f"Three days in {place}, without haste.\n"]
         for day, *stops in _DAYS:
@@ -92,6 +116,8 @@ class _Plan(_Script):
 
 
 class _Critique(_Script):
+    thought = "What do people forget when they look forward to something? "
+
     def __init__(self, place: str) -> None:
         super().__init__(
             [
@@ -111,9 +137,11 @@ async def _speak(run: Run, name: str, script: _Script) -> None:
     """Have a real model answer where there is one, else the script."""
     if (model := _model(name)) is not None and await model(run):
         return
-    await run.reasoning("What is near what, and who is tired when? ")
-    await asyncio.sleep(1)
+    await run.reasoning(script.thought)
+    await asyncio.sleep(_THINK_S)
     while script.coming:
+        if script.coming[0].startswith("\n**"):
+            await asyncio.sleep(_THINK_S)
         await _say(run, script.coming.pop(0))
         for steer in run.steering:
             await _say(run, f"\n(heard: {steer.text})\n\n")

@@ -266,6 +266,12 @@ class Screen:
         def _(_: KeyPressEvent) -> None:
             self.show(None)
 
+        @keys.add("escape", "/", filter=typing)
+        def _(_: KeyPressEvent) -> None:
+            # Esc, and a command right behind it. Together they would be a key of the editor's own.
+            self.show(None)
+            self._buffer.insert_text("/")
+
         @keys.add("pageup")
         def _(_: KeyPressEvent) -> None:
             self._scroll(1)

@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 setup: $(VENV)/.installed ## Make .venv and install syncd and its tools into it
 
-run: setup ## Start a server with a demo session on an embedded SQLite
+run: setup ## Start a server with a demo session and two agents on an embedded SQLite
 	$(BIN)/syncd serve --dev --demo
 
 test: setup ## Run all tests

@@ -6,12 +6,12 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from syncd_client import Client
+from syncd_client import Client, Session
 from typer.main import get_command
 
 from syncd.cli.main import app
@@ -215,11 +215,39 @@ async def run_program(source: str, directory: Path) -> str:
 
 async def test_the_readme_example_runs(server: Server, tmp_path: Path) -> None:
     """The README's example prints that its message is saved, then its place and its verified author."""
-    (example,) = snippets(ROOT / "README.md")
+    example, _ = snippets(ROOT / "README.md")
 
     printed = await run_program(example.replace(EXAMPLE_URL, server.url), tmp_path)
 
     assert printed.splitlines() == ["saved on this disk: Where do we go?", "#1 by user:mona"]
+
+
+async def test_the_readme_agent_runs(server: Server, tmp_path: Path) -> None:
+    """The README's agent takes what addresses it, streams, waits until somebody allows its tool, and completes."""
+    _, example = snippets(ROOT / "README.md")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", example.replace(EXAMPLE_URL, server.url), cwd=tmp_path
+    )
+    try:
+        async with Client(server.url, token="dev:mona", store=tmp_path / "mona.db") as client, asyncio.timeout(30):
+            session = await client.open("trip")
+            await session.post("Where do we go?", to=["agent:planner"])
+            await seen(session, lambda: [run.status for run in session.runs()] == ["suspended"])
+            (call,) = [part for part in session.messages()[-1].parts if part["type"] == "tool"]
+            await session.approve(str(call["tool_call"]))
+            await seen(session, lambda: [run.status for run in session.runs()] == ["completed"])
+    finally:
+        process.kill()
+        await process.wait()
+
+    assert "".join(view.text for view in session.messages()[1:]).replace("\n\n", "") == "Take the tram. Booked."
+
+
+async def seen(session: Session, condition: Callable[[], bool]) -> None:
+    """Return when `condition` holds of a session."""
+    async for _ in session.changes():
+        if condition():
+            return
 
 
 async def test_the_clients_guide_runs(server: Server, tmp_path: Path) -> None:

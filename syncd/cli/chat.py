@@ -46,8 +46,9 @@ def chat(
 ) -> None:
     """Talk in a session. Works without a network: what you write is kept here and goes out when it is back.
 
-    Opens a screen with the session as it is on this device. /help lists what else can be typed. If standard input is
-    a pipe, every line is posted as a message, then it waits until they are on the server.
+    Opens a screen with the session as it is on this device. A message that begins with @NAME asks that agent; /help
+    lists what else can be typed, such as /steer and /approve. If standard input is a pipe, every line is posted as a
+    message, then it waits until they are on the server.
     """
     from syncd.core.ids import is_subject
 

@@ -30,11 +30,10 @@ def known(session: Session) -> dict[str, str]:
 
 
 def subject_of(name: str, session: Session) -> str | None:
-    """Return the subject that `name` means, with or without `@` and kind; None if nobody here is called that."""
-    name = name.removeprefix("@")
-    if ":" in name:
-        return name if is_subject(name) else None
-    return known(session).get(name)
+    """Return the subject that `name` means; None if nobody here is called that. With `@` an agent need not be known."""
+    is_agent, name = name.startswith("@"), name.removeprefix("@")
+    subject = name if ":" in name else known(session).get(name, f"agent:{name}" if is_agent and name else "")
+    return subject if is_subject(subject) else None
 
 
 def addressed(text: str, session: Session) -> Sequence[str]:

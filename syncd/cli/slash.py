@@ -172,7 +172,8 @@ class Slash:
             raise Trouble("to whom? /handoff NAME, and a note if you like")
         subject = mentions.subject_of(name, self._session)
         if subject is None:
-            raise Trouble(f"nobody here is called {clean(name, lines=False)}: write agent:{name} or user:{name}")
+            plain = clean(name, lines=False)
+            raise Trouble(f"nobody here is called {plain}: write @{plain} for an agent, user:{plain} for a person")
         command: Command = await self._session.assign(subject, note=note.strip())
         return self.sent.add(command, f"hand over to {paint.short(subject)}")
 

@@ -55,31 +55,50 @@ async def test_state_and_who(session: Session) -> None:
 
 
 async def test_commands_address_what_they_mean(session: Session) -> None:
-    """cancel, steer, approve and deny are written into the session, to be sent with everything else."""
+    """stop, steer, approve, deny and handoff are written into the session, to be sent with everything else."""
     async with session.stream() as stream:
         await stream.text("a long answer")
         await stream.flush()
-        await run(session, "/cancel")
+        await run(session, "/stop")
         await run(session, "/steer faster, please")
     await session.post(parts=[{"type": "tool", "id": "0", "tool_call": "call-1", "state": "approval-requested"}])
     await run(session, "/approve")
-    await run(session, "/deny call-2 too dear")
-    await run(session, "/cancel run-9")
+    await session.post(parts=[{"type": "tool", "id": "0", "tool_call": "call-2", "state": "approval-requested"}])
+    await run(session, "/deny call-1 too dear")
+    await run(session, "/deny by far too dear")
+    await run(session, "/handoff user:theo it is late")
     commands = {(c["kind"], c.get("message") or c.get("tool_call") or c.get("run")): c for c in session.commands()}
 
     assert commands.keys() == {
         ("cancel", stream.id),
         ("steer", stream.id),
         ("approve", "call-1"),
+        ("deny", "call-1"),
         ("deny", "call-2"),
-        ("cancel", "run-9"),
+        ("handoff", None),
     }
     assert commands["steer", stream.id]["payload"] == {"text": "faster, please"}
-    assert commands["deny", "call-2"]["payload"] == {"reason": "too dear"}
+    assert commands["deny", "call-1"]["payload"] == {"reason": "too dear"}
+    assert commands["deny", "call-2"]["payload"] == {"reason": "by far too dear"}
+    assert commands["handoff", None]["payload"] == {"to": "user:theo", "note": "it is late"}
 
 
 @pytest.mark.parametrize(
-    "line", ["/fly", "/search", "/steer", "/steer left", "/cancel", "/cancel #9", "/approve", "/deny", "/export", "/"]
+    "line",
+    [
+        *(
+            "/fly",
+            "/search",
+            "/steer",
+            "/steer left",
+            "/steer @planner",
+            "/interrupt",
+            "/stop",
+            "/stop #9",
+            "/stop critic",
+        ),
+        *("/approve", "/deny", "/handoff", "/handoff nobody", "/handoff @", "/export", "/"),
+    ],
 )
 async def test_what_cannot_be_done_is_said(line: str, session: Session) -> None:
     """A command that lacks something says what; nothing is written."""

@@ -1,0 +1,213 @@
+"""Agents at work, as the terminal shows them: open runs, outcomes of commands, what does not count."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from prompt_toolkit.formatted_text import fragment_list_to_text, to_formatted_text
+from prompt_toolkit.input import PipeInput
+from syncd_client import Agent, Client, Run, Session
+
+from syncd.cli import paint
+from syncd.cli.slash import Slash
+from syncd.cli.words import now_ms
+from syncd.core.errors import SyncdError
+from tests.cli.terminal import Process, ServerProcess, Terminal
+from tests.cli.test_screen import keys, lines, note, shown, until
+from tests.cli.test_tail import heard, read_to
+
+__all__ = ["keys"]  # The fixture.
+
+
+async def work(run: Run) -> None:
+    """Say what it is told, until it is told to book; then ask, and say what came of it."""
+    await run.text("begun. ")
+    while True:
+        for steer in await run.wait_steering():
+            if steer.text == "book":
+                decision = await run.tool("book", {"line": 28}).approval()
+                await run.text("booked" if decision.approved else f"not booked: {decision.reason}")
+                return
+            await run.text(f"{steer.text}! ")
+
+
+@asynccontextmanager
+async def served(server: ServerProcess, directory: Path, name: str) -> AsyncIterator[None]:
+    """Have an agent served meanwhile."""
+    agent = Agent(name, server=server.url, store=directory / f"{name}.db")
+    agent.on_work(work)
+    serving = asyncio.create_task(agent.serve())
+    try:
+        yield
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+def open_runs(session: Session) -> list[str]:
+    """Return the lines about agents at work."""
+    return [line.plain for line in paint.open_runs(session, now_ms())]
+
+
+def answered(session: Session, text: str) -> Callable[[], bool]:
+    """Return whether some message ends in `text`."""
+    return lambda: any(view.text.endswith(text) for view in session.messages())
+
+
+async def test_a_run_from_question_to_answer(
+    server: ServerProcess, room: str, terminal: Terminal, keys: PipeInput
+) -> None:
+    """@name asks; a line says who is at work and what it waits for; each command says what became of it."""
+    name = f"worker-{room}"
+    async with (
+        Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as client,
+        served(server, terminal.home, name),
+    ):
+        session = await client.open(room)
+        async with shown(session, keys) as screen:
+            await until(lambda: session.status.live)
+            keys.send_text(f"@{name} go\r")
+            await until(answered(session, "begun. "))
+            await until(lambda: session.runs()[0].status == "running" and not screen._buffer.text)
+            working = fragment_list_to_text(to_formatted_text(screen._runs_text()))
+            keys.send_text("/steer left\r")
+            await until(lambda: "heard" in note(screen))
+            steered = note(screen)
+            keys.send_text("/steer book\r")
+            await until(lambda: any("waits for you" in line for line in open_runs(session)))
+            keys.send_text("/deny too dear\r")
+            await until(answered(session, "not booked: too dear"))
+            await until(lambda: "accepted" in note(screen) and not open_runs(session))
+            denied = note(screen)
+            keys.send_text("/runs\r")
+            await until(lambda: "done" in note(screen))
+            keys.send_text("/quit\r")
+
+    assert session.messages()[0].to == (f"agent:{name}",)
+    assert f"agent:{name} is at work" in working
+    assert "for mona #1" in working
+    assert f"“left” to agent:{name}: accepted\n“left” to agent:{name}: heard" in steered
+    assert "deny book: accepted" in denied
+
+
+async def test_second_of_two_is_told_who_was_first(server: ServerProcess, room: str, terminal: Terminal) -> None:
+    """What came too late, was asked for before, or means nothing, is said as that."""
+    name = f"worker-{room}"
+    async with (
+        Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as mine,
+        Client(server.url, token="dev:theo", store=terminal.home / "theo.db") as other,
+        served(server, terminal.home, name),
+    ):
+        session, theirs = await mine.open(room), await other.open(room)
+        slash, news = Slash(mine, session), list[str]()
+        changes = session.changes()
+
+        async def listen() -> None:
+            async for change in changes:
+                if (line := slash.sent.news(change)) is not None:
+                    news.append(line.plain)
+
+        listening = asyncio.create_task(listen())
+        await session.post("go", to=[f"agent:{name}"])
+        await until(answered(session, "begun. "))
+        await slash.run("/steer book")
+        await until(lambda: any("waits for you" in line for line in open_runs(theirs)))
+        (call,) = [str(p["tool_call"]) for v in theirs.messages() for p in v.parts if p["type"] == "tool"]
+        assert await (await theirs.approve(call)).outcome(timeout=10) == "accepted"
+        await until(answered(session, "booked"))
+        await until(lambda: session.runs()[0].ended)
+        await slash.run(f"/deny {call} no")
+        await slash.run("/approve no-such-call")
+        await slash.run("/stop #2")
+        await until(lambda: len(news) == 5)
+        listening.cancel()
+
+    assert news == [
+        f"“book” to agent:{name}: accepted",
+        f"“book” to agent:{name}: heard",
+        "deny book: too late, theo approved it",
+        "approve no-such-call: not allowed, or there is no such thing",
+        "stop #2: too late, it is completed",
+    ]
+
+
+async def test_stop_ends_all_or_one(server: ServerProcess, room: str, terminal: Terminal) -> None:
+    """/stop with a name ends that agent's work alone, without one whatever is at work; work that waits too."""
+    names = f"one-{room}", f"two-{room}"
+    async with (
+        Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as client,
+        served(server, terminal.home, names[0]),
+    ):
+        session = await client.open(room)
+        slash = Slash(client, session)
+        await session.post("go", to=[f"agent:{name}" for name in (*names, "nobody")])
+        await until(lambda: sorted(run.status for run in session.runs()) == ["queued", "queued", "running"])
+        waiting = [line for line in open_runs(session) if "waits for a worker" in line]
+        await slash.run(f"/stop @{names[1]}")
+        await until(lambda: sorted(run.status for run in session.runs()) == ["cancelled", "queued", "running"])
+        await slash.run("/stop")
+        await until(lambda: all(run.status == "cancelled" for run in session.runs()))
+        try:
+            await slash.run("/stop")
+        except SyncdError as error:
+            said = str(error)
+
+    assert len(waiting) == 2
+    assert "nobody is at work" in said
+
+
+async def test_what_does_not_count_is_left_out(server: ServerProcess, room: str, terminal: Terminal) -> None:
+    """The transcript says that a replaced attempt was there, not what it said; a request is not an empty message."""
+    async with Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as client:
+        session = await client.open(room)
+        answer = await session.post("take the tram", role="assistant")
+        await session.regenerate(answer.id, to="agent:nobody")
+        request = session.messages()[-1]
+    from syncd.cli.scroll import Transcript
+
+    dropped: set[str] = set()
+    transcript = Transcript(session.messages, lambda view: view.id in dropped)
+    before = "\n".join(lines(transcript, 20))
+    dropped.add(answer.id)
+    after = "\n".join(lines(transcript, 20))
+
+    assert "take the tram" in before
+    assert "take the tram" not in after
+    assert "left out" in after
+    assert "asks for another answer" in paint.to_lines(paint.message(request), 80, colours=False)[0]
+
+
+async def test_tail_tells_of_runs(server: ServerProcess, room: str, terminal: Terminal) -> None:
+    """A line whenever a run stands otherwise than before, for people and as JSON; hand-overs too."""
+    name = f"worker-{room}"
+    async with Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as client:
+        session = await client.open(room)
+        await (await session.post("hello")).synced()
+        arguments = ["tail", room, "--as", "theo", "--url", server.url]
+        with (
+            Process(*arguments, "--json", "--store", str(terminal.home / "a.db")) as tail,
+            Process(*arguments, "--store", str(terminal.home / "b.db")) as text,
+        ):
+            await heard(tail, "caught_up", live=True)
+            printed: list[str] = []
+            await read_to(text, printed, "hello")
+            await session.post("go", to=[f"agent:{name}"])
+            (queued,) = [e for e in await heard(tail, "run") if e["type"] == "run"]
+            async with served(server, terminal.home, name):
+                await heard(tail, "run", status="running")
+                await (await session.cancel(run=queued["id"])).outcome()
+                cancelled = (await heard(tail, "run", status="cancelled"))[-1]
+            await session.assign("user:theo", note="yours")
+            assigned = (await heard(tail, "assigned"))[-1]
+            await read_to(text, printed, "handed over")
+            tail.signal(signal.SIGINT)
+            await asyncio.to_thread(tail.ended)
+
+    lines_ = "\n".join(printed)
+    assert (queued["status"], queued["agent"], queued["attempt"]) == ("queued", f"agent:{name}", 0)
+    assert (cancelled["id"], cancelled["cancelled_by"]) == (queued["id"], "user:mona")
+    assert (assigned["to"], assigned["by"], assigned["note"]) == ("user:theo", "user:mona", "yours")
+    assert lines_.index("waits for a worker") < lines_.index("is at work") < lines_.index("stopped")
+    assert "mona handed over to theo: yours" in lines_

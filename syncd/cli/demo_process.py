@@ -12,7 +12,10 @@ import tempfile
 from contextlib import suppress
 from typing import Self
 
+#: It is started again after this, and after twice as long each time that it does not last.
 _AGAIN_S = 1.0
+_AGAIN_MAX_S = 60.0
+_LASTED_S = 10.0
 _END_S = 5.0
 
 
@@ -61,8 +64,11 @@ class DemoProcess:
         )
 
     async def _keep(self) -> None:
+        loop, pause_s = asyncio.get_running_loop(), _AGAIN_S
         while True:
             assert self._process is not None
+            started = loop.time()
             await self._process.wait()
-            await asyncio.sleep(_AGAIN_S)
+            pause_s = _AGAIN_S if loop.time() - started > _LASTED_S else min(2 * pause_s, _AGAIN_MAX_S)
+            await asyncio.sleep(pause_s)
             await self._start()

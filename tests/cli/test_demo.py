@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from syncd_client import Client, MessageView, RunView, Session
@@ -109,6 +110,46 @@ async def test_real_model_without_its_library_is_not_missed(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "openai", None)
     monkeypatch.setitem(sys.modules, "anthropic", None)
     assert demo_agents._model("planner") is None
+
+
+class Library:
+    """Stands in for a model's library: its client is called as that is, and says what it was told; then it fails."""
+
+    class OpenAIError(Exception):
+        """As the library's."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.AsyncOpenAI = lambda: self
+        self.chat = self.completions = self
+
+    async def create(self, **asked: Any) -> AsyncIterator[str]:
+        """As `chat.completions.create`."""
+        self.asked.append(asked)
+        return self._stream(len(self.asked))
+
+    async def _stream(self, number: int) -> AsyncIterator[str]:
+        yield f"answer {number}"
+        if number > 1:
+            raise self.OpenAIError("out of credit")
+
+
+async def test_real_model_speaks_where_there_is_one(mona: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a key and its library the model is given the history and its words are the answer; if it fails, the script
+    goes on."""
+    library = Library()
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    monkeypatch.setitem(sys.modules, "openai", library)
+    await mona.post("what may go wrong?", to=["agent:critic"])
+    await until(lambda: status_of(mona, "agent:critic") == "completed")
+    await mona.post("and else?", to=["agent:critic"])
+    await until(lambda: len(mona.runs()) == 2 and status_of(mona, "agent:critic") == "completed")
+
+    first, second = ("".join(view.text for view in mona.messages() if view.run == run.id) for run in mona.runs())
+    assert first == "answer 1"
+    assert "the model failed: OpenAIError" in second
+    assert "doubts" in second
+    assert [turn["role"] for turn in library.asked[1]["messages"]] == ["system", "user", "assistant", "user"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -158,7 +158,7 @@ def open_runs(session: Session, now_ms: int) -> list[Text]:
     if len(runs) > len(lines):
         lines.insert(0, Text(f"{len(runs) - len(lines)} more: /runs", style="dim"))
     if lines:
-        lines[-1].append("   /stop  /steer TEXT", style="dim")
+        lines[-1].append("   /stop  /steer TEXT" if session.status.live else "   as last heard", style="dim")
     return lines
 
 

@@ -211,3 +211,14 @@ async def test_tail_tells_of_runs(server: ServerProcess, room: str, terminal: Te
     assert (assigned["to"], assigned["by"], assigned["note"]) == ("user:theo", "user:mona", "yours")
     assert lines_.index("waits for a worker") < lines_.index("is at work") < lines_.index("stopped")
     assert "mona handed over to theo: yours" in lines_
+
+
+async def test_without_a_link_it_is_as_last_heard(tmp_path: Path, room: str, terminal: Terminal) -> None:
+    """An agent that was at work when the link ended is shown as what was last heard of it."""
+    with ServerProcess(tmp_path / "s.db") as server:
+        async with Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as client:
+            session = await client.open(room)
+            await session.post("go", to=["agent:nobody"])
+            await until(lambda: any("/stop" in line for line in open_runs(session)))
+            server.signal(signal.SIGTERM)
+            await until(lambda: any("as last heard" in line for line in open_runs(session)))

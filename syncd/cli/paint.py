@@ -34,7 +34,7 @@ _RUNS = {
     "queued": ("waits for a worker", "yellow"),
     "running": ("is at work", "green"),
     "suspended": ("waits for you: /approve or /deny", "bold yellow"),
-    "interrupted": ("lost its worker; it is taken up again", "bold red"),
+    "interrupted": ("lost its worker and waits for it to come back", "bold red"),
     "completed": ("done", "dim"),
     "failed": ("failed", "red"),
     "cancelled": ("stopped", "yellow"),

@@ -223,7 +223,10 @@ def _status(lease: str, last: Mapping[str, Json], entry: Mapping[str, Json]) -> 
         return _string(last.get("status")) or "failed"
     if said in RUN_ENDS:
         return said
-    if lease in ("queued", "interrupted"):
+    if lease == "queued":
+        # Offered again after its worker was lost: whoever looks has to see that, until somebody has it.
+        return "interrupted" if last.get("attempt") and not last.get("resume") else "queued"
+    if lease == "interrupted":
         return lease
     if said in ("running", "suspended", "detached"):
         return "running" if said == "running" else "suspended"

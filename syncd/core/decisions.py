@@ -288,16 +288,18 @@ class Decisions:
         return [self._runs[id] for id in ids]
 
     def _cancel(self, run: _Run, by: str, at: int) -> None:
-        run.cancelled_by = by
-        held = run.lease in (Lease.LIVE, Lease.SUSPENDED) and (run.agent, run.worker) in self._workers
-        if held or run.lease is Lease.LIVE:
-            self._tell(run, run.lease, at)  # The worker ends it, with a last word; lost, it ends with the grace.
-        else:
-            self._end(run, at, status="cancelled")
-        for child in self._by_parent.get(run.id, ()):
-            found = self._runs[child]
-            if not found.ended and not found.cancelled_by:
-                self._cancel(found, by, at)
+        pending = [run]  # No recursion: an agent nests its runs as deep as it likes.
+        while pending:
+            run = pending.pop()
+            if run.ended or run.cancelled_by:
+                continue
+            run.cancelled_by = by
+            held = run.lease in (Lease.LIVE, Lease.SUSPENDED) and (run.agent, run.worker) in self._workers
+            if held or run.lease is Lease.LIVE:
+                self._tell(run, run.lease, at)  # The worker ends it, with a last word; lost, it ends with the grace.
+            else:
+                self._end(run, at, status="cancelled")
+            pending += [self._runs[child] for child in reversed(self._by_parent.get(run.id, ()))]
 
     def _decide(self, fact: NewCommandFact, kind: str, call: Json, payload: Json, at: int) -> Outcome:
         if not is_id(call):

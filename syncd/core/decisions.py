@@ -224,7 +224,10 @@ class Decisions:
             run.answered = False
             if status == "detached":
                 run.worker = ""
-            self._tell(run, Lease.SUSPENDED, at)
+            if run.cancelled_by and not run.worker:
+                self._end(run, at, status="cancelled")  # Nobody is left who would.
+            else:
+                self._tell(run, Lease.SUSPENDED, at)
         elif status == "running" and run.lease is Lease.SUSPENDED and run.worker:
             self._tell(run, Lease.LIVE, at)
 

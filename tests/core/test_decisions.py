@@ -423,3 +423,12 @@ def test_cancelling_the_first_of_a_long_chain_of_runs_cancels_them_all(court: Co
     court.settle()
     assert court.command("cancel", run=runs[0]) == "accepted"
     assert all(court.chain(run)[-1]["cancelled_by"] == MONA for run in runs)
+
+
+def test_a_run_that_is_given_up_after_its_cancel_is_over(court: Court) -> None:
+    """A cancel that meets a detach ends the run: nobody is left who would, and nobody is offered it again."""
+    court.claim("w1")
+    court.command("cancel", run=RUN)
+    court.say("detached")
+    assert court.chain()[-1].get("status") == "cancelled"
+    assert court.command("steer", run=RUN, payload={"text": "go on"}) == "late"

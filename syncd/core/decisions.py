@@ -106,6 +106,8 @@ class Decisions:
         self._workers: dict[tuple[str, str], int] = {}
         # Somebody came or went since the last `settle`.
         self._moved = False
+        # As the last `settle` left it: it is asked for with every token, and there may be thousands of runs.
+        self._due_at: float | None = None
         self._receipts: list[tuple[str, Json]] = []
         self._changed: dict[str, _Run] = {}
 
@@ -377,7 +379,7 @@ class Decisions:
                 run.lost_at = now
             elif not run.told and now >= run.lost_at + self._grace_s:
                 self._lost(run, at)
-        self._moved = False
+        self._moved, self._due_at = False, self._find_due()
 
     def _found(self, run: _Run, at: int) -> None:  # Invariant 5.
         run.lost_at, run.told = None, False
@@ -405,10 +407,12 @@ class Decisions:
 
     def due_at(self, now: float) -> float | None:
         """Return when `settle` has something to do, on the clock of `now`; None for never."""
-        if self._moved:
-            return now
-        due = [run.lost_at + self._grace_s for run in self._timed.values() if run.lost_at is not None and not run.told]
-        due += [run.ends_at for run in self._timed.values() if run.ends_at is not None]
+        return now if self._moved else self._due_at
+
+    def _find_due(self) -> float | None:
+        runs = self._timed.values()
+        due = [run.lost_at + self._grace_s for run in runs if run.lost_at is not None and not run.told]
+        due += [run.ends_at for run in runs if run.ends_at is not None]
         return min(due, default=None)
 
     # Receipts out

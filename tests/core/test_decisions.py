@@ -432,3 +432,12 @@ def test_a_run_that_is_given_up_after_its_cancel_is_over(court: Court) -> None:
     court.say("detached")
     assert court.chain()[-1].get("status") == "cancelled"
     assert court.command("steer", run=RUN, payload={"text": "go on"}) == "late"
+
+
+def test_asking_what_is_due_looks_at_no_run(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked with every token: what the last `settle` found is the answer until something moves."""
+    court.claim("w1")
+    court.decisions.gone(AGENT, "w1")
+    court.settle()
+    monkeypatch.setattr(court.decisions, "_timed", None)
+    assert court.decisions.due_at(court.now) == court.now + GRACE_S

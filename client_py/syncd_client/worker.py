@@ -179,6 +179,7 @@ class Worker:
     # One run
 
     async def _claim(self, work: Work) -> None:
+        session: Session | None = None
         try:
             session = await self._open(work.session)
             if session is None:
@@ -188,12 +189,29 @@ class Worker:
                 session.claim(work.run, self._settings.policy, self._settings.attempts_max)
                 view = await session.watchers.until(lambda: _decided(session, work.run), roots=(Root.RECEIPTS,))
         except TimeoutError:
+            if session is not None:
+                self._begin_late(session, work.run)
             return
         except SyncdError as error:
             _log.warning("work_not_taken", run=work.run, session=work.session, reason=str(error))
             return
         if view.lease == "live" and view.worker == self._client.life and not self._stopping:
             self._begin(session, view)  # Invariant 1.
+
+    def _begin_late(self, session: Session, run: str) -> None:
+        """Begin a run whose claim is answered after all: the server counts it as held while its session is open."""
+        key = session.id, run
+
+        def look(_: object) -> None:
+            view = _decided(session, run)
+            if view is None:
+                return
+            remove()
+            is_ours = view.lease == "live" and view.worker == self._client.life
+            if is_ours and not self._stopping and key not in self._claims and key not in self._held:
+                self._begin(session, view)
+
+        remove = session.watchers.add(look)
 
     def _claimable(self, session: Session, run: str) -> bool | None:
         view = session.run(run)

@@ -106,6 +106,8 @@ class Decisions:
         self._workers: dict[tuple[str, str], int] = {}
         # Somebody came or went since the last `settle`.
         self._moved = False
+        # As the last `settle` left it: it is asked for with every token, and there may be thousands of runs.
+        self._due_at: float | None = None
         self._receipts: list[tuple[str, Json]] = []
         self._changed: dict[str, _Run] = {}
 
@@ -224,7 +226,10 @@ class Decisions:
             run.answered = False
             if status == "detached":
                 run.worker = ""
-            self._tell(run, Lease.SUSPENDED, at)
+            if run.cancelled_by and not run.worker:
+                self._end(run, at, status="cancelled")  # Nobody is left who would.
+            else:
+                self._tell(run, Lease.SUSPENDED, at)
         elif status == "running" and run.lease is Lease.SUSPENDED and run.worker:
             self._tell(run, Lease.LIVE, at)
 
@@ -288,16 +293,18 @@ class Decisions:
         return [self._runs[id] for id in ids]
 
     def _cancel(self, run: _Run, by: str, at: int) -> None:
-        run.cancelled_by = by
-        held = run.lease in (Lease.LIVE, Lease.SUSPENDED) and (run.agent, run.worker) in self._workers
-        if held or run.lease is Lease.LIVE:
-            self._tell(run, run.lease, at)  # The worker ends it, with a last word; lost, it ends with the grace.
-        else:
-            self._end(run, at, status="cancelled")
-        for child in self._by_parent.get(run.id, ()):
-            found = self._runs[child]
-            if not found.ended and not found.cancelled_by:
-                self._cancel(found, by, at)
+        pending = [run]  # No recursion: an agent nests its runs as deep as it likes.
+        while pending:
+            run = pending.pop()
+            if run.ended or run.cancelled_by:
+                continue
+            run.cancelled_by = by
+            held = run.lease in (Lease.LIVE, Lease.SUSPENDED) and (run.agent, run.worker) in self._workers
+            if held or run.lease is Lease.LIVE:
+                self._tell(run, run.lease, at)  # The worker ends it, with a last word; lost, it ends with the grace.
+            else:
+                self._end(run, at, status="cancelled")
+            pending += [self._runs[child] for child in reversed(self._by_parent.get(run.id, ()))]
 
     def _decide(self, fact: NewCommandFact, kind: str, call: Json, payload: Json, at: int) -> Outcome:
         if not is_id(call):
@@ -372,7 +379,7 @@ class Decisions:
                 run.lost_at = now
             elif not run.told and now >= run.lost_at + self._grace_s:
                 self._lost(run, at)
-        self._moved = False
+        self._moved, self._due_at = False, self._find_due()
 
     def _found(self, run: _Run, at: int) -> None:  # Invariant 5.
         run.lost_at, run.told = None, False
@@ -400,10 +407,12 @@ class Decisions:
 
     def due_at(self, now: float) -> float | None:
         """Return when `settle` has something to do, on the clock of `now`; None for never."""
-        if self._moved:
-            return now
-        due = [run.lost_at + self._grace_s for run in self._timed.values() if run.lost_at is not None and not run.told]
-        due += [run.ends_at for run in self._timed.values() if run.ends_at is not None]
+        return now if self._moved else self._due_at
+
+    def _find_due(self) -> float | None:
+        runs = self._timed.values()
+        due = [run.lost_at + self._grace_s for run in runs if run.lost_at is not None and not run.told]
+        due += [run.ends_at for run in runs if run.ends_at is not None]
         return min(due, default=None)
 
     # Receipts out

@@ -398,3 +398,21 @@ def test_settings_that_are_none_are_refused(settings: dict[str, Any]) -> None:
     """With the ones that there are."""
     with pytest.raises(LocalProtocolError):
         Agent("planner", server=NOWHERE, **settings)
+
+
+async def test_a_claim_that_is_answered_late_is_worked_on(
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has the run as this worker's from then on: nobody else would be offered it."""
+    monkeypatch.setattr("syncd_client.worker.CLAIM_TIMEOUT_S", 0.1)
+    fake.grants = False
+
+    async def handler(run: Run) -> None:
+        await run.text("late")
+
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
+        run = await ask(fake, session)
+        await until(lambda: fake.claims)
+        await until(lambda: not any(task.get_name() == f"claim {run}" for task in asyncio.all_tasks()))
+        fake.grant("s", run, fake.link_of(PLANNER).frames(Serve)[0].worker)
+        await until(lambda: status(session, run) == "completed")

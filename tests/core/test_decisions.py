@@ -413,3 +413,31 @@ def test_a_server_that_was_restarted_decides_as_one_that_was_not(actions: list[t
         for name in ("agent", "message", "lease", "attempt", "since", "cancelled_by", "count", "resume"):
             assert getattr(was, name) == getattr(now, name), name
     assert court.decisions.responsible == restarted.decisions.responsible
+
+
+def test_cancelling_the_first_of_a_long_chain_of_runs_cancels_them_all(court: Court) -> None:
+    """An agent may nest runs deeper than the interpreter nests calls: a cancel reaches the last one."""
+    runs = [f"n{n}" for n in range(3000)]
+    for parent, run in zip(["", *runs], runs, strict=False):
+        court.decisions.attempt(NewAttemptFact(run, 1, AGENT, "w1", "", parent, "running"), court.at)
+    court.settle()
+    assert court.command("cancel", run=runs[0]) == "accepted"
+    assert all(court.chain(run)[-1]["cancelled_by"] == MONA for run in runs)
+
+
+def test_a_run_that_is_given_up_after_its_cancel_is_over(court: Court) -> None:
+    """A cancel that meets a detach ends the run: nobody is left who would, and nobody is offered it again."""
+    court.claim("w1")
+    court.command("cancel", run=RUN)
+    court.say("detached")
+    assert court.chain()[-1].get("status") == "cancelled"
+    assert court.command("steer", run=RUN, payload={"text": "go on"}) == "late"
+
+
+def test_asking_what_is_due_looks_at_no_run(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked with every token: what the last `settle` found is the answer until something moves."""
+    court.claim("w1")
+    court.decisions.gone(AGENT, "w1")
+    court.settle()
+    monkeypatch.setattr(court.decisions, "_timed", None)
+    assert court.decisions.due_at(court.now) == court.now + GRACE_S

@@ -222,16 +222,25 @@ class Decisions:
             return
         if status in _ENDS:
             self._end(run, at, status=status)
-        elif status in ("suspended", "detached") and run.lease is Lease.LIVE:
+        elif status == "suspended" and run.lease is Lease.LIVE:
             run.answered = False
-            if status == "detached":
-                run.worker = ""
-            if run.cancelled_by and not run.worker:
-                self._end(run, at, status="cancelled")  # Nobody is left who would.
-            else:
-                self._tell(run, Lease.SUSPENDED, at)
+            self._tell(run, Lease.SUSPENDED, at)
+        elif status == "detached" and run.lease in (Lease.LIVE, Lease.SUSPENDED) and run.worker:
+            self._detach(run, at)
         elif status == "running" and run.lease is Lease.SUSPENDED and run.worker:
             self._tell(run, Lease.LIVE, at)
+
+    def _detach(self, run: _Run, at: int) -> None:
+        """Its worker gave it up."""
+        heard = run.lease is Lease.LIVE  # What was decided while it ran.
+        run.worker = ""
+        if run.cancelled_by:
+            self._end(run, at, status="cancelled")  # Nobody is left who would.
+        elif run.answered and not heard:
+            self._resume(run, at)
+        else:
+            run.answered = False
+            self._tell(run, Lease.SUSPENDED, at)
 
     def claim(self, fact: ClaimFact, at: int) -> None:
         """A worker asks for a run; the first gets it."""
@@ -455,4 +464,7 @@ class Decisions:
 
     def _row(self, run: _Run) -> WorkRow:
         worker = run.worker if run.lease in (Lease.LIVE, Lease.SUSPENDED) else ""
-        return WorkRow(run.agent, self._session, run.id, run.message, str(run.lease), run.attempt, run.at, worker)
+        lease = str(run.lease)
+        return WorkRow(
+            run.agent, self._session, run.id, run.message, lease, run.attempt, run.at, worker, run.expires_at
+        )

@@ -4,10 +4,13 @@ Reads the log's rows, feeds the dispatcher and lets its time pass. Knows nothing
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 
 import structlog
 
+from syncd.core.errors import CloseCode
+from syncd.core.work import WorkRow
 from syncd.server.sessions import SessionGone, Sessions
 from syncd.server.work import Dispatcher
 
@@ -24,13 +27,16 @@ class OpenWork:
     1. What waits for a worker is offered again without its session being loaded.
     2. A session with a run that somebody held is loaded, so that the time a lost worker has passes in it. It is
        unloaded like any other.
+    3. A session with a run that expires is loaded when it does.
     """
 
     def __init__(self, sessions: Sessions, dispatcher: Dispatcher) -> None:
         self._sessions = sessions
         self._dispatcher = dispatcher
         self._tasks: list[asyncio.Task[None]] = []
-        sessions.on_work = dispatcher.changed
+        # When runs expire, Unix ms, and in which session; some of them are over by then.
+        self._expiring: list[tuple[int, str]] = []
+        sessions.on_work = self._changed
         sessions.on_delete = dispatcher.forget
 
     async def start(self) -> None:
@@ -40,7 +46,7 @@ class OpenWork:
             StoreError: the rows do not read.
         """
         rows = await self._sessions.log.open_work()
-        self._dispatcher.changed(rows)  # Invariant 1.
+        self._changed(rows)  # Invariant 1.
         held = iter(dict.fromkeys(row.session for row in rows if row.lease != "queued"))  # Invariant 2.
         self._tasks = [asyncio.create_task(self._load(held), name="load work") for _ in range(_LOADS)]
         self._tasks.append(asyncio.create_task(self._tick(), name="work tick"))
@@ -59,11 +65,23 @@ class OpenWork:
             try:
                 self._sessions.mark(await self._sessions.live(session))
             except SessionGone as gone:
+                if gone.code == CloseCode.DELETED:
+                    continue
                 _log.warning("work_not_loaded", session=session, code=int(gone.code), reason=gone.reason)
             except Exception:  # noqa: BLE001 - one session's failure is not the others'
                 _log.exception("work_not_loaded", session=session)
+
+    def _changed(self, rows: Sequence[WorkRow]) -> None:
+        self._dispatcher.changed(rows)
+        for row in rows:
+            if row.expires_at and row.lease == "queued":
+                heappush(self._expiring, (row.expires_at, row.session))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
             self._dispatcher.tick()
+            expired: dict[str, None] = {}
+            while self._expiring and self._expiring[0][0] <= self._sessions.now_ms():
+                expired[heappop(self._expiring)[1]] = None
+            await self._load(iter(expired))  # Invariant 3.

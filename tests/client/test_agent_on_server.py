@@ -131,7 +131,7 @@ async def test_a_lost_worker_is_taken_over_and_writes_no_more(tmp_path: Path) ->
         assert [item.message.text for item in look.items] == ["plan it", "old words"]
         proxy.refusing = True
         proxy.cut()
-        await until(lambda: status(session, run) == "queued")
+        await until(lambda: status(session, run) == "interrupted")
         async with planner(server.url, tmp_path, healthy, store="other.db"):
             view = await ended(session, run)
             assert (view.status, view.attempt, view.since) == ("completed", 2, 2)

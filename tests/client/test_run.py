@@ -255,7 +255,7 @@ async def test_a_run_begun_anew_has_calls_of_its_own(fake: FakeServer, tmp_path:
         fake.tell("s", run, "interrupted")
         fake.tell("s", run, "live", attempt=2, since=2, worker="another")
         fake.tell("s", run, "queued")
-        await until(lambda: status(session, run) == "queued")
+        await until(lambda: status(session, run) == "interrupted")
         fake.offer("s", run)
         await ended(session, run)
         assert fake.session("s").last[run]["worker"] == worker

@@ -264,6 +264,23 @@ def test_a_detached_run_is_held_by_nobody(court: Court) -> None:
         assert court.leases()[-1] == "queued"
 
 
+def test_a_run_may_be_detached_while_it_waits(court: Court) -> None:
+    """Held by nobody then; if the decision had come already, any worker goes on with it at once."""
+    court.claim("w1")
+    court.say("suspended")
+    court.say("detached")
+    assert "worker" not in court.chain()[-1]
+    assert court.command("approve", tool_call=f"{RUN}-1") == "accepted"
+    assert court.leases() == ["queued", "live", "suspended", "suspended", "queued"]
+
+    court = posted()
+    court.claim("w1")
+    court.say("suspended")
+    court.command("approve", tool_call=f"{RUN}-1")
+    court.say("detached")
+    assert court.leases() == ["queued", "live", "suspended", "queued"]
+
+
 # Commands
 
 

@@ -67,7 +67,7 @@ def transcript() -> Transcript:
 @pytest.mark.parametrize(
     ("lease", "said", "expected"),
     [
-        ("queued", None, "queued"),
+        ("queued", None, "interrupted"),
         ("live", None, "running"),
         ("live", "running", "running"),
         ("live", "suspended", "suspended"),
@@ -78,7 +78,7 @@ def transcript() -> Transcript:
         ("interrupted", "running", "interrupted"),
         ("interrupted", "suspended", "interrupted"),
         ("interrupted", "failed", "failed"),
-        ("queued", "running", "queued"),
+        ("queued", "running", "interrupted"),
     ],
 )
 def test_the_status_is_the_agents_last_word_else_the_servers(
@@ -91,6 +91,14 @@ def test_the_status_is_the_agents_last_word_else_the_servers(
 
     assert transcript.run().status == expected
     assert transcript.run().ended == (expected in ("completed", "failed"))
+
+
+def test_what_waits_for_its_first_worker_or_to_be_taken_up_is_queued(transcript: Transcript) -> None:
+    """Only a run that lost its worker is shown as interrupted while it waits for the next."""
+    transcript.fact("queued", attempt=0, since=0)
+    assert transcript.run().status == "queued"
+    transcript.fact("queued", attempt=1, resume=True)
+    assert transcript.run().status == "queued"
 
 
 def test_an_end_by_receipt_is_the_end(transcript: Transcript) -> None:

@@ -280,7 +280,7 @@ async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Ca
 
     other = (await agent.start(message=await mona.ask(), policy="retry"))["run"]
     await agent.parts(other, 1, "wrong")
-    await status(mona, other, "queued")
+    await status(mona, other, "interrupted")
     assert (await agent.start("w2", run=other))["attempt"] == 2
     assert await agent.parts(other, 2, "late") == "lease_lost"
     assert [event["type"] for event in (await agent.events(other))["events"]] == ["lease_lost"]

@@ -1,6 +1,7 @@
 """Workers on real sockets: who may serve, what they are offered, and what is found again after a restart."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,7 +14,8 @@ from structlog.testing import capture_logs
 from syncd.core.errors import CloseCode, StoreError
 from syncd.core.ids import run_id
 from syncd.core.limits import DEFAULT_LIMITS
-from syncd.core.messages import Bye, Claim, Closed, Open, Ping, Pong, Refresh, Refreshed, Serve, Work
+from syncd.core.messages import Ack, Bye, Claim, Closed, Layer, Open, Ping, Pong, Refresh, Refreshed, Serve, Work
+from syncd.core.schema import Root
 from syncd.core.server import ServerMachine
 from syncd.core.server_turn import Ready
 from syncd.core.transcript import put_message
@@ -358,3 +360,28 @@ async def test_a_run_goes_from_a_lost_worker_to_the_next(tmp_path: Path) -> None
     async with serving(tmp_path / "s.db", limits=limits) as server, worker(server, "w3") as third:
         last = await claim(third, server, "w3")
         assert (last.run, last.attempt) == (offer.run, 2)
+
+
+async def test_work_that_expires_in_a_session_nobody_opens_is_ended(tmp_path: Path) -> None:
+    """It was unloaded long before, and the server restarted: the session is loaded when the time is up."""
+    limits = {"idle_evict_s": 0.2}
+    async with serving(tmp_path / "s.db", limits=limits) as server:
+        async with RawLink(server.url, mint("user:ann")) as ann:
+            await ann.hello()
+            await ann.open()
+            expires_at = int(time.time() * 1000) + 2_000
+            message = replace(new_message("go", id="m1"), to=("agent:absent",), expires_at=expires_at)
+            await ann.push(put_message(Pen().transcript, message))
+            await ann.expect(Ack)
+        await until(lambda: sessions_of(server).loaded == 0 or time.time() * 1000 > expires_at)
+    async with serving(tmp_path / "s.db", limits=limits) as server:
+        log = sessions_of(server).log
+        deadline = time.monotonic() + 20
+        while await log.open_work():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        live = await sessions_of(server).live("s")
+        fact = live.machine.document(Layer.TRANSCRIPT).replica.read(
+            Root.RECEIPTS, f"r:{run_id('m1', 'agent:absent')}.1"
+        )
+        assert (fact["lease"], fact["code"]) == ("ended", "expired")

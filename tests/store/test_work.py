@@ -17,7 +17,7 @@ X = [Entry(EntryKind.TRANSCRIPT, b"x")]
 
 
 def row(run: str, lease: str = "queued", *, session: str = "s", at_ms: int = 1, worker: str = "") -> WorkRow:
-    return WorkRow("agent:a", session, run, f"m-{run}", lease, 2, at_ms, worker)
+    return WorkRow("agent:a", session, run, f"m-{run}", lease, 2, at_ms, worker, at_ms + 5)
 
 
 async def put(log: SessionLog, expected: int, *rows: WorkRow, session: str = "s") -> Sequence[str]:

@@ -146,11 +146,11 @@ class Session(Commanding):
 
     def messages(self) -> list[MessageView]:
         """Return all messages in the agreed order, own ones that are not sent yet last."""
-        return self._view.messages(self._replica(Layer.TRANSCRIPT))
+        return self._view.messages(self._transcript())
 
     def message(self, message: str) -> MessageView | None:
         """Return one message, None if there is none of that id."""
-        return self._view.message(self._replica(Layer.TRANSCRIPT), message)
+        return self._view.message(self._transcript(), message)
 
     def history(self, *, before: int | None = None, limit: int = 50) -> list[MessageView]:
         """Return the newest `limit` messages with a `seq` below `before`, oldest first."""
@@ -166,31 +166,31 @@ class Session(Commanding):
 
     def commands(self) -> list[dict[str, Json]]:
         """Return all commands with their receipts, in the agreed order."""
-        return read_commands(self._replica(Layer.TRANSCRIPT))
+        return read_commands(self._transcript())
 
     def command_json(self, command: str) -> dict[str, Json] | None:
         """Return one command with its receipt (None while there is none), None if there is none of that id."""
-        return read_command(self._replica(Layer.TRANSCRIPT), command)
+        return read_command(self._transcript(), command)
 
     def reads(self) -> dict[str, int]:
         """Return how far each subject has read: subject to `seq`."""
-        return read_reads(self._replica(Layer.TRANSCRIPT))
+        return read_reads(self._transcript())
 
     def runs(self) -> list[RunView]:
         """Return all runs, in the order they were made in."""
-        return self._runs.runs(self._replica(Layer.TRANSCRIPT))
+        return self._runs.runs(self._transcript())
 
     def run(self, run: str) -> RunView | None:
         """Return one run, None if there is none of that id."""
-        return self._runs.run(self._replica(Layer.TRANSCRIPT), run)
+        return self._runs.run(self._transcript(), run)
 
     def superseded(self, message: MessageView) -> bool:
         """Whether a message is output of an attempt that no longer counts: kept, and shown as such."""
-        return self._runs.superseded(self._replica(Layer.TRANSCRIPT), message)
+        return self._runs.superseded(self._transcript(), message)
 
     def decision(self, tool_call: str) -> Mapping[str, Json] | None:
         """Return the one decision on a tool call, `{command, by, kind, at, payload?}`; None before there is one."""
-        return self._runs.decision(self._replica(Layer.TRANSCRIPT), tool_call)
+        return self._runs.decision(self._transcript(), tool_call)
 
     @property
     def responsible(self) -> str | None:
@@ -200,7 +200,7 @@ class Session(Commanding):
 
     def handed_over(self) -> Mapping[str, Json] | None:
         """Return the last hand-over, `{to, by, at, note?, command}`; None if there was none."""
-        return self._runs.responsible(self._replica(Layer.TRANSCRIPT))
+        return self._runs.responsible(self._transcript())
 
     async def search(self, query: str, *, limit: int = 50) -> list[MessageView]:
         """Return this copy's messages that hold all words of `query`, best first."""
@@ -381,6 +381,14 @@ class Session(Commanding):
         """See `state.StateHost`."""
         return self.machine.document(Layer.STATE).index.roots
 
+    def _transcript(self) -> Replica:
+        """Return the transcript, with both views of it told what changed: they are of one state."""
+        replica = self._replica(Layer.TRANSCRIPT)
+        touched = self.machine.take_touched()
+        self._view.touch(touched)
+        self._runs.touch(touched)
+        return replica
+
     def _replica(self, layer: Layer) -> Replica:
         try:
             return self.machine.document(layer).replica
@@ -508,8 +516,6 @@ class Session(Commanding):
 
     def _changed(self, layer: Layer, entries: Sequence[tuple[str, str]], own: bool) -> None:
         if layer is Layer.TRANSCRIPT:
-            self._view.touch(entries)
-            self._runs.touch(entries)
             self.watchers.tell(entries)
         self._stale_texts.update(self._feed.changed(layer, entries, own=own))
         if self._stale_texts and self._index_timer is None:

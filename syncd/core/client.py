@@ -162,6 +162,7 @@ class ClientMachine:
         self._ticket = 0
         self._given: dict[int, int] = {}
         self._turn = _Turn()
+        self._touched: dict[tuple[str, str], None] = {}
         self._out: list[ClientMessage] = []
         self._my_presence: Json = None
         self._presence_dirty = False
@@ -458,6 +459,17 @@ class ClientMachine:
     def _changed(self, layer: Layer, plan: Plan, *, own: bool) -> None:
         if entries := plan.touched(self._documents[layer].index):
             self._turn.events.append(Changed(layer, tuple(entries), own))
+            if layer is Layer.TRANSCRIPT:
+                self._touched.update(dict.fromkeys(entries))
+
+    def take_touched(self) -> Iterable[tuple[str, str]]:
+        """Return the transcript's entries (root, key) that changed since this was last asked.
+
+        Told at once, while `Changed` waits until the change is stored: views that are read in between must not mix what
+        the document was with what it is.
+        """
+        touched, self._touched = self._touched, {}
+        return touched
 
     def _ack(self, number: int) -> None:
         done: list[int] = []

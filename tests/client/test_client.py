@@ -26,7 +26,12 @@ from syncd_client.stream import ClientIds
 from examples.fault_proxy import FaultProxy
 from syncd.core.errors import CloseCode
 from syncd.core.messages import Layer
+from syncd.core.replica import Replica, SharedMap
+from syncd.core.schema import NewMessage, Root, text_part
+from syncd.core.transcript import put_message
+from syncd.core.update import Kind
 from syncd.server.app import Server
+from tests.core.machines import fresh_id
 from tests.harness import PATIENCE_S, mint, server_process, serving, until
 
 NOWHERE = "http://127.0.0.1:9"
@@ -519,3 +524,36 @@ async def test_undo_takes_back_own_edits_alone(server: Server, tmp_path: Path) -
         assert ann.state.redo()
         await synced(ann)
         await until(lambda: str(bob.state.text("doc")) == "bob ann")
+
+
+async def test_runs_and_messages_that_are_read_together_are_of_one_state(tmp_path: Path) -> None:
+    """A run that is over has its last word, also while neither is stored on this disk yet."""
+    async with Client("http://127.0.0.1:9", token="dev:user:mona", store=tmp_path / "c.db") as client:
+        session = await client.open("s")
+        remote = Replica(dict.fromkeys(map(str, Root), Kind.MAP), client_id=fresh_id())
+        text = (Root.MESSAGES, "m", "parts", 0, "text")
+
+        def arrives(change: Callable[[Replica], None]) -> None:
+            session.machine._remote(Layer.TRANSCRIPT, remote.edit(change))
+
+        async def stored() -> None:
+            session._wake.set()
+            await until(lambda: not session.machine.pending())
+            await session.saved()
+
+        message = NewMessage("m", "assistant", {"kind": "agent", "name": "a"}, (text_part("half"),), run="r", attempt=1)
+        session.machine._remote(Layer.TRANSCRIPT, put_message(remote, message))
+        entry = SharedMap({"run": "r", "attempt": 1, "agent": "agent:a", "status": "running"})
+        arrives(lambda replica: replica.set((Root.RUNS,), "r_1", entry))
+        await stored()
+        run = session.run("r")
+        assert run is not None
+        assert (run.status, session.messages()[0].text) == ("running", "half")
+
+        arrives(lambda replica: replica.set((Root.RUNS, "r_1"), "task", "to say more"))
+        await stored()
+        arrives(lambda replica: replica.text_append(text, " done"))
+        arrives(lambda replica: replica.set((Root.RUNS, "r_1"), "status", "completed"))
+        run = session.run("r")
+        assert run is not None
+        assert (run.status, session.messages()[0].text) == ("completed", "half done")

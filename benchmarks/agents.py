@@ -95,9 +95,12 @@ class _Heard:
 
     def __init__(self) -> None:
         self.at: asyncio.Queue[float] = asyncio.Queue()
+        #: Its handler was called: a cancel before that ends the run without it.
+        self.begun = asyncio.Event()
 
     async def work(self, run: Run) -> None:
         kind = run.message.text if run.message else ""
+        self.begun.set()
         if kind == _CANCEL:
             await run.wait_cancelled()
         elif kind == _STEER:
@@ -147,6 +150,8 @@ async def _once(session: Session, heard: _Heard, kind: str) -> float:
             return (run.id, calls[0]) if calls else None
 
         run, call = await session.watchers.until(reached, roots=(Root.RECEIPTS, Root.RUNS, Root.MESSAGES))
+        await heard.begun.wait()
+        heard.begun.clear()
         started = time.perf_counter()
         if kind == _CANCEL:
             await session.cancel(run=run)

@@ -366,7 +366,7 @@ class Decisions:
         if not alive:
             return Outcome.LATE
         for run in alive:
-            if run.agent != to and not run.cancelled_by:
+            if run.agent != to:
                 self._cancel(run, fact.by, at)
         self._queue(to, message, by=fact.by, at=at)
         return Outcome.ACCEPTED

@@ -154,8 +154,7 @@ class RunViews:
 
     def _read(self, replica: Replica, run: str) -> RunView | None:
         facts = self._facts.setdefault(run, [])
-        while isinstance(fact := replica.read(Root.RECEIPTS, f"{_FACT}{run}.{len(facts)}"), dict):
-            facts.append(fact)
+        read_on(replica, run, facts)
         # What a receipt tells of may be in the document before this is told that it is: a view never says that a run
         # is over without why.
         known = self._attempts.setdefault(run, set())
@@ -168,6 +167,12 @@ class RunViews:
         if not facts and not attempts:
             return None
         return _view(run, facts, attempts)
+
+
+def read_on(replica: Replica, run: str, facts: list[Mapping[str, Json]]) -> None:
+    """Append to `facts`, the first of a run's that were read already, those that came since."""
+    while isinstance(fact := replica.read(Root.RECEIPTS, f"{_FACT}{run}.{len(facts)}"), dict):
+        facts.append(fact)
 
 
 def run_of_fact(key: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 from syncd.core.ids import run_key, run_of_call
 from syncd.core.messages import Json
 from syncd.core.replica import Replica
+from syncd.core.run_view import read_on
 from syncd.core.schema import Root
 from syncd.core.transcript import read_command
 
@@ -54,8 +55,7 @@ _RUNNING: Final = {"live": "running"}
 def read_standing(replica: Replica, run: str) -> Standing | None:
     """Return how a run stands, None if the server knows none of that id."""
     facts: list[Mapping[str, Json]] = []
-    while isinstance(fact := replica.read(Root.RECEIPTS, f"r:{run}.{len(facts)}"), dict):
-        facts.append(fact)
+    read_on(replica, run, facts)
     if not facts:
         return None
     first, last = facts[0], facts[-1]

@@ -14,10 +14,13 @@ import type { LeadHost } from "./lead.js";
 import { TIMING } from "./link.js";
 import type { Timing, Token } from "./link.js";
 import type { Replica } from "./replica.js";
+import { Session } from "./session.js";
 import { OFFLINE } from "./status.js";
 import type { Status } from "./status.js";
 import { Store } from "./store.js";
-import type { Row, SessionRecord } from "./store.js";
+import type { Row } from "./store.js";
+import { summarize } from "./summary.js";
+import type { Summary } from "./summary.js";
 import { Tabs } from "./tabs.js";
 import type { Place, TabMessage, TabsHost } from "./tabs.js";
 
@@ -29,12 +32,6 @@ export interface ClientOptions {
   readonly store?: string;
   /** How long things may take; those left out are as usual. */
   readonly timing?: Partial<Timing>;
-}
-
-/** A session of which this device has a copy. */
-export interface SessionSummary extends SessionRecord {
-  /** Own edits that are not on the server's disk. */
-  readonly unsynced: number;
 }
 
 /** The leader is asked for a sign of life while own edits wait, and else now and then. */
@@ -145,10 +142,25 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     return copy;
   }
 
-  /** The sessions this device has a copy of. */
-  async sessions(): Promise<SessionSummary[]> {
+  /**
+   * Open a session from this device's store; it goes live by itself. Several may be open of one, each with its own
+   * `close`. Throws as `replica`.
+   */
+  async open(session: string): Promise<Session> {
+    return new Session(await this.replica(session));
+  }
+
+  /** What a list shows of the sessions that this device has a copy of, the last written in first. */
+  async sessions(): Promise<Summary[]> {
     await this.#opened;
-    return this.store.sessions();
+    const found: Summary[] = [];
+    for (const { session, unsynced, rights } of await this.store.sessions()) {
+      const copy = await this.#load(session);
+      const onlooker = { session, subject: this.subject, unsynced, mayDecide: rights?.includes("command") ?? true };
+      found.push(summarize(onlooker, copy.document("transcript"), copy.document("state")));
+      this.#dropUnused(session);
+    }
+    return found.sort((one, two) => two.lastAt - one.lastAt);
   }
 
   /** Erase this device's copy, unsynced edits included, in all tabs. The server keeps the session. */

@@ -153,9 +153,7 @@ export class Copy implements Replica {
     for (const layer of LAYERS) {
       const document = this.#documents[layer];
       const updates = rows.filter((row) => row.layer === layer);
-      document.transact(() => {
-        for (const { update } of updates) Y.applyUpdate(document, update, this.#remote);
-      }, this.#remote);
+      this.#apply(document, updates);
       if (!pending(document)) continue;
       this.#documents[layer].destroy();
       this.#documents[layer] = this.#make(this.progress.roots)[layer];
@@ -168,6 +166,13 @@ export class Copy implements Replica {
         );
       } while (waiting.length > 0 && waiting.length < before);
     }
+  }
+
+  #apply(document: Y.Doc, rows: readonly Row[]): void {
+    const all = (): void => {
+      for (const { update } of rows) Y.applyUpdate(document, update, this.#remote);
+    };
+    Y.transact(document, all, this.#remote, false);
   }
 
   /** Replace the documents by what the store has, and tell. */
@@ -220,9 +225,7 @@ export class Copy implements Replica {
       const updates = fresh.filter((row) => row.layer === layer);
       if (updates.length === 0) continue;
       const document = this.#documents[layer];
-      document.transact(() => {
-        for (const { update } of updates) Y.applyUpdate(document, update, this.#remote);
-      }, this.#remote);
+      this.#apply(document, updates);
       gap = dropPending(document) || gap;
     }
     if (mine) this.#tell({ kind: "unsynced" });

@@ -295,6 +295,10 @@ export class Client implements TabsHost, LeadHost, CopyHost {
 
   gone(tab: string): void {
     this.#lead?.gone(tab);
+    // It may have died after it stored something, and before it told.
+    this.#look();
+    this.#lead?.look();
+    this.post({ kind: "look" });
   }
 
   heard(message: TabMessage, from: string, leads: boolean): void {

@@ -6,7 +6,7 @@ import type { ReplicaChange } from "../../../web_client/src/replica.js";
 
 interface Said {
   readonly token?: string;
-  readonly store?: string;
+  readonly session?: string;
   readonly timing?: ClientOptions["timing"];
 }
 
@@ -18,28 +18,42 @@ declare global {
     /** Collected by the test, where it asked for it. */
     saved?: (text: string) => Promise<void>;
     fresh?: () => Promise<string>;
+    deaf?: boolean;
+    mute?: boolean;
     start: (said?: Said) => Promise<void>;
     write: (text: string) => Promise<string>;
     type: (prefix: string) => Promise<void>;
+    stop: () => void;
     texts: () => string[];
     look: () => Record<string, unknown>;
   }
 }
 
+// What a tab does not hear that is asleep, and does not say that dies: switched by the test.
+const { onmessage } = Object.getOwnPropertyDescriptors(BroadcastChannel.prototype);
+Object.defineProperty(BroadcastChannel.prototype, "onmessage", {
+  set(this: BroadcastChannel, hear: (event: MessageEvent) => void) {
+    onmessage.set?.call(this, (event: MessageEvent) => window.deaf || hear(event));
+  },
+});
+const { postMessage } = BroadcastChannel.prototype;
+BroadcastChannel.prototype.postMessage = function (message) {
+  if (!window.mute) postMessage.call(this, message);
+};
+
 let session: Awaited<ReturnType<Client["open"]>>;
 let replica: Awaited<ReturnType<Client["replica"]>>;
 
-/** Make the client, and open the session `trip` in it. With `window.fresh` the token is fetched by that. */
-window.start = async ({ token = "dev:ana", store, timing } = {}) => {
+/** Make the client, and open a session in it, `trip` unless another is said. With `window.fresh` the token is fetched by that. */
+window.start = async ({ token = "dev:ana", session: id = "trip", timing } = {}) => {
   const { fresh } = window;
   window.client = new Client({
     token: fresh === undefined ? token : () => fresh(),
     timing: { backoff: 50, backoffMax: 400, ...timing },
-    ...(store === undefined ? {} : { store }),
   });
   window.told = [];
-  session = await window.client.open("trip");
-  replica = await window.client.replica("trip");
+  session = await window.client.open(id);
+  replica = await window.client.replica(id);
   replica.listen((change) => window.told.push(change));
 };
 
@@ -50,9 +64,16 @@ window.write = async (text) => {
   return message.id;
 };
 
-/** Post one message after the other, and never stop. */
+let typing = false;
+
+/** Post one message after the other, until `stop`. */
 window.type = async (prefix) => {
-  for (let number = 0; ; number += 1) await window.write(`${prefix}${number}`);
+  typing = true;
+  for (let number = 0; typing; number += 1) await window.write(`${prefix}${number}`);
+};
+
+window.stop = () => {
+  typing = false;
 };
 
 window.texts = () => session.messages().map((message) => message.text);

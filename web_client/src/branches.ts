@@ -47,7 +47,10 @@ export class Branches {
   #member = new Map<string, string>();
   /** Request to the answer that stands for it. */
   #answer = new Map<string, string>();
+  /** Request and attempt of the answers that are shown, or would be. */
+  #attempts = new Set<string>();
   readonly #superseded: ReadonlySet<string>;
+  #last: string | null = null;
 
   /** `superseded`: ids of output that no longer counts; it keeps its place and is not shown. */
   constructor(messages: readonly MessageView[], superseded: ReadonlySet<string> = new Set()) {
@@ -56,41 +59,52 @@ export class Branches {
       this.#ranks.set(view.id, this.#views.size);
       this.#views.set(view.id, view);
     }
-    const attempts = new Set<string>();
-    let before: string | null = null;
-    for (const view of messages) {
-      const request = this.#requestOf(view);
-      const attempt = `${request} ${view.attempt}`;
-      if (request !== null && !attempts.has(attempt)) {
-        attempts.add(attempt);
-        this.#group.set(view.id, this.#group.get(request)!);
-        this.#member.set(view.id, request);
-        if (!superseded.has(view.id) && !this.#answer.has(request)) this.#answer.set(request, view.id);
-      } else this.#join(view, before);
-      before = view.id;
-    }
+    for (const view of messages) this.#add(view);
+  }
+
+  /** How many messages it holds. */
+  get size(): number {
+    return this.#views.size;
+  }
+
+  /** Take a message that stands behind all others; whether that could be done without making the tree anew. */
+  append(view: MessageView): boolean {
+    // Alternatives to a message that is gone, which is there after all, and behind them: they were none.
+    if (this.#under.has(view.id) || this.#views.has(view.id)) return false;
+    this.#ranks.set(view.id, this.#views.size);
+    this.#views.set(view.id, view);
+    this.#add(view);
+    return true;
+  }
+
+  /** Whether `message` has alternatives, or stands for a request. */
+  forked(message: string): boolean {
+    const group = this.#group.get(message);
+    return group !== message || this.#forks.has(group);
   }
 
   /**
    * Ids of what a reader sees, oldest first, who selected, of some groups, another message than the newest.
    *
-   * What names nothing here is ignored. `leaf` is made visible whatever was selected on the way to it.
+   * What names nothing here is ignored. `leaf` is made visible whatever was selected on the way to it. What is written
+   * next is visible if it follows one of `seen`.
    */
-  view(selected: Selection = {}, leaf: string | null = null): string[] {
+  view(selected: Selection = {}, leaf: string | null = null): { ids: string[]; seen: Set<string> } {
     const chosen = leaf === null ? selected : { ...selected, ...Object.fromEntries(this.line(leaf)) };
     const choice = new Map<string, string | null>();
     for (const group of this.#forks.keys()) choice.set(group, this.choice(group, chosen));
     const seen = new Set<string>();
-    const shown: string[] = [];
+    const ids: string[] = [];
     for (const [id, group] of this.#group) {
       const above = this.#under.get(group) ?? null;
       if (above !== null && !seen.has(above)) continue;
       if (choice.has(group) && choice.get(group) !== this.#member.get(id)) continue;
       seen.add(id);
-      if (!this.#superseded.has(id) && !this.#answer.has(id)) shown.push(id);
+      if (!this.#superseded.has(id) && !this.#answer.has(id)) ids.push(id);
     }
-    const slots = new Map(shown.map((id) => [id, this.slot(id)!]));
-    return shown.sort((one, other) => slots.get(one)! - slots.get(other)!);
+    // Without forks they are in order already.
+    if (choice.size > 0 || this.#answer.size > 0) ids.sort((one, other) => this.slot(one)! - this.slot(other)!);
+    return { ids, seen };
   }
 
   /** A message and which of its alternatives it is, null if there is none of that id. */
@@ -147,6 +161,18 @@ export class Branches {
     }
     // At the first of the alternatives: selecting another one moves nothing.
     return this.#place.get(this.#group.get(message)!)!;
+  }
+
+  #add(view: MessageView): void {
+    const request = this.#requestOf(view);
+    const attempt = request === null ? "" : `${request} ${view.attempt}`;
+    if (request !== null && !this.#attempts.has(attempt)) {
+      this.#attempts.add(attempt);
+      this.#group.set(view.id, this.#group.get(request)!);
+      this.#member.set(view.id, request);
+      if (!this.#superseded.has(view.id) && !this.#answer.has(request)) this.#answer.set(request, view.id);
+    } else this.#join(view, this.#last);
+    this.#last = view.id;
   }
 
   /** The request that a message answers, in whose place it is shown. */

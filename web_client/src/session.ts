@@ -224,8 +224,13 @@ export class Session extends Commanding {
   }
 
   /** See `view.ViewHost`. */
-  get tree(): number {
-    return this.#transcript.tree + this.#runs.spans;
+  get shape(): number {
+    return this.#transcript.shape;
+  }
+
+  /** See `view.ViewHost`. */
+  get spans(): number {
+    return this.#runs.spans;
   }
 
   /** The one decision on a tool call, null before there is one. */

@@ -69,10 +69,11 @@ export class MessageView {
  * The messages of a transcript.
  *
  * 1. A message is read again only when `touch` named it; the others stay the objects they were.
- * 2. `tree` moves whenever the order, or who stands beside whom, may be another; not when only content grew.
+ * 2. `shape` moves whenever the order of what was there, or who stands beside whom, may be another; not when only content
+ *    grew, nor when messages came behind all others.
  */
 export class Transcript {
-  #tree = 0;
+  #shape = 0;
   #views = new Map<string, MessageView>();
   #order: readonly MessageView[] = [];
   #ofRun = new Map<string, Set<string>>();
@@ -96,13 +97,13 @@ export class Transcript {
     this.#ofRun.clear();
     this.#order = [];
     this.#stale = null;
-    this.#tree++;
+    this.#shape++;
   }
 
   /** See invariant 2. */
-  get tree(): number {
+  get shape(): number {
     this.#refresh();
-    return this.#tree;
+    return this.#shape;
   }
 
   /** All messages in order, those without a place last. The same array until something changed. */
@@ -136,8 +137,7 @@ export class Transcript {
       const after = readMessage(document, id);
       if (before === null && after === null) continue;
       this.#keep(id, before, after);
-      if (all) this.#tree++;
-      else if (moved(order, before, after)) this.#tree++;
+      if (all || moved(order, before, after)) this.#shape++;
     }
     this.#order = all ? [...this.#views.values()].sort(byPlace) : order;
   }
@@ -306,14 +306,14 @@ export class PartWriter {
   }
 }
 
-/** Put `after` where `before` was, or where it belongs; whether that makes another tree. */
+/** Put `after` where `before` was, or where it belongs; whether that makes another tree of what was there. */
 function moved(order: MessageView[], before: MessageView | null, after: MessageView | null): boolean {
-  const from = before === null ? -1 : rank(order, before);
-  if (from >= 0) order.splice(from, 1);
+  const from = before === null ? order.length : rank(order, before);
+  order.splice(from, 1);
   if (after === null) return true;
   const to = rank(order, after);
   order.splice(to, 0, after);
-  return before === null || from !== to || !sameLinks(before, after);
+  return from !== to || (before !== null && !sameLinks(before, after));
 }
 
 function rank(order: readonly MessageView[], view: MessageView): number {

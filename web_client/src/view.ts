@@ -15,8 +15,10 @@ export interface ViewHost {
   messages(): readonly MessageView[];
   message(id: string): MessageView | null;
   superseded(message: MessageView): boolean;
-  /** Another number when the tree of messages, or what of it counts, may be another. */
-  readonly tree: number;
+  /** Another number when the tree of the messages that were there may be another: see `Transcript`. */
+  readonly shape: number;
+  /** Another number when it may be another output that counts: see `Runs`. */
+  readonly spans: number;
   subscribe(listener: () => void): () => void;
   post(text: string, options?: PostOptions): Promise<Message>;
   edit(message: string, text: string, options?: { to?: readonly string[] }): Promise<Message>;
@@ -44,8 +46,11 @@ export class View {
   readonly #listeners = new Set<() => void>();
   #selected: Selection;
   #branches = new Branches([]);
-  #tree = -1;
-  #ids: readonly string[] | null = null;
+  #shape = -1;
+  #spans = -1;
+  #superseded: ReadonlySet<string> = new Set();
+  /** What is visible; null to be found out. `seen` is `Branches.view`'s. */
+  #layout: { ids: string[]; seen: Set<string> } | null = null;
   /** The message that `older` revealed down to, null while only the newest page is shown. */
   #begin: string | null = null;
   #revealing: Promise<BranchItem[]> | null = null;
@@ -115,7 +120,7 @@ export class View {
     // Above it only what is shown otherwise is pinned: the rest goes on to show the newest.
     const pinned = line.filter(([group, id], at) => at === 0 || this.#branches.choice(group, this.#selected) !== id);
     this.#selected = { ...this.#selected, ...Object.fromEntries(pinned) };
-    this.#ids = null;
+    this.#layout = null;
     this.#tell();
   }
 
@@ -166,14 +171,35 @@ export class View {
   /** Ids of all that is visible. */
   #all(): readonly string[] {
     const messages = this.#session.messages();
-    if (this.#session.tree !== this.#tree) {
-      this.#tree = this.#session.tree;
-      const superseded = messages.filter((view) => view.run !== null && this.#session.superseded(view));
-      this.#branches = new Branches(messages, new Set(superseded.map((view) => view.id)));
-      this.#ids = null;
+    const { shape, spans } = this.#session;
+    const recounted = spans !== this.#spans && !sameIds(this.#superseded, this.#countSuperseded(messages));
+    if (shape !== this.#shape || recounted || !this.#extend(messages)) {
+      this.#superseded = this.#countSuperseded(messages);
+      this.#branches = new Branches(messages, this.#superseded);
+      this.#layout = null;
     }
-    this.#ids ??= this.#branches.view(this.#selected);
-    return this.#ids;
+    this.#shape = shape;
+    this.#spans = spans;
+    this.#layout ??= this.#branches.view(this.#selected);
+    return this.#layout.ids;
+  }
+
+  /** Take what came behind all others, which is most of what comes; whether that could be done. */
+  #extend(messages: readonly MessageView[]): boolean {
+    for (const view of messages.slice(this.#branches.size)) {
+      if (this.#session.superseded(view) || !this.#branches.append(view)) return false;
+      const above = this.#branches.parentOf(view.id);
+      if (this.#branches.forked(view.id)) this.#layout = null;
+      else if (this.#layout !== null && (above === null || this.#layout.seen.has(above))) {
+        this.#layout.seen.add(view.id);
+        this.#layout.ids.push(view.id);
+      }
+    }
+    return true;
+  }
+
+  #countSuperseded(messages: readonly MessageView[]): ReadonlySet<string> {
+    return new Set(messages.filter((view) => this.#session.superseded(view)).map((view) => view.id));
   }
 
   /** The tree holds messages as they were when it was made: what they hold may have grown since. */
@@ -213,6 +239,10 @@ export class View {
   #tell(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+function sameIds(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
+  return one.size === other.size && [...one].every((id) => other.has(id));
 }
 
 function sameItem(one: BranchItem, other: BranchItem): boolean {

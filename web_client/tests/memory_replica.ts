@@ -6,7 +6,6 @@
  */
 
 import * as Y from "yjs";
-import { touchedEntries, touchedRoots } from "../src/entries.js";
 import { LocalProtocolError, NotSynced } from "../src/errors.js";
 import type { JsonMap, Layer, PresenceEntry, Right } from "../src/messages.js";
 import type { Edit, RefusedEdit, Replica, ReplicaChange } from "../src/replica.js";
@@ -162,7 +161,8 @@ export class MemoryReplica implements Replica {
     document.on("afterTransaction", (transaction: Y.Transaction) => {
       if (transaction.changed.size === 0 || this.#catching !== null) return;
       const own = transaction.local;
-      if (layer === "state") this.tell({ kind: "state", names: touchedRoots(transaction), own });
+      if (layer === "state")
+        this.tell({ kind: "state", names: [...new Set(touchedEntries(transaction).map(([root]) => root))], own });
       else this.tell({ kind: "transcript", entries: touchedEntries(transaction), own });
     });
     return document;
@@ -221,4 +221,22 @@ export class MemoryReplica implements Replica {
     this.status = status;
     this.tell({ kind: "status" });
   }
+}
+
+/** Pairs of root and key, each once: the top-level entries in which something changed. */
+function touchedEntries(transaction: Y.Transaction): [root: string, key: string][] {
+  const found = new Map<string, [string, string]>();
+  const names = rootNames(transaction.doc);
+  for (const [type, keys] of transaction.changed) {
+    let [at, key]: [Y.AbstractType<unknown>, string | null] = [type as Y.AbstractType<unknown>, null];
+    for (; at._item !== null; at = at._item.parent as Y.AbstractType<unknown>) key = at._item.parentSub;
+    const root = names.get(at);
+    if (root === undefined) continue;
+    for (const entry of at === type ? keys : [key]) found.set(`${root} ${entry}`, [root, entry ?? ""]);
+  }
+  return [...found.values()];
+}
+
+function rootNames(document: Y.Doc): Map<unknown, string> {
+  return new Map(Array.from(document.share, ([name, type]) => [type, name]));
 }

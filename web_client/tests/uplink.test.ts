@@ -205,6 +205,22 @@ describe("opening", () => {
     expect(bench.uplink.unsynced).toBe(1);
   });
 
+  test("frames of the open before are passed over until the answer comes", () => {
+    const bench = new Bench();
+    bench.open();
+    bench.uplink.connect([]);
+    const stale = new Pen(3);
+    stale.append("lost");
+    bench.receive(
+      update(stale.append("does not fit").update, "state"),
+      { kind: "PresenceChanged", session: "s", entries: [entry("gone", 1)] },
+      ack(1),
+      reject(1),
+    );
+    expect(bench.uplink.state).toBe("opening");
+    expect(bench.uplink.presence.size).toBe(0);
+  });
+
   test("an answer that comes unasked opens nothing, and a second one brings what came between", () => {
     const bench = new Bench();
     bench.receive(opened());
@@ -489,6 +505,11 @@ describe("presence", () => {
     expect(frames.map((frame) => frame.kind === "Declare" && frame.clientIds.length)).toEqual([256, 1]);
     expect(frames[0]).toMatchObject({ kind: "Declare" });
     expect(bench.turn()).toEqual([]);
+    bench.uplink.connect([4]);
+    bench.uplink.declare([4]);
+    bench.uplink.connect([4]);
+    bench.turn();
+    expect(bench.receive(opened())).toEqual([]);
   });
 });
 

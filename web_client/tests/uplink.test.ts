@@ -15,6 +15,7 @@ class Bench {
   readonly docs = documents();
   readonly writes: Write[] = [];
   readonly events: UplinkEvent[] = [];
+  readonly limits = { ...DEFAULT_LIMITS };
   readonly uplink: Uplink;
 
   constructor(progress: Progress = NO_PROGRESS) {
@@ -27,7 +28,7 @@ class Bench {
         return true;
       },
     };
-    this.uplink = new Uplink("s", DEFAULT_LIMITS, progress, copy, { ackTimeoutMs: 1_000 });
+    this.uplink = new Uplink("s", this.limits, progress, copy, { ackTimeoutMs: 1_000 });
   }
 
   /** Take a frame and what came of it; return the frames to send. */
@@ -422,7 +423,7 @@ describe("refusals", () => {
 
   test("how large a row may be is what the server said", () => {
     const bench = new Bench();
-    bench.uplink.frameBytesMax = 1_000;
+    bench.limits.frameBytesMax = 1_000;
     const large = new Pen(8).message("x", "x".repeat(900));
     bench.uplink.take(large);
     expect(bench.open()).toEqual([]);

@@ -235,7 +235,7 @@ function plain(document: Y.Doc): unknown {
   return Object.fromEntries(roots);
 }
 
-const SEEDS = Number(process.env["SEEDS"] ?? 60);
+const SEEDS = Number(process.env["SEEDS"] ?? 25);
 
 test.each([
   ["with some edits refused", 0.04],

@@ -1,5 +1,5 @@
 import { deepStrictEqual } from "node:assert";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { decodeClient, decodeServer, encode } from "../src/codec.js";
 import { RemoteProtocolError } from "../src/errors.js";
 import { DEFAULT_LIMITS } from "../src/limits.js";
@@ -7,6 +7,8 @@ import type { ClientMessage, PresenceEntry, ServerMessage } from "../src/message
 import { Random } from "./random.js";
 import { Speaker } from "./speech.js";
 import { camelCase, FRAME_FILES, fromHex, load, toHex, unmark } from "./vectors.js";
+
+vi.setConfig({ testTimeout: 30_000 });
 
 interface Case {
   readonly name: string;

@@ -1,10 +1,12 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Flights, type Own } from "../src/flights.js";
 import { DEFAULT_LIMITS } from "../src/limits.js";
 import { readUpdate } from "../src/updates.js";
 import type { OwnRow } from "../src/uplink.js";
 import { entriesOf } from "./fake_server.js";
 import { Pen, row } from "./pen.js";
+
+vi.setConfig({ testTimeout: 30_000 });
 
 function own(from: OwnRow): Own {
   return { ...from, facts: readUpdate(from.update), alone: false };

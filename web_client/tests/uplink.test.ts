@@ -1,5 +1,5 @@
 import { deepStrictEqual } from "node:assert";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import * as Y from "yjs";
 import { decodeClient, decodeServer, encode } from "../src/codec.js";
 import { DEFAULT_LIMITS } from "../src/limits.js";
@@ -9,6 +9,8 @@ import { NO_PROGRESS, Uplink, type Copy, type Progress, type UplinkEvent, type W
 import { documents, entriesOf } from "./fake_server.js";
 import { Pen, row } from "./pen.js";
 import { fromHex, load, toHex } from "./vectors.js";
+
+vi.setConfig({ testTimeout: 30_000 });
 
 /** An uplink with documents of its own, and everything that it gave out. */
 class Bench {

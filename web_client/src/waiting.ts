@@ -31,10 +31,7 @@ export class Listeners {
         try {
           listener();
         } catch (error) {
-          // Invariant 2.
-          queueMicrotask(() => {
-            throw error;
-          });
+          (globalThis.reportError ?? console.error)(error); // Invariant 2.
         }
       }
     });

@@ -120,14 +120,14 @@ export class MemoryReplica implements Replica {
   /** Go online: send what waits, take what came meanwhile. */
   connect(): this {
     if (this.online) return this;
-    const missed = this.server.attach(this, this.#presence);
+    const [seen, seq] = [this.#seen, this.server.attach(this, this.#presence)];
     for (const layer of ["transcript", "state"] as const) {
       this.take(layer, this.server.diff(layer, Y.encodeStateVector(this.#documents[layer])));
     }
     this.#setStatus(LIVE);
-    this.tell({ kind: "caught-up", count: missed - this.#seen });
+    this.tell({ kind: "caught-up", count: seq - seen });
     this.tell({ kind: "presence" });
-    this.#seen = missed;
+    this.#seen = seq;
     this.#push();
     return this;
   }

@@ -3,6 +3,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { LocalProtocolError, NotSynced } from "../src/errors.js";
 import { Session } from "../src/session.js";
+import { OFFLINE } from "../src/status.js";
 import type { Change } from "../src/changes.js";
 import { MemoryReplica } from "./memory_replica.js";
 import { pair, texts } from "./pair.js";
@@ -207,6 +208,23 @@ describe("presence", () => {
     }
     monas.disconnect();
     expect(mona.presence.everyone()).toEqual([]);
+  });
+});
+
+describe("what is read twice", () => {
+  it("is the same object until it changed, also where the replica makes it anew each time", async () => {
+    const { mona, monas } = pair();
+    const fresh = vi.spyOn(monas, "status", "get").mockImplementation(() => ({ ...OFFLINE, link: "live" }));
+    const { status } = mona;
+    expect(mona.status).toBe(status);
+    fresh.mockImplementation(() => ({ ...OFFLINE, link: "reconnecting" }));
+    expect(mona.status).toMatchObject({ link: "reconnecting" });
+    const rights = vi.spyOn(monas, "rights", "get").mockImplementation(() => new Set(["state"]));
+    const first = mona.rights;
+    expect(mona.rights).toBe(first);
+    rights.mockImplementation(() => new Set(["command"]));
+    expect(mona.rights).toEqual(new Set(["command"]));
+    expect([mona.runs() === mona.runs(), mona.commands() === mona.commands()]).toEqual([true, true]);
   });
 });
 

@@ -184,6 +184,9 @@ describe("telling", () => {
     }
     expect(kinds.at(-1)).toEqual({ kind: "caught-up", count: 2, live: true });
     expect(kinds).toContain("message");
+    expect((await tom.changes().next()).value).toEqual({ kind: "caught-up", count: 2, live: true });
+    toms.disconnect();
+    expect((await tom.changes().next()).value).toEqual({ kind: "caught-up", count: 2, live: false });
   });
 });
 

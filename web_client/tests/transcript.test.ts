@@ -159,6 +159,18 @@ describe("a view that is kept", () => {
 });
 
 describe("what others wrote", () => {
+  it("goes when they take it back, from its run, too", () => {
+    const reader = new Reader();
+    for (const [at, id] of ["a", "b", "c"].entries()) reader.write(id, at + 1, { run: "r", attempt: 1 });
+    const view = reader.view();
+    expect(view.items).toHaveLength(3);
+    reader.document.getMap("messages").delete("b");
+    reader.touch("messages", "b");
+    expect(view.items.map((item) => item.message.id)).toEqual(["a", "c"]);
+    expect(reader.transcript.ofRun("r").map((message) => message.id)).toEqual(["a", "c"]);
+    expect(reader.transcript.message("b")).toBeNull();
+  });
+
   it("is read as far as it can be, and is never an error", () => {
     const reader = new Reader();
     const messages = reader.document.getMap<unknown>("messages");

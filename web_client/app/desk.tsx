@@ -1,0 +1,119 @@
+/** The desk of one person: their client, all their sessions, and the one that is open. */
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { Client } from "../src/client.js";
+import { uuid7 } from "../src/ids.js";
+import { storeOf, type Account } from "./account.js";
+import { Dialog } from "./dialog.js";
+import { useMedia } from "./frame.js";
+import { Opened } from "./opened.js";
+import { go, pathOf, type Route } from "./routes.js";
+import { Search } from "./search.js";
+import { SessionList } from "./session_list.js";
+import { Shelf } from "./shelf.js";
+import { Welcome } from "./welcome.js";
+
+/** As in the stylesheet: from here on there is room for the list beside the transcript. */
+export const WIDE = "(min-width: 901px)";
+
+interface Props {
+  account: Account;
+  route: Route;
+  demo: string | null;
+  /** Somebody else is to sign in, and why. */
+  signOut: (reason: string) => void;
+}
+
+export function Desk({ account, route, demo, signOut }: Props) {
+  const [desk] = useState(() => open(account));
+  const { client, shelf } = desk;
+  const wide = useMedia(WIDE);
+  const [menu, setMenu] = useState(false);
+  const [searching, setSearching] = useState(false);
+  useEffect(() => {
+    void shelf.refresh();
+    const back = () => void shelf.refresh();
+    addEventListener("online", back);
+    return () => {
+      removeEventListener("online", back);
+      shelf.close();
+      void client.close();
+    };
+  }, [client, shelf]);
+  useSearchKey(() => setSearching(true));
+  const token = useMemo(() => () => account.token, [account]);
+  const list = (chosen: () => void) => (
+    <>
+      <SessionList
+        shelf={shelf}
+        current={route.session}
+        chosen={chosen}
+        create={() => {
+          chosen();
+          go(pathOf(uuid7()));
+        }}
+        search={() => {
+          chosen();
+          setSearching(true);
+        }}
+      />
+      <footer>
+        <span>
+          Signed in as <b>{account.name}</b>
+        </span>
+        <button class="plain" onClick={() => signOut("")}>
+          Sign out
+        </button>
+      </footer>
+    </>
+  );
+  return (
+    <div class={route.session ? "desk" : "desk none-open"}>
+      {wide && (
+        <nav class="side" aria-label="Sessions">
+          {list(() => {})}
+        </nav>
+      )}
+      {!wide && menu && (
+        <Dialog title="syncd" kind="drawer-left" close={() => setMenu(false)}>
+          <nav aria-label="Sessions">{list(() => setMenu(false))}</nav>
+        </Dialog>
+      )}
+      {route.session ? (
+        <Opened
+          key={route.session}
+          client={client}
+          shelf={shelf}
+          account={account}
+          id={route.session}
+          target={route.message}
+          wide={wide}
+          openMenu={() => setMenu(true)}
+          openSearch={() => setSearching(true)}
+          signOut={signOut}
+        />
+      ) : (
+        <Welcome demo={demo}>{!wide && list(() => {})}</Welcome>
+      )}
+      {searching && <Search client={client} shelf={shelf} token={token} close={() => setSearching(false)} />}
+    </div>
+  );
+}
+
+function open(account: Account): { client: Client; shelf: Shelf } {
+  const client = new Client({ token: account.token, store: storeOf(account) });
+  return { client, shelf: new Shelf(client, () => account.token) };
+}
+
+/** Ctrl+K, as everywhere. */
+function useSearchKey(search: () => void): void {
+  useEffect(() => {
+    const key = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+      event.preventDefault();
+      search();
+    };
+    addEventListener("keydown", key);
+    return () => removeEventListener("keydown", key);
+  }, []);
+}

@@ -21,7 +21,8 @@ export interface SessionRow {
 export interface Hit {
   readonly session: string;
   readonly message: string;
-  readonly text: string;
+  /** Around what was found, which stands between isolating marks. */
+  readonly excerpt: string;
 }
 
 /** The server said no: `code` is stable, the message is for people and says what to do. */
@@ -39,7 +40,11 @@ export class RequestFailed extends SyncdError {
 /** Ask the server; a network that does not answer is a `RequestFailed` too, with the status 0. */
 export async function request<T>(
   path: string,
-  { method = "GET", token = "", body }: { method?: string; token?: string; body?: { readonly [key: string]: Json } } = {},
+  {
+    method = "GET",
+    token = "",
+    body,
+  }: { method?: string; token?: string; body?: { readonly [key: string]: Json } } = {},
 ): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
   if (token) headers["Authorization"] = `Bearer ${token}`;
@@ -47,7 +52,13 @@ export async function request<T>(
   let response: Response;
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
-    response = await fetch(path, { method, headers, signal, credentials: "omit", ...(body && { body: JSON.stringify(body) }) });
+    response = await fetch(path, {
+      method,
+      headers,
+      signal,
+      credentials: "omit",
+      ...(body && { body: JSON.stringify(body) }),
+    });
   } catch {
     throw new RequestFailed("unreachable", "The server does not answer. Try again when there is a network.", 0);
   }

@@ -23,7 +23,9 @@ export function App() {
   };
   if (route.invite) return <Join code={route.invite} info={info} account={account} joined={signedIn} />;
   if (account === null) {
-    return <SignIn info={info} reason={reason} signedIn={(next) => signedIn(next, route.session || (info?.demo ?? ""))} />;
+    return (
+      <SignIn info={info} reason={reason} signedIn={(next) => signedIn(next, route.session || (info?.demo ?? ""))} />
+    );
   }
   return (
     <Desk

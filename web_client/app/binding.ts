@@ -76,7 +76,11 @@ export class Binding {
     const { selectionStart, selectionEnd, selectionDirection, scrollTop } = this.field;
     this.#shown = this.text.toString();
     this.field.value = this.#shown;
-    this.field.setSelectionRange(edits.reduce(caretAfter, selectionStart), edits.reduce(caretAfter, selectionEnd), selectionDirection);
+    this.field.setSelectionRange(
+      edits.reduce(caretAfter, selectionStart),
+      edits.reduce(caretAfter, selectionEnd),
+      selectionDirection,
+    );
     this.field.scrollTop = scrollTop;
   }
 }

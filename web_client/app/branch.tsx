@@ -16,13 +16,23 @@ export function BranchSteps({ item, stepped }: { item: BranchItem; stepped: () =
     });
   return (
     <span class="branch" role="group" aria-label="Alternatives">
-      <button class="plain" aria-label="Previous alternative" disabled={item.index <= 1} onClick={() => step("previous")}>
+      <button
+        class="plain"
+        aria-label="Previous alternative"
+        disabled={item.index <= 1}
+        onClick={() => step("previous")}
+      >
         <BackIcon />
       </button>
       <span aria-label={`${item.index} of ${item.count}`}>
         {item.index}/{item.count}
       </span>
-      <button class="plain" aria-label="Next alternative" disabled={item.index >= item.count} onClick={() => step("next")}>
+      <button
+        class="plain"
+        aria-label="Next alternative"
+        disabled={item.index >= item.count}
+        onClick={() => step("next")}
+      >
         <NextIcon />
       </button>
     </span>

@@ -47,7 +47,13 @@ export function useAbsence(session: Session): [Absence | null, () => void] {
 
 function note(session: Session): Before {
   const last = session.messages().findLast((message) => message.seq !== null);
-  return { seq: last?.seq ?? 0, open: session.runs().filter((run) => !run.ended).map((run) => run.id) };
+  return {
+    seq: last?.seq ?? 0,
+    open: session
+      .runs()
+      .filter((run) => !run.ended)
+      .map((run) => run.id),
+  };
 }
 
 function told(session: Session, before: Before, count: number): Absence {

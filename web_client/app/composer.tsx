@@ -166,9 +166,8 @@ function Field({ field, text, here, hint, changed, send }: FieldProps) {
         placeholder={hint}
         value={text}
         rows={1}
-        role="combobox"
-        aria-expanded={open}
-        aria-controls="offers"
+        aria-haspopup="listbox"
+        aria-controls={open ? "offers" : undefined}
         aria-autocomplete="list"
         aria-activedescendant={open ? `offer-${at}` : undefined}
         enterkeyhint="send"
@@ -214,7 +213,8 @@ function names(runs: readonly RunView[]): string[] {
 
 function knownHere(session: ReturnType<typeof useHere>["session"]): Known {
   const subjects = session.presence.everyone().map((entry) => entry.subject);
-  for (const message of session.messages().slice(-BACK)) subjects.push(...message.to, ...(message.by ? [message.by] : []));
+  for (const message of session.messages().slice(-BACK))
+    subjects.push(...message.to, ...(message.by ? [message.by] : []));
   for (const run of session.runs()) subjects.push(run.agent);
   if (session.responsible) subjects.push(session.responsible);
   return known(subjects);

@@ -22,13 +22,18 @@ export function connection(
   const kept = unsynced > 0 ? `${plural(unsynced, "edit")} saved here` : "";
   if (cut) return { tone: "warn", word: "Offline", detail: kept || "this tab's network is cut" };
   if (status.link === "refused") {
-    return { tone: "bad", word: "Refused", detail: [status.reason || `code ${status.code}`, kept].filter(Boolean).join(", ") };
+    return {
+      tone: "bad",
+      word: "Refused",
+      detail: [status.reason || `code ${status.code}`, kept].filter(Boolean).join(", "),
+    };
   }
   if (status.link === "reconnecting") {
     return { tone: "warn", word: `Reconnecting ${Math.max(1, status.attempts)}`, detail: kept };
   }
   if (status.link === "offline") return { tone: "warn", word: "Offline", detail: kept };
-  if (status.storageFull) return { tone: "bad", word: "Server full", detail: kept || "nothing new can be stored there" };
+  if (status.storageFull)
+    return { tone: "bad", word: "Server full", detail: kept || "nothing new can be stored there" };
   if (caughtUp) return { tone: "ok", word: "Caught up", detail: plural(caughtUp, "event") };
   return { tone: "ok", word: "Live", detail: unsynced > 0 ? `sending ${plural(unsynced, "edit")}` : "" };
 }

@@ -50,7 +50,7 @@ export function Desk({ account, route, demo, signOut }: Props) {
         chosen={chosen}
         create={() => {
           chosen();
-          go(pathOf(uuid7()));
+          go(pathOf(uuid7(Date.now())));
         }}
         search={() => {
           chosen();
@@ -89,7 +89,6 @@ export function Desk({ account, route, demo, signOut }: Props) {
           target={route.message}
           wide={wide}
           openMenu={() => setMenu(true)}
-          openSearch={() => setSearching(true)}
           signOut={signOut}
         />
       ) : (
@@ -109,7 +108,8 @@ function open(account: Account): { client: Client; shelf: Shelf } {
 function useSearchKey(search: () => void): void {
   useEffect(() => {
     const key = (event: KeyboardEvent) => {
-      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey)
+        return;
       event.preventDefault();
       search();
     };

@@ -33,7 +33,9 @@ export function DocumentPane() {
         ) : (
           <h2>Document</h2>
         )}
-        <span class="state">{cursors.length > 0 && `${listed([...new Set(cursors.map((cursor) => cursor.name))])} here`}</span>
+        <span class="state">
+          {cursors.length > 0 && `${listed([...new Set(cursors.map((cursor) => cursor.name))])} here`}
+        </span>
         <UndoButtons />
       </div>
       <Editor key={name} name={name} text={text} cursors={cursors} writes={writes} />
@@ -135,7 +137,10 @@ function pieces(text: string, cursors: readonly Cursor[]) {
 /** Tell the others where the caret is, not more often than they can be told. */
 function useCursor(name: string, text: Y.Text): (index: number | null) => void {
   const { session } = useHere();
-  const state = useRef<{ timer: ReturnType<typeof setTimeout> | null; index: number | null }>({ timer: null, index: null });
+  const state = useRef<{ timer: ReturnType<typeof setTimeout> | null; index: number | null }>({
+    timer: null,
+    index: null,
+  });
   useEffect(
     () => () => {
       if (state.current.timer) clearTimeout(state.current.timer);
@@ -155,7 +160,9 @@ function useCursor(name: string, text: Y.Text): (index: number | null) => void {
 }
 
 function textsOf(document: Y.Doc): string[] {
-  const names = [...document.share].filter(([, root]) => root instanceof Y.Text && !(root instanceof Y.XmlText)).map(([name]) => name);
+  const names = [...document.share]
+    .filter(([, root]) => root instanceof Y.Text && !(root instanceof Y.XmlText))
+    .map(([name]) => name);
   return [DOCUMENT, ...names.filter((name) => name !== DOCUMENT).sort()];
 }
 

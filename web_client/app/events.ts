@@ -44,7 +44,8 @@ function ofMessage(message: MessageView): TimelineEvent[] {
   const at = message.receipt?.at ?? message.createdAt;
   const { id, role, author, to, parts, receipt, run, attempt, parent, forkOf, metadata, createdAt } = message;
   const raw = { id, role, author, to, parts, receipt, run, attempt, parent, forkOf, metadata, createdAt };
-  const what = typeof metadata["regenerate"] === "string" ? "asked for another answer" : forkOf ? "edited a message" : "message";
+  const what =
+    typeof metadata["regenerate"] === "string" ? "asked for another answer" : forkOf ? "edited a message" : "message";
   const events: TimelineEvent[] = [
     { key: `m ${id}`, kind: "messages", at, who, text: receipt ? what : `${what}, not sent yet`, raw },
   ];
@@ -60,18 +61,32 @@ function ofMessage(message: MessageView): TimelineEvent[] {
 function ofRun(run: RunView): TimelineEvent[] {
   const who = nameOf(run.agent);
   const events: TimelineEvent[] = [];
-  const add = (what: string, at: number) => events.push({ key: `r ${run.id} ${what}`, kind: "runs", at, who, text: what, raw: run });
+  const add = (what: string, at: number) =>
+    events.push({ key: `r ${run.id} ${what}`, kind: "runs", at, who, text: what, raw: run });
   if (run.startedAt) add(run.attempt > 1 ? `run started, attempt ${run.attempt}` : "run started", run.startedAt);
   else add("run queued", run.madeAt);
   if (run.ended) add(`run ${run.status}`, run.endedAt ?? run.madeAt);
-  else if (run.status === "interrupted" || run.status === "suspended") add(`run ${run.status}`, run.startedAt ?? run.madeAt);
+  else if (run.status === "interrupted" || run.status === "suspended")
+    add(`run ${run.status}`, run.startedAt ?? run.madeAt);
   return events;
 }
 
 function ofCommand(command: CommandView): TimelineEvent {
   const { id, kind, receipt, at, payload } = command;
-  const to = kind === "handoff" && payload !== null && typeof payload === "object" ? (payload as { to?: unknown }).to : null;
-  const words = [kind.replace("_", " "), typeof to === "string" ? `to ${nameOf(to)}` : "", receipt ? receipt.outcome : "not sent yet"];
+  const to =
+    kind === "handoff" && payload !== null && typeof payload === "object" ? (payload as { to?: unknown }).to : null;
+  const words = [
+    kind.replace("_", " "),
+    typeof to === "string" ? `to ${nameOf(to)}` : "",
+    receipt ? receipt.outcome : "not sent yet",
+  ];
   const who = receipt ? nameOf(receipt.by) : "this device";
-  return { key: `c ${id}`, kind: "commands", at: receipt?.at ?? at, who, text: listed([words.filter(Boolean).join(" ")]), raw: command };
+  return {
+    key: `c ${id}`,
+    kind: "commands",
+    at: receipt?.at ?? at,
+    who,
+    text: listed([words.filter(Boolean).join(" ")]),
+    raw: command,
+  };
 }

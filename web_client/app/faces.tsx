@@ -9,7 +9,8 @@ const SHOWN = 6;
 
 export function Faces() {
   const { session, me } = useHere();
-  const people = peopleOf(session.presence.everyone(), me);
+  const mine = { peer: "", subject: me, name: "", kind: "", device: "", state: session.presence.mine };
+  const people = peopleOf([mine, ...session.presence.everyone()], me);
   const runs = session.runs();
   const rest = people.length - SHOWN;
   return (
@@ -24,7 +25,13 @@ export function Faces() {
         );
       })}
       {rest > 0 && (
-        <li class="rest" title={people.slice(SHOWN).map((person) => person.name).join(", ")}>
+        <li
+          class="rest"
+          title={people
+            .slice(SHOWN)
+            .map((person) => person.name)
+            .join(", ")}
+        >
           +{rest}
         </li>
       )}
@@ -32,12 +39,12 @@ export function Faces() {
   );
 }
 
-function described({ name, device, away, agent, me, subject, typing }: Person, runs: readonly RunView[]): string {
+function described({ name, where, away, agent, me, subject, typing }: Person, runs: readonly RunView[]): string {
   const words = [me ? `${name}, you` : name];
   if (agent) {
     const at = runs.findLast((run) => run.agent === subject && !run.ended);
     if (at) words.push(at.status === "suspended" ? "waiting" : at.status);
-  } else if (device) words.push(`on ${device}`);
+  } else if (where) words.push(`on a ${where}`);
   if (typing) words.push("typing");
   if (away) words.push("away");
   return words.join(", ");

@@ -49,6 +49,11 @@ export function useMedia(query: string): boolean {
   return matches;
 }
 
+/** A reference that has the focus given to an element when it comes. */
+export function focused(element: HTMLElement | null): void {
+  element?.focus();
+}
+
 /** A function that stays the same and calls the newest one: for listeners that outlive a drawing. */
 export function useNewest<A extends readonly unknown[], R>(called: (...args: A) => R): (...args: A) => R {
   const newest = useRef(called);

@@ -12,7 +12,10 @@ export function HandOver({ close }: { close: () => void }) {
   const subjects = [
     me,
     ...session.presence.everyone().map((entry) => entry.subject),
-    ...session.messages().slice(-500).flatMap((message) => [...message.to, ...(message.by ? [message.by] : [])]),
+    ...session
+      .messages()
+      .slice(-500)
+      .flatMap((message) => [...message.to, ...(message.by ? [message.by] : [])]),
     ...session.runs().map((run) => run.agent),
   ];
   const choices = [...known(subjects).values()].filter((subject) => subject !== session.responsible);
@@ -29,15 +32,19 @@ export function HandOver({ close }: { close: () => void }) {
         }}
       >
         <p class="state">
-          {session.responsible ? `Responsible now: ${session.responsible === me ? "you" : nameOf(session.responsible)}.` : "Nobody is responsible yet."} An
-          agent that is answers whatever names nobody.
+          {session.responsible
+            ? `Responsible now: ${session.responsible === me ? "you" : nameOf(session.responsible)}.`
+            : "Nobody is responsible yet."}{" "}
+          An agent that is answers whatever names nobody.
         </p>
         <label>
           To
           <select value={to} onChange={(event) => setTo(event.currentTarget.value)}>
             {choices.map((subject) => (
               <option key={subject} value={subject}>
-                {subject === me ? `${nameOf(subject)} (you)` : `${nameOf(subject)}${isAgent(subject) ? ", an agent" : ""}`}
+                {subject === me
+                  ? `${nameOf(subject)} (you)`
+                  : `${nameOf(subject)}${isAgent(subject) ? ", an agent" : ""}`}
               </option>
             ))}
             <option value="">Somebody else…</option>
@@ -46,12 +53,22 @@ export function HandOver({ close }: { close: () => void }) {
         {to === "" && (
           <label>
             Name
-            <input value={other} required placeholder="planner, or user:ana" onInput={(event) => setOther(event.currentTarget.value)} />
+            <input
+              value={other}
+              required
+              placeholder="planner, or user:ana"
+              onInput={(event) => setOther(event.currentTarget.value)}
+            />
           </label>
         )}
         <label>
           Note
-          <textarea rows={3} value={note} placeholder="What they should know" onInput={(event) => setNote(event.currentTarget.value)} />
+          <textarea
+            rows={3}
+            value={note}
+            placeholder="What they should know"
+            onInput={(event) => setNote(event.currentTarget.value)}
+          />
         </label>
         <div class="line">
           <button class="primary">Hand over</button>

@@ -2,10 +2,11 @@
 
 import { useState } from "preact/hooks";
 import type { Absence } from "./caught_up.js";
+import { focused } from "./frame.js";
 import { Faces } from "./faces.js";
 import { useAsk, useHere } from "./here.js";
-import { EditIcon, MenuIcon, PanelIcon, SearchIcon } from "./icons.js";
-import { shown } from "./names.js";
+import { EditIcon, MenuIcon, PanelIcon } from "./icons.js";
+import { titled } from "./names.js";
 import { Pill } from "./pill.js";
 
 interface Props {
@@ -19,7 +20,6 @@ interface Props {
   share: () => void;
   handOver: () => void;
   openMenu: () => void;
-  openSearch: () => void;
 }
 
 export function Header(props: Props) {
@@ -35,11 +35,6 @@ export function Header(props: Props) {
       <Pill absence={props.absence} cut={cut} />
       <span class="gap" />
       <Faces />
-      {!wide && (
-        <button class="plain" aria-label="Search all sessions" onClick={props.openSearch}>
-          <SearchIcon />
-        </button>
-      )}
       {wide && (
         <>
           <button
@@ -53,7 +48,12 @@ export function Header(props: Props) {
           <button onClick={props.share}>Share</button>
         </>
       )}
-      <button class="plain" aria-label="Document and timeline" aria-pressed={wide ? panel : undefined} onClick={props.togglePanel}>
+      <button
+        class="plain"
+        aria-label="Document and timeline"
+        aria-pressed={wide ? panel : undefined}
+        onClick={props.togglePanel}
+      >
         <PanelIcon />
       </button>
     </header>
@@ -65,7 +65,7 @@ function Title({ title }: { title: string }) {
   const ask = useAsk();
   const [editing, setEditing] = useState(false);
   const [text, setText] = useState("");
-  const name = shown(title) || session.id;
+  const name = titled(title) || session.id;
   if (editing) {
     return (
       <form
@@ -80,7 +80,7 @@ function Title({ title }: { title: string }) {
           aria-label="Title"
           value={text}
           maxLength={80}
-          ref={(field) => field && document.activeElement !== field && field.focus()}
+          ref={focused}
           onInput={(event) => setText(event.currentTarget.value)}
           onKeyDown={(event) => event.key === "Escape" && setEditing(false)}
           onBlur={() => setEditing(false)}

@@ -35,7 +35,9 @@ export async function invite(token: string, session: string, role: RoleName, sec
 }
 
 export async function invitations(token: string, session: string): Promise<Invitation[]> {
-  const { invites } = await request<{ invites: readonly InvitationRow[] }>(`/v1/sessions/${session}/invites`, { token });
+  const { invites } = await request<{ invites: readonly InvitationRow[] }>(`/v1/sessions/${session}/invites`, {
+    token,
+  });
   return invites.map((row) => ({ id: row.id, role: row.role, createdAt: row.created_at, expiresAt: row.expires_at }));
 }
 

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { fromToken, type Account } from "./account.js";
 import type { ServerInfo } from "./api.js";
+import { focused } from "./frame.js";
 import { redeem } from "./invites.js";
 
 interface Props {
@@ -49,7 +50,7 @@ export function Join({ code, account, joined }: Props) {
             required
             autocomplete="nickname"
             maxLength={60}
-            ref={(field) => field && !name && field.focus()}
+            ref={focused}
             onInput={(event) => setName(event.currentTarget.value)}
           />
         </label>

@@ -15,12 +15,16 @@ export function useLinkStory(session: Session): readonly TimelineEvent[] {
     let link = "";
     let count = 0;
     const add = (who: string, text: string, raw: unknown) => {
-      story.current = [...story.current, { key: `l ${count++}`, kind: "link" as const, at: Date.now(), who, text, raw }].slice(-KEPT);
+      story.current = [
+        ...story.current,
+        { key: `l ${count++}`, kind: "link" as const, at: Date.now(), who, text, raw },
+      ].slice(-KEPT);
     };
     const changes = session.changes();
     void (async () => {
       for await (const change of changes) {
-        if (change.kind === "status" && change.status.link !== link) add("this device", (link = change.status.link), change.status);
+        if (change.kind === "status" && change.status.link !== link)
+          add("this device", (link = change.status.link), change.status);
         if (change.kind === "caught-up" && change.live && change.count > 0) {
           add("this device", `caught up, ${plural(change.count, "event")}`, change);
         }

@@ -40,7 +40,9 @@ class Block extends Component<{ token: Token }> {
   // Invariant 3. A definition elsewhere may change what a link in this block leads to; then the tokens differ too.
   override shouldComponentUpdate(next: { token: Token }): boolean {
     const { token } = this.props;
-    return token.raw !== next.token.raw || (token.raw.includes("[") && JSON.stringify(token) !== JSON.stringify(next.token));
+    return (
+      token.raw !== next.token.raw || (token.raw.includes("[") && JSON.stringify(token) !== JSON.stringify(next.token))
+    );
   }
 
   override render() {

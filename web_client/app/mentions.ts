@@ -48,7 +48,9 @@ export function begun(text: string, caret: number): { at: number; name: string }
 export function offered(here: Known, beginning: string): { name: string; subject: string }[] {
   const wanted = beginning.toLowerCase();
   const all = [...here].map(([name, subject]) => ({ name, subject }));
-  const fitting = all.filter(({ name, subject }) => name.toLowerCase().startsWith(wanted) || subject.startsWith(wanted));
+  const fitting = all.filter(
+    ({ name, subject }) => name.toLowerCase().startsWith(wanted) || subject.startsWith(wanted),
+  );
   const rank = (subject: string) => (subject.startsWith("agent:") ? 0 : 1);
   return fitting.sort((a, b) => rank(a.subject) - rank(b.subject) || a.name.localeCompare(b.name)).slice(0, 8);
 }

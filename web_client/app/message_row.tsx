@@ -22,7 +22,11 @@ export function MessageRow({ item, stepped }: { item: BranchItem; stepped: () =>
   const own = author === me;
   const pending = message.receipt === null;
   return (
-    <article class={pending ? "message pending" : "message"} id={`m-${message.id}`} aria-label={`${nameOf(author)} wrote`}>
+    <article
+      class={pending ? "message pending" : "message"}
+      id={`m-${message.id}`}
+      aria-label={`${nameOf(author)} wrote`}
+    >
       <Avatar subject={author} />
       <header>
         <b>{nameOf(author)}</b>
@@ -31,7 +35,9 @@ export function MessageRow({ item, stepped }: { item: BranchItem; stepped: () =>
           {message.to.length > 0 && ` to ${listed(message.to.map(nameOf))}`}
         </small>
         <BranchSteps item={item} stepped={stepped} />
-        {!editing && <Actions item={item} edit={message.role === "user" ? () => setEditing(true) : null} stepped={stepped} />}
+        {!editing && (
+          <Actions item={item} edit={message.role === "user" ? () => setEditing(true) : null} stepped={stepped} />
+        )}
       </header>
       <div class="body">
         {editing ? (
@@ -70,7 +76,12 @@ export function Actions({ item, edit, stepped }: { item: BranchItem; edit: (() =
   return (
     <span class="actions">
       {message.text && (
-        <button class="plain" aria-label="Copy" title="Copy" onClick={() => ask(() => navigator.clipboard.writeText(message.text))}>
+        <button
+          class="plain"
+          aria-label="Copy"
+          title="Copy"
+          onClick={() => ask(() => navigator.clipboard.writeText(message.text))}
+        >
           <CopyIcon />
         </button>
       )}
@@ -110,7 +121,7 @@ function Editor({ message, close }: { message: MessageView; close: () => void })
         aria-label={`Edit: ${shown(message.text).slice(0, 40)}`}
         value={text}
         rows={Math.min(12, text.split("\n").length + 1)}
-        ref={(field) => field && document.activeElement !== field && !field.dataset["met"] && meet(field)}
+        ref={begin}
         onInput={(event) => setText(event.currentTarget.value)}
         onKeyDown={(event) => {
           if (event.key === "Escape") close();
@@ -133,9 +144,8 @@ function Editor({ message, close }: { message: MessageView; close: () => void })
   );
 }
 
-/** Begin with the caret at the end, once. */
-function meet(field: HTMLTextAreaElement): void {
-  field.dataset["met"] = "yes";
-  field.focus();
-  field.setSelectionRange(field.value.length, field.value.length);
+/** Begin with the caret at the end. */
+function begin(field: HTMLTextAreaElement | null): void {
+  field?.focus();
+  field?.setSelectionRange(field.value.length, field.value.length);
 }

@@ -20,11 +20,18 @@ export function initials(name: string): string {
   return letters.toUpperCase();
 }
 
+/** What a session is called in one line: its first words may be Markdown, and begin with whom they were for. */
+export function titled(title: string): string {
+  return shown(title)
+    .replace(/^(?:@[^\s]+\s+)+(?=\S)/, "")
+    .replace(/[*`]+|^#+\s+|^>\s+/g, "");
+}
+
 /** The colour of a subject, the same in every browser. */
 export function hueOf(subject: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < subject.length; at++) hash = Math.imul(hash ^ subject.charCodeAt(at), 0x01000193);
-  return (hash >>> 0) % HUES;
+  return (hash >>> 8) % HUES;
 }
 
 /**

@@ -16,7 +16,6 @@ interface Props {
   target: string;
   wide: boolean;
   openMenu: () => void;
-  openSearch: () => void;
   signOut: (reason: string) => void;
 }
 

@@ -11,7 +11,11 @@ export function Parts({ parts, ended }: { parts: readonly Part[]; ended: boolean
     <>
       {parts.map((part, at) =>
         // What a tool row shows depends on decisions and commands too.
-        part.type === "tool" ? <ToolRow key={at} part={part} ended={ended} /> : <Plain key={at} part={part} ended={ended} />,
+        part.type === "tool" ? (
+          <ToolRow key={at} part={part} ended={ended} />
+        ) : (
+          <Plain key={at} part={part} ended={ended} />
+        ),
       )}
     </>
   );
@@ -42,7 +46,12 @@ const Plain = memo(function Plain({ part, ended }: { part: Part; ended: boolean 
     case "source-url":
       return <Source href={text(part["url"])} title={text(part["title"])} />;
     case "file":
-      return <Source href={text(part["url"])} title={text(part["filename"]) || text(part["name"]) || text(part["media_type"])} />;
+      return (
+        <Source
+          href={text(part["url"])}
+          title={text(part["filename"]) || text(part["name"]) || text(part["media_type"])}
+        />
+      );
     case "step-start":
       return null;
     default:

@@ -7,7 +7,8 @@ export interface Person {
   readonly key: string;
   readonly subject: string;
   readonly name: string;
-  readonly device: string;
+  /** What it looks from, such as `phone`; empty where that is not said. */
+  readonly where: string;
   /** Nobody looks at any of its tabs. */
   readonly away: boolean;
   readonly typing: boolean;
@@ -21,19 +22,23 @@ export function peopleOf(entries: readonly PresenceEntry[], me: string): Person[
   for (const { subject, name, device, state } of entries) {
     if (state === null) continue;
     const key = `${subject} ${device}`;
-    const said = (typeof state === "object" && !Array.isArray(state) ? state : {}) as { readonly [key: string]: unknown };
+    const said = (typeof state === "object" && !Array.isArray(state) ? state : {}) as {
+      readonly [key: string]: unknown;
+    };
     const before = found.get(key);
     found.set(key, {
       key,
       subject,
       name: shown(name) || nameOf(subject),
-      device: shown(device),
+      where: typeof said["where"] === "string" ? shown(said["where"]).slice(0, 20) : (before?.where ?? ""),
       away: said["away"] === true && (before?.away ?? true),
       typing: said["status"] === "typing" || (before?.typing ?? false),
       agent: isAgent(subject),
       me: subject === me,
     });
   }
-  const rank = (person: Person) => (person.away ? 2 : 0) + (person.agent ? 1 : 0);
-  return [...found.values()].sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : a.name > b.name ? 1 : a.key < b.key ? -1 : 1));
+  const rank = (person: Person) => (person.me ? -4 : 0) + (person.away ? 2 : 0) + (person.agent ? 1 : 0);
+  return [...found.values()].sort(
+    (a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : a.name > b.name ? 1 : a.key < b.key ? -1 : 1),
+  );
 }

@@ -17,7 +17,11 @@ export function Pill({ absence, cut }: { absence: Absence | null; cut: boolean }
     return () => clearTimeout(timer);
   }, [absence]);
   const { status, unsynced } = session;
-  const { tone, word, detail } = connection(status, { unsynced, caughtUp: fresh ? (absence?.count ?? null) : null, cut });
+  const { tone, word, detail } = connection(status, {
+    unsynced,
+    caughtUp: fresh ? (absence?.count ?? null) : null,
+    cut,
+  });
   const retry = !cut && (status.link === "offline" || status.link === "refused");
   return (
     <span class="connection">

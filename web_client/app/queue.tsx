@@ -17,8 +17,13 @@ export function Queue({ take }: { take: (words: string) => void }) {
   const ask = useAsk();
   const runs = session.runs();
   const waiting = runs.filter((run) => run.status === "queued" && run.by === me && !run.parentRun && !run.cancelledBy);
-  const steers = session.commands().slice(-50).filter((command) => command.kind === "steer" && mine(command, me));
-  const shownSteers = steers.map((command) => ({ command, standing: standing(command, runs) })).filter(({ standing }) => standing);
+  const steers = session
+    .commands()
+    .slice(-50)
+    .filter((command) => command.kind === "steer" && mine(command, me));
+  const shownSteers = steers
+    .map((command) => ({ command, standing: standing(command, runs) }))
+    .filter(({ standing }) => standing);
   if (waiting.length === 0 && shownSteers.length === 0) return null;
   return (
     <ul class="queue" aria-label="Waiting">

@@ -51,12 +51,20 @@ export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) 
       </details>
       <span class="run-actions">
         {words?.stoppable && (
-          <button class="bad" aria-label={`Stop ${nameOf(agent)}`} onClick={() => ask(() => session.cancel({ run: run!.id }))}>
+          <button
+            class="bad"
+            aria-label={`Stop ${nameOf(agent)}`}
+            onClick={() => ask(() => session.cancel({ run: run!.id }))}
+          >
             Stop
           </button>
         )}
         {cancel && (
-          <button class="plain" aria-label={`Cancel ${nameOf(agent)}`} onClick={() => ask(() => session.cancel({ run: run.id }))}>
+          <button
+            class="plain"
+            aria-label={`Cancel ${nameOf(agent)}`}
+            onClick={() => ask(() => session.cancel({ run: run.id }))}
+          >
             Cancel
           </button>
         )}

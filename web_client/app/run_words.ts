@@ -16,7 +16,8 @@ export interface RunWords {
 /** What a card says. `asks`: that a tool call in it needs an answer. `offline`: that what is known may be old. */
 export function runWords(run: RunView, { asks, offline }: { asks: boolean; offline: boolean }): RunWords {
   const asked = run.cancelledBy && !run.ended;
-  if (asked) return { text: `stopping, asked by ${nameOf(run.cancelledBy!)}`, tone: "warn", stoppable: false, timed: false };
+  if (asked)
+    return { text: `stopping, asked by ${nameOf(run.cancelledBy!)}`, tone: "warn", stoppable: false, timed: false };
   switch (run.status) {
     case "queued":
       return { text: "waits for a worker", tone: "dim", stoppable: true, timed: false };
@@ -31,7 +32,12 @@ export function runWords(run: RunView, { asks, offline }: { asks: boolean; offli
     case "completed":
       return { text: `done${took(run)}`, tone: "ok", stoppable: false, timed: false };
     case "cancelled":
-      return { text: `stopped${run.cancelledBy ? ` by ${nameOf(run.cancelledBy)}` : ""}`, tone: "dim", stoppable: false, timed: false };
+      return {
+        text: `stopped${run.cancelledBy ? ` by ${nameOf(run.cancelledBy)}` : ""}`,
+        tone: "dim",
+        stoppable: false,
+        timed: false,
+      };
     case "failed":
       return { text: `failed${took(run)}`, tone: "bad", stoppable: false, timed: false };
     default:
@@ -59,5 +65,7 @@ export function failure(run: RunView): string {
 }
 
 function took(run: RunView): string {
-  return run.startedAt && run.endedAt && run.endedAt >= run.startedAt ? ` in ${lasted(run.endedAt - run.startedAt)}` : "";
+  return run.startedAt && run.endedAt && run.endedAt >= run.startedAt
+    ? ` in ${lasted(run.endedAt - run.startedAt)}`
+    : "";
 }

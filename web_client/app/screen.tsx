@@ -12,6 +12,7 @@ import { HandOver } from "./hand_over.js";
 import { Header } from "./header.js";
 import { HereProvider, type Here } from "./here.js";
 import { useLinkStory } from "./link_story.js";
+import { titled } from "./names.js";
 import { Panel } from "./panel.js";
 import { useSelection, useTarget } from "./selection.js";
 import { Share } from "./share.js";
@@ -30,23 +31,25 @@ interface Props {
   target: string;
   wide: boolean;
   openMenu: () => void;
-  openSearch: () => void;
   signOut: (reason: string) => void;
 }
 
 type Sheet = "share" | "hand-over" | "panel" | null;
 
-export function Screen({ client, session, shelf, account, target, wide, openMenu, openSearch, signOut }: Props) {
+export function Screen({ client, session, shelf, account, target, wide, openMenu, signOut }: Props) {
   const me = account.subject;
   const view = useSelection(session);
   const [errors, setErrors] = useState<readonly string[]>([]);
   const [cut, setCut] = useState(false);
   const [sheet, setSheet] = useState<Sheet>(null);
   const [panel, setPanel] = usePanel();
-  const redraw = useChanges((changed) => {
-    const ends = [view.subscribe(changed), client.subscribe(changed)];
-    return () => ends.forEach((end) => end());
-  }, [view, client]);
+  const redraw = useChanges(
+    (changed) => {
+      const ends = [view.subscribe(changed), client.subscribe(changed)];
+      return () => ends.forEach((end) => end());
+    },
+    [view, client],
+  );
   const [absence, dismiss] = useAbsence(session);
   const link = useLinkStory(session);
   useWhereabouts(session);
@@ -57,8 +60,11 @@ export function Screen({ client, session, shelf, account, target, wide, openMenu
     setErrors((before) => [...before.slice(-2), error instanceof Error ? error.message : String(error)]);
   });
   const live = !cut && session.status.link === "live";
-  const here = useMemo<Here>(() => ({ client, session, view, me, live, report }), [client, session, view, me, live, report]);
-  const title = session.summary().title;
+  const here = useMemo<Here>(
+    () => ({ client, session, view, me, live, report }),
+    [client, session, view, me, live, report],
+  );
+  const title = titled(session.summary().title);
   useEffect(() => {
     document.title = title ? `${title} · syncd` : "syncd";
   }, [title]);
@@ -84,7 +90,6 @@ export function Screen({ client, session, shelf, account, target, wide, openMenu
         share={() => setSheet("share")}
         handOver={() => setSheet("hand-over")}
         openMenu={openMenu}
-        openSearch={openSearch}
       />
       <div class="middle">
         <Troubles errors={errors} clear={() => setErrors([])} shelf={shelf} signOut={signOut} />

@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { Client } from "../src/client.js";
 import { request, type Hit } from "./api.js";
 import { Dialog } from "./dialog.js";
-import { nameOf, shown } from "./names.js";
+import { nameOf, shown, titled } from "./names.js";
 import { go, pathOf } from "./routes.js";
 import type { Shelf } from "./shelf.js";
 import { clock } from "./times.js";
@@ -22,7 +22,17 @@ interface Found {
   readonly at: number;
 }
 
-export function Search({ client, shelf, token, close }: { client: Client; shelf: Shelf; token: () => string; close: () => void }) {
+export function Search({
+  client,
+  shelf,
+  token,
+  close,
+}: {
+  client: Client;
+  shelf: Shelf;
+  token: () => string;
+  close: () => void;
+}) {
   const [query, setQuery] = useState("");
   const [active, setActive] = useState(0);
   const { found, note } = useFound(client, token, query.trim());
@@ -62,13 +72,13 @@ export function Search({ client, shelf, token, close }: { client: Client; shelf:
             id={`found-${index}`}
             role="option"
             aria-selected={index === at}
-            ref={(element) => index === at && element?.scrollIntoView({ block: "nearest" })}
+            ref={index === at ? inSight : null}
             onClick={() => choose(hit)}
           >
             <span class="line">
-              <b>{shown(shelf.entry(hit.session)?.summary?.title ?? "") || hit.session}</b>
+              <b>{titled(shelf.entry(hit.session)?.summary?.title ?? "") || hit.session}</b>
               <small>
-                {nameOf(hit.by)}
+                {hit.by ? nameOf(hit.by) : "on the server"}
                 {hit.at > 0 && `, ${clock(hit.at)}`}
               </small>
             </span>
@@ -98,7 +108,10 @@ function useFound(client: Client, token: () => string, query: string): { found: 
       if (over) return;
       const known = new Set(here.map((hit) => hit.message));
       const all = [...here, ...(there ?? []).filter((hit) => !known.has(hit.message))];
-      setState({ found: all, note: there ? count(all.length, "") : count(all.length, "on this device; the server does not answer") });
+      setState({
+        found: all,
+        note: there ? count(all.length, "") : count(all.length, "on this device; the server does not answer"),
+      });
     }, PAUSE_MS);
     return () => {
       over = true;
@@ -119,11 +132,17 @@ async function local(client: Client, query: string): Promise<Found[]> {
   }));
 }
 
+function inSight(element: HTMLElement | null): void {
+  element?.scrollIntoView({ block: "nearest" });
+}
+
 /** Null where the server does not answer. */
 async function remote(token: string, query: string): Promise<Found[] | null> {
   try {
-    const answer = await request<{ hits: readonly Hit[] }>(`/v1/search?limit=${LIMIT}&q=${encodeURIComponent(query)}`, { token });
-    return answer.hits.map((hit) => ({ session: hit.session, message: hit.message, text: hit.text, by: hit.by ?? "", at: hit.at ?? 0 }));
+    const answer = await request<{ hits: readonly Hit[] }>(`/v1/search?limit=${LIMIT}&q=${encodeURIComponent(query)}`, {
+      token,
+    });
+    return answer.hits.map(({ session, message, excerpt }) => ({ session, message, text: excerpt, by: "", at: 0 }));
   } catch {
     return null;
   }

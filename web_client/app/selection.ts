@@ -39,7 +39,8 @@ export function useTarget(view: View, target: string, version: number): string {
     tried.current = target;
     let over = false;
     void (async () => {
-      while (!over && view.olderCount > 0 && !view.items.some((item) => item.message.id === target)) await view.older(4 * PAGE);
+      while (!over && view.olderCount > 0 && !view.items.some((item) => item.message.id === target))
+        await view.older(4 * PAGE);
       if (!over) setShown(target);
     })();
     return () => {

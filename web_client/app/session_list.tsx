@@ -2,7 +2,7 @@
 
 import { useChanges } from "./frame.js";
 import { PlusIcon, SearchIcon } from "./icons.js";
-import { listed, nameOf, plural, shown } from "./names.js";
+import { listed, nameOf, plural, titled } from "./names.js";
 import { followed, pathOf } from "./routes.js";
 import type { Entry, Shelf } from "./shelf.js";
 
@@ -42,8 +42,8 @@ export function SessionList({ shelf, current, create, search, chosen }: Props) {
 }
 
 function Item({ entry, current, chosen }: { entry: Entry; current: boolean; chosen: () => void }) {
-  const { id, summary } = entry;
-  const { title = "", unread = 0, needsYou = false, unsynced = 0, running = [] } = summary ?? {};
+  const { id, summary, unsynced } = entry;
+  const { title = "", unread = 0, needsYou = false, running = [] } = summary ?? {};
   const path = pathOf(id);
   return (
     <li>
@@ -54,7 +54,7 @@ function Item({ entry, current, chosen }: { entry: Entry; current: boolean; chos
           if (followed(event, path)) chosen();
         }}
       >
-        <span class="title">{shown(title) || id}</span>
+        <span class="title">{titled(title) || id}</span>
         {running.length > 0 && <span class="pulse" title={`${listed(running.map(nameOf))} at work`} />}
         {needsYou ? (
           <small class="needs">needs you</small>

@@ -5,7 +5,7 @@ import type { Account } from "./account.js";
 import { ROLES, invitations, invite, withdraw, type Invitation, type RoleName } from "./invites.js";
 import { Dialog } from "./dialog.js";
 import { useAsk, useHere } from "./here.js";
-import { shown } from "./names.js";
+import { titled } from "./names.js";
 import { ago, lasted } from "./times.js";
 
 const DAY_S = 86_400;
@@ -43,7 +43,7 @@ export function Share({ account, title, close }: { account: Account; title: stri
           make();
         }}
       >
-        <p class="state">Whoever has the link can open “{shown(title) || session.id}”, and only that.</p>
+        <p class="state">Whoever has the link can open “{titled(title) || session.id}”, and only that.</p>
         <fieldset>
           <legend>They may</legend>
           {ROLES.map(({ name, label }) => (
@@ -81,7 +81,8 @@ export function Share({ account, title, close }: { account: Account; title: stri
                   {ROLES.find(({ name }) => name === one.role)?.label ?? one.role}
                   <small>
                     {" "}
-                    made {ago(one.createdAt)}, {one.expiresAt > Date.now() ? `good for ${lasted(one.expiresAt - Date.now())}` : "over"}
+                    made {ago(one.createdAt)},{" "}
+                    {one.expiresAt > Date.now() ? `good for ${lasted(one.expiresAt - Date.now())}` : "over"}
                   </small>
                 </span>
                 <button

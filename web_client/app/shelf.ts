@@ -20,6 +20,8 @@ export interface Entry {
   readonly id: string;
   /** Null while nothing of it is on this device. */
   readonly summary: Summary | null;
+  /** Own edits that are not on the server. */
+  readonly unsynced: number;
   /** When something was said last, as far as that is known, Unix ms. */
   readonly at: number;
 }
@@ -58,7 +60,7 @@ export class Shelf {
 
   /** Look what there is, here and at the server. Without a server it is what is here. */
   async refresh(): Promise<void> {
-    for (const summary of await this.client.sessions()) this.#note(summary.session, { summary });
+    for (const { session, unsynced } of await this.client.sessions()) this.#note(session, { unsynced });
     this.#tell();
     this.#keepNewest();
     try {
@@ -98,11 +100,16 @@ export class Shelf {
     this.#kept.clear();
   }
 
-  #note(id: string, { summary, at = 0 }: { summary?: Summary; at?: number }): void {
+  #note(id: string, { summary, unsynced, at = 0 }: { summary?: Summary; unsynced?: number; at?: number }): void {
     const before = this.#entries.get(id);
     const newest = summary ?? before?.summary ?? null;
     // What a session says of itself is better than when its row was written last.
-    this.#entries.set(id, { id, summary: newest, at: newest?.lastAt || at || (before?.at ?? 0) });
+    this.#entries.set(id, {
+      id,
+      summary: newest,
+      unsynced: summary?.unsynced ?? unsynced ?? before?.unsynced ?? 0,
+      at: newest?.lastAt || at || (before?.at ?? 0),
+    });
   }
 
   #keepNewest(): void {

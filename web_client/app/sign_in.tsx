@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { fromName, fromToken, type Account } from "./account.js";
 import type { ServerInfo } from "./api.js";
+import { focused } from "./frame.js";
 
 interface Props {
   /** What the server said; null while it was not reached. */
@@ -23,7 +24,12 @@ export function SignIn({ info, reason, signedIn }: Props) {
           event.preventDefault();
           const account = dev ? fromName(value) : fromToken(value.trim());
           if (account) signedIn(account);
-          else setWrong(dev ? "A name has letters, digits, dots and dashes." : "That is no token. It has three parts with dots between.");
+          else
+            setWrong(
+              dev
+                ? "A name has letters, digits, dots and dashes."
+                : "That is no token. It has three parts with dots between.",
+            );
         }}
       >
         <img src="/icon.svg" alt="" width="48" height="48" />
@@ -42,15 +48,18 @@ export function SignIn({ info, reason, signedIn }: Props) {
                 autocapitalize="none"
                 spellcheck={false}
                 required
-                type={dev ? "text" : "password"}
+                {...(dev ? { type: "text" as const } : { type: "password" as const })}
                 aria-describedby="sign-in-help"
-                ref={(field) => field && !value && field.focus()}
+                ref={focused}
                 onInput={(event) => setValue(event.currentTarget.value)}
               />
             </label>
             <button class="primary">{dev ? "Come in" : "Sign in"}</button>
             <p class="state" id="sign-in-help" role="status">
-              {wrong || (dev ? "This server runs in development mode: a name is enough." : "Whoever runs this server has one for you, or a link to a session.")}
+              {wrong ||
+                (dev
+                  ? "This server runs in development mode: a name is enough."
+                  : "Whoever runs this server has one for you, or a link to a session.")}
             </p>
           </>
         )}

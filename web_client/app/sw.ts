@@ -45,7 +45,8 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET" || url.origin !== self.location.origin || url.pathname.startsWith("/v1/")) return;
   const page = request.mode === "navigate" && (url.pathname === "/" || url.pathname.startsWith("/s/"));
   if (page) event.respondWith(kept("/", request));
-  else if (SHELL.includes(url.pathname) || url.pathname.startsWith("/assets/")) event.respondWith(kept(url.pathname, request));
+  else if (SHELL.includes(url.pathname) || url.pathname.startsWith("/assets/"))
+    event.respondWith(kept(url.pathname, request));
 });
 
 /** What is kept of this build, else of another one, else what the server says. */

@@ -40,7 +40,9 @@ export function caretAfter(caret: number, edit: TextEdit): number {
 }
 
 /** The edits of a Yjs text event, each at its place after those before it. */
-export function editsOfDelta(delta: readonly { retain?: number; delete?: number; insert?: unknown }[]): TextEdit[] {
+export function editsOfDelta(
+  delta: readonly { retain?: number | undefined; delete?: number | undefined; insert?: unknown }[],
+): TextEdit[] {
   const edits: TextEdit[] = [];
   let at = 0;
   for (const { retain, delete: removed, insert } of delta) {

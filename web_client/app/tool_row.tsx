@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import type { CommandView } from "../src/commands.js";
 import type { Part } from "../src/schema.js";
-import { useClock } from "./frame.js";
+import { focused, useClock } from "./frame.js";
 import { useAsk, useHere } from "./here.js";
 import { brief, deadline, toolPart, toolWords, whole, type ToolPart } from "./tools.js";
 
@@ -43,7 +43,10 @@ function Question({ tool }: { tool: ToolPart }) {
   const [reasoning, setReasoning] = useState(false);
   const [reason, setReason] = useState("");
   const now = useClock(tool.deadlineAt > 0);
-  const given = session.commands().filter((command) => answers(command, tool.call, me)).at(-1);
+  const given = session
+    .commands()
+    .filter((command) => answers(command, tool.call, me))
+    .at(-1);
   if (given && !given.receipt) {
     return (
       <p class="state">
@@ -64,7 +67,7 @@ function Question({ tool }: { tool: ToolPart }) {
           aria-label="Why not"
           placeholder="Why not? It may help."
           value={reason}
-          ref={(field) => field?.focus()}
+          ref={focused}
           onInput={(event) => setReason(event.currentTarget.value)}
           onKeyDown={(event) => event.key === "Escape" && setReasoning(false)}
         />

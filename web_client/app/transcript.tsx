@@ -87,7 +87,17 @@ function Line({ row, stepped }: { row: Row; stepped: () => void }) {
   }
 }
 
-function CaughtUp({ absence, box, dismiss, leave }: { absence: Absence; box: { current: HTMLElement | null }; dismiss: () => void; leave: () => void }) {
+function CaughtUp({
+  absence,
+  box,
+  dismiss,
+  leave,
+}: {
+  absence: Absence;
+  box: { current: HTMLElement | null };
+  dismiss: () => void;
+  leave: () => void;
+}) {
   const { count, finished } = absence;
   const show = () => {
     leave();
@@ -110,7 +120,9 @@ function Empty() {
   return (
     <p class="note empty">
       Nothing was said here yet.{" "}
-      {live ? "Ask an agent by its name, as in “@planner, a weekend in Lisbon?”" : "What you write is kept, and goes out with the next connection."}
+      {live
+        ? "Ask an agent by its name, as in “@planner, a weekend in Lisbon?”"
+        : "What you write is kept, and goes out with the next connection."}
     </p>
   );
 }

@@ -94,7 +94,9 @@ function Refused() {
       {texts.map((text, at) => (
         <blockquote key={at}>{text}</blockquote>
       ))}
-      {texts.length > 0 && <button onClick={() => ask(() => navigator.clipboard.writeText(texts.join("\n\n")))}>Copy</button>}
+      {texts.length > 0 && (
+        <button onClick={() => ask(() => navigator.clipboard.writeText(texts.join("\n\n")))}>Copy</button>
+      )}
       <button
         onClick={() =>
           ask(async () => {

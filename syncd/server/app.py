@@ -19,6 +19,7 @@ from syncd.core.limits import Limits
 from syncd.server.address import ClientAddresses
 from syncd.server.auth import SECRET_BYTES_MIN, Auth, Key
 from syncd.server.config import Settings
+from syncd.server.console import BUILT, Console
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
 from syncd.server.metrics import Metrics
@@ -88,12 +89,16 @@ def make_services(
     limits: Limits,
     metrics: Metrics,
     runs: RunRecords | None = None,
+    *,
+    demo: str | None = None,
 ) -> Services:
-    """Return what the routes may use."""
+    """Return what the routes may use. `demo` is the session that the console begins with, None for its list."""
     origins = OriginPolicy(
         origins=settings.allowed_origins, hosts=settings.allowed_hosts, loopback=is_loopback(settings.host)
     )
-    return Services(sessions, links, auth, limits, metrics, origins, ClientAddresses(settings.trusted_proxies), runs)
+    console = Console(settings.console or BUILT, dev=settings.dev, demo=demo)
+    addresses = ClientAddresses(settings.trusted_proxies)
+    return Services(sessions, links, auth, limits, metrics, origins, addresses, runs, console)
 
 
 def build_app(services: Services) -> web.Application:
@@ -102,11 +107,14 @@ def build_app(services: Services) -> web.Application:
     app[SERVICES] = services
     app.on_response_prepare.append(secure_headers)
     add_routes(app, services)
+    services.console.add_pages(app)
     return app
 
 
-def create_server(settings: Settings) -> "Server":
+def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     """Return a server over the SQLite file that the settings name. `await run()` it next.
+
+    `demo` is the session that the console begins with.
 
     Raises:
         StoreDamaged: the revocation list does not read.
@@ -118,7 +126,7 @@ def create_server(settings: Settings) -> "Server":
     dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
     links = Links(sessions, auth, limits, metrics, dispatcher)
     runs = RunRecords(sessions, dispatcher, limits)
-    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs)
+    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs, demo=demo)
     server = Server(settings, store, services, OpenWork(sessions, dispatcher))
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     trusted_proxies: Words = Field(
         (), description="Addresses or networks of proxies whose `X-Forwarded-For` names the client."
     )
+    console: Path | None = Field(
+        None, description="A folder with another build of the console. Without one, the console that came along."
+    )
     log_format: Literal["console", "json"] = Field("console", description="How the log looks: for people, or JSON.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     drain_timeout_s: float = Field(

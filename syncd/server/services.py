@@ -14,6 +14,7 @@ from syncd.core.limits import Limits
 from syncd.core.messages import Json
 from syncd.server.address import ClientAddresses
 from syncd.server.auth import Auth
+from syncd.server.console import Console
 from syncd.server.metrics import Metrics
 from syncd.server.origin import OriginPolicy
 from syncd.server.run_records import RunRecords
@@ -124,6 +125,7 @@ class Services:
     addresses: ClientAddresses
     #: None where there are no real sessions to run in.
     runs: RunRecords | None = None
+    console: Console = field(default_factory=Console)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
 

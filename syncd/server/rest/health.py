@@ -1,9 +1,10 @@
-"""The routes for whoever watches the server: is it up, can it serve, what did it count, how is it used."""
+"""The routes for whoever watches the server or comes to it fresh: is it up, can it serve, what did it count."""
 
 from aiohttp import web
 
+import syncd
 from syncd.server.http import RETRY_AFTER_S, ApiError
-from syncd.server.rest.models import Status
+from syncd.server.rest.models import ConsoleAnswer, Status
 from syncd.server.rest.route import Call, reply
 
 
@@ -28,3 +29,9 @@ async def metrics(call: Call) -> web.Response:
     """Return the page for Prometheus."""
     page, content_type = call.services.metrics.render()
     return web.Response(body=page, headers={"Content-Type": content_type})
+
+
+async def console(call: Call) -> web.Response:
+    """Say what the console has to know before anybody has signed in."""
+    here = call.services.console
+    return reply(ConsoleAnswer(dev=here.dev, demo=here.demo, version=syncd.__version__))

@@ -224,6 +224,14 @@ class Status(Answer):
     status: str
 
 
+class ConsoleAnswer(Answer):
+    """What the console has to know before anybody has signed in."""
+
+    dev: bool = Field(description="Whether a name is enough to sign in: `dev:NAME` in place of a token.")
+    demo: str | None = Field(description="The session to begin with, null if there is none.")
+    version: str = Field(description="The server's version.")
+
+
 class ErrorDetail(BaseModel):
     """What went wrong."""
 

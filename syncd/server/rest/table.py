@@ -1,6 +1,6 @@
 """The table of all REST routes: what is served, and what the OpenAPI page says.
 
-A route that is not here does not exist.
+A route that is not here does not exist; the console's pages, which are no part of the API, are `syncd.server.console`.
 """
 
 from aiohttp import web
@@ -260,6 +260,15 @@ ROUTES: tuple[Route, ...] = (
         openapi,
         needs_token=False,
         media=("application/json",),
+    ),
+    Route(
+        "GET",
+        "/v1/console",
+        "console",
+        "What the console has to know before anybody has signed in",
+        health.console,
+        answer=m.ConsoleAnswer,
+        needs_token=False,
     ),
     Route(
         "GET",

@@ -13,6 +13,7 @@ import { TARGETS } from "./schema.js";
 import type { CommandReceipt, NewCommand, Outcome, TargetKind } from "./schema.js";
 import { isMap, readReceipt, textOr, wholeOr } from "./transcript.js";
 import type { Entries } from "./transcript.js";
+import { within } from "./waiting.js";
 
 /** A command as a reader sees it. Another object whenever it changed. `receipt` is null until the server decided. */
 export interface CommandView {
@@ -116,7 +117,6 @@ export interface CommandHost {
   commandView(id: string): CommandView | null;
   runs(): readonly RunView[];
   until<T>(look: () => T | null, timeoutMs?: number): Promise<T>;
-  within<T>(promise: Promise<T>, timeoutMs?: number): Promise<T>;
 }
 
 /** An own command: saved already, on its way when there is a link. */
@@ -146,7 +146,7 @@ export class Command {
    */
   async outcome({ timeoutMs }: { timeoutMs?: number } = {}): Promise<Outcome> {
     const decided = this.edit.synced.then(() => this.host.until(() => this.receipt));
-    return (await this.host.within(decided, timeoutMs)).outcome;
+    return (await within(decided, timeoutMs)).outcome;
   }
 
   /**
@@ -156,7 +156,7 @@ export class Command {
    */
   async consumed({ timeoutMs }: { timeoutMs?: number } = {}): Promise<boolean> {
     const known = this.outcome().then((outcome) => outcome === "accepted" && this.host.until(() => this.#consumed()));
-    return this.host.within(known, timeoutMs);
+    return within(known, timeoutMs);
   }
 
   #consumed(): boolean | null {

@@ -10,8 +10,11 @@ const PRESENCE_BYTES_MAX = 4096;
 
 export class Presence {
   #mine: JsonMap = {};
+  #everyone: readonly PresenceEntry[];
 
-  constructor(private readonly replica: Pick<Replica, "presence" | "setPresence">) {}
+  constructor(private readonly replica: Pick<Replica, "presence" | "setPresence">) {
+    this.#everyone = replica.presence();
+  }
 
   /** What the others see of this tab. */
   get mine(): JsonMap {
@@ -34,19 +37,28 @@ export class Presence {
     this.replica.setPresence(mine);
   }
 
-  /** Everybody else on this session now: one entry for each of their tabs and devices. Nobody while there is no link. */
+  /**
+   * Everybody else on this session now: one entry for each of their tabs and devices. Nobody while there is no link.
+   *
+   * The same array until somebody came, changed or left.
+   */
   everyone(): readonly PresenceEntry[] {
-    return this.replica.presence();
+    return this.#everyone;
   }
-}
 
-/** The entries that `after` has new or otherwise than `before`; those that left come with the state null. */
-export function presenceChanges(before: readonly PresenceEntry[], after: readonly PresenceEntry[]): PresenceEntry[] {
-  const known = new Map(before.map((entry) => [entry.peer, entry]));
-  const changed = after.filter((entry) => {
-    const old = known.get(entry.peer);
-    known.delete(entry.peer);
-    return old !== entry && JSON.stringify(old) !== JSON.stringify(entry);
-  });
-  return [...changed, ...Array.from(known.values(), (entry) => ({ ...entry, state: null }))];
+  /** Look again; returns the entries that are new or another, and with the state null those that left. */
+  refresh(): readonly PresenceEntry[] {
+    const known = new Map(this.#everyone.map((entry) => [entry.peer, entry]));
+    const changed: PresenceEntry[] = [];
+    const now = this.replica.presence().map((entry) => {
+      const before = known.get(entry.peer);
+      known.delete(entry.peer);
+      if (before !== undefined && JSON.stringify(before) === JSON.stringify(entry)) return before;
+      changed.push(entry);
+      return entry;
+    });
+    for (const entry of known.values()) changed.push({ ...entry, state: null });
+    if (changed.length > 0) this.#everyone = now;
+    return changed;
+  }
 }

@@ -8,64 +8,31 @@ import type * as Y from "yjs";
 import { Changes, Feed } from "./changes.js";
 import { Command, Commanding, Commands, putCommand } from "./commands.js";
 import type { CommandOptions, CommandView } from "./commands.js";
-import { LocalProtocolError, TimedOut } from "./errors.js";
+import { LocalProtocolError } from "./errors.js";
 import { editOf, regenerationOf, textPart } from "./forks.js";
 import type { Fork } from "./forks.js";
 import { Clock } from "./ids.js";
-import type { Json, JsonMap, PresenceEntry, Right } from "./messages.js";
-import { Presence, presenceChanges } from "./presence.js";
+import type { Json, Right } from "./messages.js";
+import { putMessage } from "./parts.js";
+import { Message } from "./posted.js";
+import type { PostOptions } from "./posted.js";
+import { Presence } from "./presence.js";
 import type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";
 import { Runs } from "./runs.js";
 import type { Decision, Handover, RunView } from "./runs.js";
 import { scan } from "./scan.js";
 import { checkCommand, checkMessage } from "./schema.js";
-import type { NewCommand, NewMessage, Part, Role } from "./schema.js";
+import type { NewCommand, NewMessage } from "./schema.js";
 import { State } from "./state.js";
 import type { Status } from "./status.js";
 import { Stream } from "./stream.js";
 import { approvalsOf, summaryOf } from "./summary.js";
 import type { Approval, Summary } from "./summary.js";
-import { Transcript, putMessage, putRead, readRead } from "./transcript.js";
+import { Transcript, putRead, readRead } from "./transcript.js";
 import type { MessageView } from "./transcript.js";
 import { View } from "./view.js";
 import type { ViewOptions } from "./view.js";
-
-/** What a message may have beside its text. */
-export interface PostOptions {
-  /** Subjects addressed; agents among them get it as work. */
-  readonly to?: readonly string[];
-  readonly role?: Role;
-  /** Behind the text: files, sources, data. */
-  readonly parts?: readonly Part[];
-  /** The message it follows. */
-  readonly parent?: string | null;
-  /** The message it is an alternative to. */
-  readonly forkOf?: string | null;
-  readonly metadata?: JsonMap;
-  /** The work that it makes is ended as failed, `expired`, if it is not over in time. */
-  readonly expiresInMs?: number;
-}
-
-/** An own message that was posted: saved already. */
-export class Message {
-  constructor(
-    private readonly session: Session,
-    readonly id: string,
-    private readonly edit: Edit,
-  ) {}
-
-  /** Resolves when it is on the server's disk. Rejects with `NotSynced`: the server refused it for good. */
-  synced(): Promise<void> {
-    return this.edit.synced;
-  }
-
-  /** The message as it stands now. Throws `LocalProtocolError`: the server refused it, see `Session.refused`. */
-  get view(): MessageView {
-    const found = this.session.message(this.id);
-    if (found === null) throw new LocalProtocolError(`message ${this.id} was refused: see session.refused()`, "gone");
-    return found;
-  }
-}
+import { Listeners, within } from "./waiting.js";
 
 /**
  * One session in this tab. Open it with `Client.open`.
@@ -84,14 +51,11 @@ export class Session extends Commanding {
   readonly #commands: Commands;
   readonly #feed: Feed;
   readonly #clock: Clock;
-  readonly #listeners = new Set<() => void>();
-  readonly #waiting = new Set<(error: Error) => void>();
+  readonly #listeners = new Listeners();
   readonly #stopListening: () => void;
   readonly #onClose: () => void;
   #reads: Map<string, number> | null = null;
-  #present: readonly PresenceEntry[];
   #version = 0;
-  #told = true;
   #closed: Promise<void> | null = null;
 
   /** Called by `Client.open`. `onClose` is called once, when this object is closed. */
@@ -110,7 +74,6 @@ export class Session extends Commanding {
     this.#clock = new Clock(now);
     this.state = new State(replica);
     this.presence = new Presence(replica);
-    this.#present = replica.presence();
     this.#onClose = onClose;
     this.#stopListening = replica.listen((change) => this.#changed(change));
   }
@@ -266,13 +229,6 @@ export class Session extends Commanding {
     return this.#feed.open();
   }
 
-  /** Call `listener` after anything changed, at most once a microtask. Returns what ends that. */
-  subscribe(listener: () => void): () => void {
-    const entry = () => listener();
-    this.#listeners.add(entry);
-    return () => this.#listeners.delete(entry);
-  }
-
   // Writing
 
   /**
@@ -347,36 +303,18 @@ export class Session extends Commanding {
 
   // Waiting
 
-  /** Resolves to the first that `look` finds: now, or when something changed. Rejects with `TimedOut`. */
-  until<T>(look: () => T | null, timeoutMs?: number): Promise<T> {
-    const now = look();
-    if (now !== null) return Promise.resolve(now);
-    let stop = () => {};
-    const found = new Promise<T>((resolve, reject) => {
-      const unsubscribe = this.subscribe(() => {
-        const next = look();
-        if (next !== null) resolve(next);
-      });
-      this.#waiting.add(reject);
-      stop = () => {
-        unsubscribe();
-        this.#waiting.delete(reject);
-      };
-    });
-    return this.within(found, timeoutMs).finally(stop);
+  /** Call `listener` after anything changed, at most once a microtask. Returns what ends that. */
+  subscribe(listener: () => void): () => void {
+    return this.#listeners.add(listener);
   }
 
-  /** See `commands.CommandHost`. */
-  async within<T>(promise: Promise<T>, timeoutMs?: number): Promise<T> {
-    if (timeoutMs === undefined) return promise;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new TimedOut(`not known within ${timeoutMs} ms: what was asked stands`)),
-        timeoutMs,
-      );
-    });
-    return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  /**
+   * Resolves to the first that `look` finds: now, or when something changed.
+   *
+   * Rejects with `TimedOut`, or with `LocalProtocolError` when the session is closed.
+   */
+  until<T>(look: () => T | null, timeoutMs?: number): Promise<T> {
+    return within(this.#listeners.until(look), timeoutMs);
   }
 
   // Inside
@@ -388,11 +326,7 @@ export class Session extends Commanding {
       this.#stopListening();
       this.#feed.close();
       this.state.close();
-      const closed = new LocalProtocolError(
-        `session ${this.id} was closed here: what is not synced goes out later`,
-        "closed",
-      );
-      for (const reject of this.#waiting) reject(closed);
+      this.#listeners.close(this.#closedError());
       this.#onClose();
       await this.#replica.close();
     }
@@ -424,10 +358,12 @@ export class Session extends Commanding {
   }
 
   #write(change: (document: Y.Doc) => void): Edit {
-    if (this.#closed !== null) {
-      throw new LocalProtocolError(`session ${this.id} is closed here: open it again to write`, "closed");
-    }
+    if (this.#closed !== null) throw this.#closedError();
     return this.#replica.edit("transcript", change);
+  }
+
+  #closedError(): LocalProtocolError {
+    return new LocalProtocolError(`session ${this.id} is closed here: open it again`, "closed");
   }
 
   #changed(change: ReplicaChange): void {
@@ -442,14 +378,12 @@ export class Session extends Commanding {
       case "state":
         this.#feed.state(change.names, change.own);
         break;
-      case "presence": {
-        const before = this.#present;
-        this.#present = this.#replica.presence();
-        this.#feed.presence(presenceChanges(before, this.#present));
+      case "presence":
+        this.#feed.presence(this.presence.refresh());
         break;
-      }
       case "status":
         this.#feed.status();
+        this.#feed.presence(this.presence.refresh());
         break;
       case "caught-up":
         this.#feed.caughtUp(change.count);
@@ -464,7 +398,7 @@ export class Session extends Commanding {
         break;
     }
     this.#version++;
-    this.#tell();
+    this.#listeners.tell();
   }
 
   #reloaded(): void {
@@ -478,23 +412,5 @@ export class Session extends Commanding {
       );
     }
     this.#feed.state(this.#replica.document("state").share.keys(), false);
-  }
-
-  #tell(): void {
-    if (!this.#told) return;
-    this.#told = false;
-    queueMicrotask(() => {
-      this.#told = true;
-      for (const listener of this.#listeners) {
-        try {
-          listener();
-        } catch (error) {
-          // One that throws stops neither the others nor the session; the page is told as of any error of its own.
-          queueMicrotask(() => {
-            throw error;
-          });
-        }
-      }
-    });
   }
 }

@@ -5,7 +5,7 @@ import { LocalProtocolError } from "./errors.js";
 import type { Edit } from "./replica.js";
 import { checkPart, checkText } from "./schema.js";
 import type { NewMessage, Part } from "./schema.js";
-import { PartWriter, putMessage } from "./transcript.js";
+import { PartWriter, putMessage } from "./parts.js";
 
 /** Tokens gather this long: eight in one transaction cost a third of the bytes and an eighth of the work of eight. */
 const FLUSH_MS = 40;

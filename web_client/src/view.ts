@@ -7,7 +7,7 @@
 import { Branches } from "./branches.js";
 import type { BranchItem, Selection } from "./branches.js";
 import { LocalProtocolError } from "./errors.js";
-import type { Message, PostOptions } from "./session.js";
+import type { Message, PostOptions } from "./posted.js";
 import type { MessageView } from "./transcript.js";
 
 /** What a view needs of its session. */

@@ -4,7 +4,7 @@ import * as Y from "yjs";
 import { runKey, uuid7 } from "../src/ids.js";
 import type { JsonMap } from "../src/messages.js";
 import type { Part } from "../src/schema.js";
-import { PartWriter, putMessage } from "../src/transcript.js";
+import { PartWriter, putMessage } from "../src/parts.js";
 import type { MemoryReplica } from "./memory_replica.js";
 
 /** One attempt of one run, being written. */

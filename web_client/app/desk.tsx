@@ -94,7 +94,7 @@ export function Desk({ account, route, demo, signOut }: Props) {
       ) : (
         <Welcome demo={demo}>{!wide && list(() => {})}</Welcome>
       )}
-      {searching && <Search client={client} shelf={shelf} token={token} close={() => setSearching(false)} />}
+      {searching && <Search shelf={shelf} token={token} close={() => setSearching(false)} />}
     </div>
   );
 }

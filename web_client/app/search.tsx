@@ -1,7 +1,6 @@
 /** Search over all sessions: of what is on this device at once, and of what the server has when it answers. */
 
 import { useEffect, useState } from "preact/hooks";
-import type { Client } from "../src/client.js";
 import { request, type Hit } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { nameOf, shown, titled } from "./names.js";
@@ -22,20 +21,10 @@ interface Found {
   readonly at: number;
 }
 
-export function Search({
-  client,
-  shelf,
-  token,
-  close,
-}: {
-  client: Client;
-  shelf: Shelf;
-  token: () => string;
-  close: () => void;
-}) {
+export function Search({ shelf, token, close }: { shelf: Shelf; token: () => string; close: () => void }) {
   const [query, setQuery] = useState("");
   const [active, setActive] = useState(0);
-  const { found, note } = useFound(client, token, query.trim());
+  const { found, note } = useFound(shelf, token, query.trim());
   const choose = (hit: Found | undefined) => {
     if (!hit) return;
     close();
@@ -93,7 +82,7 @@ export function Search({
   );
 }
 
-function useFound(client: Client, token: () => string, query: string): { found: readonly Found[]; note: string } {
+function useFound(shelf: Shelf, token: () => string, query: string): { found: readonly Found[]; note: string } {
   const [state, setState] = useState<{ found: readonly Found[]; note: string }>({ found: [], note: "" });
   useEffect(() => {
     if (!query) {
@@ -102,7 +91,7 @@ function useFound(client: Client, token: () => string, query: string): { found: 
     }
     let over = false;
     const timer = setTimeout(async () => {
-      const here = await local(client, query);
+      const here = await local(shelf, query);
       if (!over) setState({ found: here, note: count(here.length, "on this device") });
       const there = await remote(token(), query);
       if (over) return;
@@ -117,12 +106,12 @@ function useFound(client: Client, token: () => string, query: string): { found: 
       over = true;
       clearTimeout(timer);
     };
-  }, [client, query]);
+  }, [shelf, query]);
   return state;
 }
 
-async function local(client: Client, query: string): Promise<Found[]> {
-  const hits = await client.search(query, { limit: LIMIT });
+async function local(shelf: Shelf, query: string): Promise<Found[]> {
+  const hits = await shelf.search(query, LIMIT);
   return hits.map(({ session, message }) => ({
     session,
     message: message.id,

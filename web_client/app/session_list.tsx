@@ -42,8 +42,8 @@ export function SessionList({ shelf, current, create, search, chosen }: Props) {
 }
 
 function Item({ entry, current, chosen }: { entry: Entry; current: boolean; chosen: () => void }) {
-  const { id, summary, unsynced } = entry;
-  const { title = "", unread = 0, needsYou = false, running = [] } = summary ?? {};
+  const { id, summary } = entry;
+  const { title = "", unread = 0, needsYou = false, unsynced = 0, running = [] } = summary ?? {};
   const path = pathOf(id);
   return (
     <li>

@@ -9,6 +9,7 @@
 import type { Client } from "../src/client.js";
 import type { Session } from "../src/session.js";
 import type { Summary } from "../src/summary.js";
+import type { MessageView } from "../src/transcript.js";
 import { request, type SessionRow } from "./api.js";
 
 /** How many are kept open. The server's own bound for a link is 64. */
@@ -20,10 +21,13 @@ export interface Entry {
   readonly id: string;
   /** Null while nothing of it is on this device. */
   readonly summary: Summary | null;
-  /** Own edits that are not on the server. */
-  readonly unsynced: number;
   /** When something was said last, as far as that is known, Unix ms. */
   readonly at: number;
+}
+
+export interface Hit {
+  readonly session: string;
+  readonly message: MessageView;
 }
 
 interface Kept {
@@ -60,7 +64,7 @@ export class Shelf {
 
   /** Look what there is, here and at the server. Without a server it is what is here. */
   async refresh(): Promise<void> {
-    for (const { session, unsynced } of await this.client.sessions()) this.#note(session, { unsynced });
+    for (const summary of await this.client.sessions()) this.#note(summary.session, { summary });
     this.#tell();
     this.#keepNewest();
     try {
@@ -77,6 +81,21 @@ export class Shelf {
     }
     this.#tell();
     this.#keepNewest();
+  }
+
+  /** Messages that hold all words of `query`, of all copies on this device; the newest first within each session. */
+  async search(query: string, limit: number): Promise<Hit[]> {
+    const found: Hit[] = [];
+    for (const { id, summary } of this.entries()) {
+      if (found.length >= limit) break;
+      if (summary === null) continue;
+      const kept = this.#kept.get(id)?.session;
+      const session = kept ?? (await this.client.open(id));
+      for (const message of await session.search(query, { limit: limit - found.length }))
+        found.push({ session: id, message });
+      if (!kept) await session.close();
+    }
+    return found;
   }
 
   /** A session is looked at, or was made: it belongs to the list. */
@@ -100,14 +119,13 @@ export class Shelf {
     this.#kept.clear();
   }
 
-  #note(id: string, { summary, unsynced, at = 0 }: { summary?: Summary; unsynced?: number; at?: number }): void {
+  #note(id: string, { summary, at = 0 }: { summary?: Summary; at?: number }): void {
     const before = this.#entries.get(id);
     const newest = summary ?? before?.summary ?? null;
     // What a session says of itself is better than when its row was written last.
     this.#entries.set(id, {
       id,
       summary: newest,
-      unsynced: summary?.unsynced ?? unsynced ?? before?.unsynced ?? 0,
       at: newest?.lastAt || at || (before?.at ?? 0),
     });
   }

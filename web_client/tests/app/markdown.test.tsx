@@ -34,11 +34,11 @@ function drawn(node: unknown, found: { elements: Element[]; text: string } = { e
 const drawnText = (text: string) => drawn(<Markdown text={text} />);
 const types = (text: string) => drawnText(text).elements.map((element) => element.type);
 
-const ALLOWED = new Set([
-  ..."div p h3 h4 h5 h6 blockquote ul ol li pre code table thead tbody tr th td hr strong em del br a span input".split(
+const ALLOWED = new Set(
+  "div p h3 h4 h5 h6 blockquote ul ol li pre code table thead tbody tr th td hr strong em del br a span input".split(
     " ",
   ),
-]);
+);
 const PROPS = new Set([
   "children",
   "class",

@@ -62,6 +62,8 @@ export class Way {
   /** Whether the uplink has what the store had; and own rows that came while it was read. */
   #ready = false;
   #reading = false;
+  /** Whoever it was made for says so only when it has started. */
+  #started = false;
   #early: Row[] = [];
   #rows = 0;
 
@@ -75,6 +77,7 @@ export class Way {
   /** Read what waits in the store, and open the session if there is a link. */
   async start(): Promise<void> {
     await this.#renew();
+    this.#started = true;
   }
 
   stop(): void {
@@ -327,7 +330,7 @@ export class Way {
   }
 
   #release(): void {
-    if (!this.#stopped && !this.#turning && this.#ready && !this.needed) this.#host.done(this);
+    if (this.#started && !this.#stopped && !this.#turning && this.#ready && !this.needed) this.#host.done(this);
   }
 
   #fold(): void {

@@ -40,7 +40,7 @@ export class State {
       this.#undo?.destroy();
       this.#undo = new Y.UndoManager(document, {
         trackedOrigins: new AnyOrigin(),
-        captureTransaction: (transaction) => transaction.local, // Invariant 1.
+        captureTransaction: (transaction) => transaction.local && transaction.changed.size > 0, // Invariant 1.
         captureTimeout: 500,
       });
     }

@@ -4,9 +4,11 @@ import { useEffect, useState } from "preact/hooks";
 import { forget, keep, stored, type Account } from "./account.js";
 import { serverInfo, type ServerInfo } from "./api.js";
 import { Desk } from "./desk.js";
-import { Join } from "./join.js";
+import { lazy } from "./lazy.js";
 import { go, pathOf, useRoute } from "./routes.js";
-import { SignIn } from "./sign_in.js";
+
+const Join = lazy(() => import("./join.js").then((module) => module.Join));
+const SignIn = lazy(() => import("./sign_in.js").then((module) => module.SignIn));
 
 const KNOWN_INFO = "syncd:server";
 

@@ -36,7 +36,9 @@ export function useAbsence(session: Session): [Absence | null, () => void] {
           if (live && !now) before.current = note(session);
           live = now;
         } else if (change.kind === "caught-up" && change.live && change.count > 0) {
-          setAbsence(told(session, before.current ?? note(session), change.count));
+          const { current } = before;
+          // A copy that had nothing yet was not away: all of it is new.
+          if (current !== null && current.seq > 0) setAbsence(told(session, current, change.count));
         }
       }
     })();

@@ -6,12 +6,14 @@ import { uuid7 } from "../src/ids.js";
 import { storeOf, type Account } from "./account.js";
 import { Dialog } from "./dialog.js";
 import { useMedia } from "./frame.js";
+import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
 import { go, pathOf, type Route } from "./routes.js";
-import { Search } from "./search.js";
 import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
 import { Welcome } from "./welcome.js";
+
+const Search = lazy(() => import("./search.js").then((module) => module.Search));
 
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */
 export const WIDE = "(min-width: 901px)";

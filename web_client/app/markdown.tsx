@@ -11,20 +11,9 @@ import { Lexer, type Token, type Tokens } from "marked";
 import type { ComponentChildren } from "preact";
 import { Component } from "preact";
 import { unescapeEntities } from "./entities.js";
+import { safeHref } from "./links.js";
 
-const SAFE_PROTOCOLS = new Set(["http:", "https:", "mailto:"]);
 const REL = "noopener noreferrer nofollow";
-
-/** Where a link leads to; undefined if it must not be followed. */
-export function safeHref(href: string): string | undefined {
-  try {
-    // Without a base, a relative link is none: what a message says is not on this server.
-    const url = new URL(href.trim());
-    return SAFE_PROTOCOLS.has(url.protocol) ? url.href : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 export function Markdown({ text }: { text: string }) {
   return (

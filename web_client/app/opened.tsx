@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { Client } from "../src/client.js";
 import type { Session } from "../src/session.js";
 import type { Account } from "./account.js";
+import { Markdown } from "./parts.js";
 import { Screen } from "./screen.js";
 import type { Shelf } from "./shelf.js";
 
@@ -25,8 +26,9 @@ export function Opened(props: Props) {
   const [failed, setFailed] = useState<string>("");
   useEffect(() => {
     let over = false;
-    client.open(id).then(
-      (opened) => {
+    // The code that draws its messages comes meanwhile.
+    Promise.all([client.open(id), Markdown.preload()]).then(
+      ([opened]) => {
         if (over) return void opened.close();
         setSession(opened);
         shelf.add(id);

@@ -2,9 +2,16 @@
 
 import { memo } from "./memo.js";
 import type { Part } from "../src/schema.js";
-import { Markdown, safeHref } from "./markdown.js";
+import { lazy } from "./lazy.js";
+import { safeHref } from "./links.js";
 import { nameOf, shown } from "./names.js";
 import { ToolRow } from "./tool_row.js";
+
+/** A third of all code that a transcript needs: it comes beside the session's copy (see `opened`). */
+export const Markdown = lazy(
+  () => import("./markdown.js").then((module) => module.Markdown),
+  ({ text }: { text: string }) => <div class="md unread">{text}</div>,
+);
 
 export function Parts({ parts, ended }: { parts: readonly Part[]; ended: boolean }) {
   return (

@@ -8,17 +8,19 @@ import { useAbsence } from "./caught_up.js";
 import { Composer } from "./composer.js";
 import { Dialog } from "./dialog.js";
 import { useChanges, useNewest } from "./frame.js";
-import { HandOver } from "./hand_over.js";
 import { Header } from "./header.js";
 import { HereProvider, type Here } from "./here.js";
+import { lazy } from "./lazy.js";
 import { useLinkStory } from "./link_story.js";
 import { titled } from "./names.js";
-import { Panel } from "./panel.js";
 import { useSelection, useTarget } from "./selection.js";
-import { Share } from "./share.js";
 import type { Shelf } from "./shelf.js";
 import { Transcript } from "./transcript.js";
 import { Troubles } from "./troubles.js";
+
+const Panel = lazy(() => import("./panel.js").then((module) => module.Panel));
+const Share = lazy(() => import("./share.js").then((module) => module.Share));
+const HandOver = lazy(() => import("./hand_over.js").then((module) => module.HandOver));
 
 /** How long the end has to be seen until it counts as read, milliseconds. */
 const READ_MS = 800;

@@ -3,7 +3,8 @@
 import { Component, Fragment, type VNode } from "preact";
 import { expect, test } from "vitest";
 import { unescapeEntities } from "../../app/entities.js";
-import { Markdown, safeHref } from "../../app/markdown.js";
+import { safeHref } from "../../app/links.js";
+import { Markdown } from "../../app/markdown.js";
 import { ATTACKS } from "./attacks.js";
 
 interface Element {

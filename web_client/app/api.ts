@@ -62,6 +62,7 @@ export async function request<T>(
   } catch {
     throw new RequestFailed("unreachable", "The server does not answer. Try again when there is a network.", 0);
   }
+  if (response.status === 204) return null as T;
   const answer: unknown = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer as T;
   const error = (answer as { error?: { code?: string; message?: string; hint?: string } } | null)?.error;

@@ -23,7 +23,7 @@ export function App() {
     setReason("");
     go(pathOf(session), { replace: true });
   };
-  if (route.invite) return <Join code={route.invite} info={info} account={account} joined={signedIn} />;
+  if (route.invite) return <Join code={route.invite} account={account} joined={signedIn} />;
   if (account === null) {
     return (
       <SignIn info={info} reason={reason} signedIn={(next) => signedIn(next, route.session || (info?.demo ?? ""))} />
@@ -31,7 +31,7 @@ export function App() {
   }
   return (
     <Desk
-      key={account.subject}
+      key={`${account.subject} ${account.codes.length}`}
       account={account}
       route={route}
       demo={info?.demo ?? null}

@@ -1,9 +1,9 @@
 /** The desk of one person: their client, all their sessions, and the one that is open. */
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Client } from "../src/client.js";
 import { uuid7 } from "../src/ids.js";
-import { storeOf, type Account } from "./account.js";
+import { storeOf, tokenOf, type Account } from "./account.js";
 import { Dialog } from "./dialog.js";
 import { useMedia } from "./frame.js";
 import { lazy } from "./lazy.js";
@@ -28,7 +28,7 @@ interface Props {
 
 export function Desk({ account, route, demo, signOut }: Props) {
   const [desk] = useState(() => open(account));
-  const { client, shelf } = desk;
+  const { client, shelf, token } = desk;
   const wide = useMedia(WIDE);
   const [menu, setMenu] = useState(false);
   const [searching, setSearching] = useState(false);
@@ -43,7 +43,6 @@ export function Desk({ account, route, demo, signOut }: Props) {
     };
   }, [client, shelf]);
   useSearchKey(() => setSearching(true));
-  const token = useMemo(() => () => account.token, [account]);
   const list = (chosen: () => void) => (
     <>
       <SessionList
@@ -87,6 +86,7 @@ export function Desk({ account, route, demo, signOut }: Props) {
           client={client}
           shelf={shelf}
           account={account}
+          token={token}
           id={route.session}
           target={route.message}
           wide={wide}
@@ -101,9 +101,16 @@ export function Desk({ account, route, demo, signOut }: Props) {
   );
 }
 
-function open(account: Account): { client: Client; shelf: Shelf } {
-  const client = new Client({ token: account.token, store: storeOf(account) });
-  return { client, shelf: new Shelf(client, () => account.token) };
+interface Tools {
+  readonly client: Client;
+  readonly shelf: Shelf;
+  readonly token: () => Promise<string>;
+}
+
+function open(account: Account): Tools {
+  const token = tokenOf(account);
+  const client = new Client({ token: account.codes.length > 0 ? token : account.token, store: storeOf(account) });
+  return { client, shelf: new Shelf(client, token), token };
 }
 
 /** Ctrl+K, as everywhere. */

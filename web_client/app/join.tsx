@@ -1,14 +1,11 @@
 /** Joining by a link that somebody shared: under a name, and then right into the session. */
 
 import { useState } from "preact/hooks";
-import { fromToken, type Account } from "./account.js";
-import type { ServerInfo } from "./api.js";
+import { join, type Account } from "./account.js";
 import { focused } from "./frame.js";
-import { redeem } from "./invites.js";
 
 interface Props {
   code: string;
-  info: ServerInfo | null;
   /** Who is signed in here already; null for nobody. */
   account: Account | null;
   joined: (account: Account, session: string) => void;
@@ -18,14 +15,12 @@ export function Join({ code, account, joined }: Props) {
   const [name, setName] = useState(account?.name ?? "");
   const [failed, setFailed] = useState("");
   const [busy, setBusy] = useState(false);
-  const join = async () => {
+  const enter = async () => {
     setBusy(true);
     setFailed("");
     try {
-      const { token, session } = await redeem(code, name.trim());
-      const next = fromToken(token);
-      if (next) joined(next, session);
-      else setFailed("The server answered with a token that this console cannot read. Load the page again.");
+      const { account: next, session } = await join(code, name.trim(), account);
+      joined(next, session);
     } catch (error) {
       setFailed(error instanceof Error ? error.message : String(error));
     } finally {
@@ -37,23 +32,31 @@ export function Join({ code, account, joined }: Props) {
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          void join();
+          void enter();
         }}
       >
         <img src="/icon.svg" alt="" width="48" height="48" />
         <h1>You are invited</h1>
-        <p>Somebody shared a session with you. How do you want to be called there?</p>
-        <label>
-          Your name
-          <input
-            value={name}
-            required
-            autocomplete="nickname"
-            maxLength={60}
-            ref={focused}
-            onInput={(event) => setName(event.currentTarget.value)}
-          />
-        </label>
+        {account ? (
+          <p>
+            Somebody shared a session with you. You join as <b>{account.name}</b>.
+          </p>
+        ) : (
+          <>
+            <p>Somebody shared a session with you. How do you want to be called there?</p>
+            <label>
+              Your name
+              <input
+                value={name}
+                required
+                autocomplete="nickname"
+                maxLength={60}
+                ref={focused}
+                onInput={(event) => setName(event.currentTarget.value)}
+              />
+            </label>
+          </>
+        )}
         <button class="primary" disabled={busy}>
           Join
         </button>

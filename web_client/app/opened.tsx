@@ -12,6 +12,7 @@ interface Props {
   client: Client;
   shelf: Shelf;
   account: Account;
+  token: () => Promise<string>;
   id: string;
   /** The message to show; empty for the live end. */
   target: string;

@@ -30,6 +30,7 @@ interface Props {
   session: Session;
   shelf: Shelf;
   account: Account;
+  token: () => Promise<string>;
   target: string;
   wide: boolean;
   openMenu: () => void;
@@ -38,7 +39,7 @@ interface Props {
 
 type Sheet = "share" | "hand-over" | "panel" | null;
 
-export function Screen({ client, session, shelf, account, target, wide, openMenu, signOut }: Props) {
+export function Screen({ client, session, shelf, account, token, target, wide, openMenu, signOut }: Props) {
   const me = account.subject;
   const view = useSelection(session);
   const [errors, setErrors] = useState<readonly string[]>([]);
@@ -113,7 +114,7 @@ export function Screen({ client, session, shelf, account, target, wide, openMenu
           <Panel link={link} />
         </Dialog>
       )}
-      {sheet === "share" && <Share account={account} title={title} close={() => setSheet(null)} />}
+      {sheet === "share" && <Share token={token} title={title} close={() => setSheet(null)} />}
       {sheet === "hand-over" && <HandOver close={() => setSheet(null)} />}
     </HereProvider>
   );

@@ -21,7 +21,7 @@ interface Found {
   readonly at: number;
 }
 
-export function Search({ shelf, token, close }: { shelf: Shelf; token: () => string; close: () => void }) {
+export function Search({ shelf, token, close }: { shelf: Shelf; token: () => Promise<string>; close: () => void }) {
   const [query, setQuery] = useState("");
   const [active, setActive] = useState(0);
   const { found, note } = useFound(shelf, token, query.trim());
@@ -82,7 +82,11 @@ export function Search({ shelf, token, close }: { shelf: Shelf; token: () => str
   );
 }
 
-function useFound(shelf: Shelf, token: () => string, query: string): { found: readonly Found[]; note: string } {
+function useFound(
+  shelf: Shelf,
+  token: () => Promise<string>,
+  query: string,
+): { found: readonly Found[]; note: string } {
   const [state, setState] = useState<{ found: readonly Found[]; note: string }>({ found: [], note: "" });
   useEffect(() => {
     if (!query) {
@@ -93,7 +97,7 @@ function useFound(shelf: Shelf, token: () => string, query: string): { found: re
     const timer = setTimeout(async () => {
       const here = await local(shelf, query);
       if (!over) setState({ found: here, note: count(here.length, "on this device") });
-      const there = await remote(token(), query);
+      const there = await remote(token, query);
       if (over) return;
       const known = new Set(here.map((hit) => hit.message));
       const all = [...here, ...(there ?? []).filter((hit) => !known.has(hit.message))];
@@ -126,10 +130,10 @@ function inSight(element: HTMLElement | null): void {
 }
 
 /** Null where the server does not answer. */
-async function remote(token: string, query: string): Promise<Found[] | null> {
+async function remote(token: () => Promise<string>, query: string): Promise<Found[] | null> {
   try {
     const answer = await request<{ hits: readonly Hit[] }>(`/v1/search?limit=${LIMIT}&q=${encodeURIComponent(query)}`, {
-      token,
+      token: await token(),
     });
     return answer.hits.map(({ session, message, excerpt }) => ({ session, message, text: excerpt, by: "", at: 0 }));
   } catch {

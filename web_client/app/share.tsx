@@ -1,12 +1,11 @@
 /** Share: a link that lets somebody in, with a role, for a time, and the way to take it back. */
 
-import { useEffect, useState } from "preact/hooks";
-import type { Account } from "./account.js";
+import { useState } from "preact/hooks";
 import { ROLES, invitations, invite, withdraw, type Invitation, type RoleName } from "./invites.js";
 import { Dialog } from "./dialog.js";
 import { useAsk, useHere } from "./here.js";
 import { titled } from "./names.js";
-import { ago, lasted } from "./times.js";
+import { lasted } from "./times.js";
 
 const DAY_S = 86_400;
 const TIMES: readonly (readonly [label: string, seconds: number])[] = [
@@ -15,23 +14,22 @@ const TIMES: readonly (readonly [label: string, seconds: number])[] = [
   ["7 days", 7 * DAY_S],
 ];
 
-export function Share({ account, title, close }: { account: Account; title: string; close: () => void }) {
+export function Share({ token, title, close }: { token: () => Promise<string>; title: string; close: () => void }) {
   const { session } = useHere();
   const ask = useAsk();
-  const [role, setRole] = useState<RoleName>("writer");
+  const [role, setRole] = useState<RoleName>("editor");
   const [seconds, setSeconds] = useState(DAY_S);
   const [link, setLink] = useState("");
-  const [given, setGiven] = useState<readonly Invitation[]>([]);
+  const [given, setGiven] = useState<readonly Invitation[]>(() => invitations(session.id));
   const [failed, setFailed] = useState("");
   const attempt = (asked: () => Promise<unknown>) => {
     setFailed("");
     asked().catch((error: unknown) => setFailed(error instanceof Error ? error.message : String(error)));
   };
-  const look = () => attempt(async () => setGiven(await invitations(account.token, session.id)));
-  useEffect(look, [session.id]);
+  const look = () => setGiven(invitations(session.id));
   const make = () =>
     attempt(async () => {
-      const made = await invite(account.token, session.id, role, seconds);
+      const made = await invite(await token(), session.id, role, seconds);
       setLink(made);
       look();
     });
@@ -73,22 +71,18 @@ export function Share({ account, title, close }: { account: Account; title: stri
       )}
       {given.length > 0 && (
         <>
-          <h3>Links that are out</h3>
+          <h3>Links made here</h3>
           <ul class="given">
             {given.map((one) => (
               <li key={one.id} class="line">
                 <span>
                   {ROLES.find(({ name }) => name === one.role)?.label ?? one.role}
-                  <small>
-                    {" "}
-                    made {ago(one.createdAt)},{" "}
-                    {one.expiresAt > Date.now() ? `good for ${lasted(one.expiresAt - Date.now())}` : "over"}
-                  </small>
+                  <small> good for {lasted(one.expiresAt - Date.now())}</small>
                 </span>
                 <button
                   onClick={() =>
                     attempt(async () => {
-                      await withdraw(account.token, session.id, one.id);
+                      await withdraw(await token(), session.id, one.id);
                       look();
                     })
                   }

@@ -45,7 +45,7 @@ export class Shelf {
 
   constructor(
     private readonly client: Client,
-    private readonly token: () => string,
+    private readonly token: () => Promise<string>,
   ) {}
 
   /** All of them, the newest first. */
@@ -71,7 +71,7 @@ export class Shelf {
       let after = "";
       do {
         const page: { sessions: SessionRow[]; next: string } = await request(`/v1/sessions?limit=100&after=${after}`, {
-          token: this.token(),
+          token: await this.token(),
         });
         for (const row of page.sessions) this.#note(row.session, { at: row.updated_at });
         after = page.next;

@@ -93,7 +93,7 @@ def links(*tabs: Page) -> list[WebSocket]:
     """Return a list that all links of these tabs go into from now on."""
     made: list[WebSocket] = []
     for tab in tabs:
-        tab.on("websocket", made.append)
+        tab.on("websocket", lambda link: made.append(link))
     return made
 
 

@@ -165,6 +165,26 @@ function checkEntry(item) {
   assert.strictEqual(toHex(msgpack.encode(unmark(item.body))), toHex(data))
 }
 
+// Trees and runs are replayed by `web_client`, which has them; here is what must hold of any.
+function checkBranches(item) {
+  const ids = new Set(item.messages.map((message) => message.id))
+  for (const { items } of item.views) {
+    assert.strictEqual(new Set(items.map(([id]) => id)).size, items.length, 'each once')
+    for (const [id, , index = 1, siblings = [id]] of items) {
+      assert(ids.has(id) && !item.superseded.includes(id), id)
+      assert.strictEqual(siblings[index - 1], id)
+    }
+  }
+}
+
+function checkRun(item) {
+  const facts = Object.entries(item.receipts)
+  facts.forEach(([key], at) => assert.strictEqual(key, `r:r.${at}`))
+  const { attempt, since } = item.run
+  assert.deepStrictEqual(item.counts, [1, 2, 3, 4].filter((n) => since <= n && n <= attempt))
+  if (facts.length > 0 && facts.at(-1)[1].lease === 'ended') assert.strictEqual(item.run.status, facts.at(-1)[1].status)
+}
+
 // Replays what one client of the conversation sent and was sent; its documents must come to hold `ends`.
 function checkConversation(file) {
   const docs = { transcript: document(file.roots.transcript), state: document(file.roots.state) }
@@ -188,6 +208,8 @@ const CHECKS = {
   'updates.json': (file) => [[file.accepted, checkUpdate]],
   'state_vectors.json': (file) => [[file.accepted, checkVector]],
   'entries.json': (file) => [[file.cases, checkEntry]],
+  'branches.json': (file) => [[file.cases, checkBranches]],
+  'runs.json': (file) => [[file.cases, checkRun]],
   'conversation.json': (file) => [[[{ name: 'as a whole' }], () => checkConversation(file)]],
 }
 

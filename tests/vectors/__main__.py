@@ -2,10 +2,12 @@
 
 import json
 
+from tests.vectors.branches import branch_vectors
 from tests.vectors.conversation import conversation_vectors, meaning
 from tests.vectors.entries import entry_vectors
 from tests.vectors.frames import frame_vectors
 from tests.vectors.refusals import refusal_vectors
+from tests.vectors.runs import run_vectors
 from tests.vectors.updates import state_vector_vectors, update_vectors
 from tests.vectors.vector import PLACE, render
 
@@ -18,6 +20,8 @@ def files() -> dict[str, str]:
         "updates.json": update_vectors(),
         "state_vectors.json": state_vector_vectors(),
         "entries.json": entry_vectors(),
+        "branches.json": branch_vectors(),
+        "runs.json": run_vectors(),
     }
     return {path: render(content) for path, content in vectors.items()} | {"conversation.json": _conversation()}
 

@@ -1,0 +1,624 @@
+/**
+ * Copy: one session in this tab: its two documents, what is written into them, and what of that is saved and synced.
+ *
+ * Knows the store. Knows nothing of the link, of locks, or of how tabs talk: its host does.
+ */
+
+import * as Y from "yjs";
+import { LocalProtocolError, NotSynced, StoreError } from "./errors.js";
+import { DEFAULT_LIMITS, FRAME_OVERHEAD_BYTES } from "./limits.js";
+import { LAYERS } from "./messages.js";
+import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
+import type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";
+import type { Status } from "./status.js";
+import type { Row, Store } from "./store.js";
+import type { Standing } from "./tabs.js";
+import { everyone } from "./places.js";
+import { NO_PROGRESS } from "./uplink.js";
+import type { Progress } from "./uplink.js";
+
+export interface CopyHost {
+  readonly store: Store;
+  /** This tab's id. */
+  readonly tab: string;
+  readonly subject: string;
+  readonly frameBytesMax: number;
+  /** Where the link stands; a copy that the leader has told nothing of stands there, too. */
+  readonly linkStatus: Status;
+  /** Own edits of this tab are stored. */
+  stored(copy: Copy, rows: readonly Row[]): void;
+  /** What the others are to see of this tab is another. */
+  presenceMoved(copy: Copy): void;
+  /** Nobody here uses it any more, and all is saved. */
+  released(copy: Copy): void;
+}
+
+/** Own updates that one write into the store brings there, and who waits for them. */
+interface Pending {
+  readonly layer: Layer;
+  readonly update: Uint8Array;
+  readonly saved: Deferred;
+  readonly synced: Deferred;
+}
+
+interface Deferred {
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+const ROOTS = ["messages", "runs", "commands", "reads", "receipts"] as const;
+/** Of one update; and so many bytes hold at least that many. PROTOCOL 8. */
+const STRUCTS_MAX = DEFAULT_LIMITS.updateStructsMax;
+const STRUCT_BYTES_MIN = 2;
+const KINDS: Readonly<Record<string, new () => Y.AbstractType<unknown>>> = {
+  0: Y.Array,
+  1: Y.Map,
+  2: Y.Text,
+  3: Y.XmlElement as unknown as new () => Y.AbstractType<unknown>,
+  4: Y.XmlFragment as unknown as new () => Y.AbstractType<unknown>,
+  6: Y.XmlText,
+} as Readonly<Record<string, new () => Y.AbstractType<unknown>>>;
+
+/**
+ * One session in one tab.
+ *
+ * 1. An own edit shows at once, is stored next, and goes to the other tabs and the server when it is stored.
+ * 2. Saved is the store's word, synced the server's ack of this edit: no vector is compared, which would count what
+ *    others wrote.
+ * 3. The documents hold what the store holds, or is about to: what cannot be stored, or was refused, leaves them.
+ * 4. Every document has a client id of its own, used by no other life.
+ * 5. An update whose ground is missing is not kept half: it waits in the store, or for the server to send it again.
+ */
+export class Copy implements Replica {
+  readonly session: string;
+  /** Who here has it open; and how often its documents were made anew. */
+  users = 0;
+  generation = 0;
+  progress: Progress = NO_PROGRESS;
+  readonly #host: CopyHost;
+  #documents: Record<Layer, Y.Doc>;
+  #standing: Standing | null = null;
+  #rights: readonly Right[] | null = null;
+  #listeners = new Set<(change: ReplicaChange) => void>();
+  /** What comes from the store, from other tabs and from the server. */
+  readonly #remote = Symbol("remote");
+  /** Edits that were begun and have no update yet. */
+  #open = new Set<Adopt>();
+  #unsaved = new Set<Pending>();
+  /** Own rows of all tabs that are not synced. */
+  #mine = new Map<number, Pending | null>();
+  /** All rows up to this one were read from the store; of those behind it, these are known. */
+  #seen = 0;
+  #known = new Set<number>();
+  #fresh: Row[] = [];
+  #presence: { readonly [key: string]: Json } | null = null;
+  #loading: Promise<void> | null = null;
+  #closed = false;
+
+  constructor(session: string, host: CopyHost) {
+    this.session = session;
+    this.#host = host;
+    this.#documents = this.#make({});
+  }
+
+  // What the store has
+
+  /** Read it from the store, once, or anew: then the documents are other ones. Throws `StoreError`. */
+  load(): Promise<void> {
+    this.#loading ??= this.#load().finally(() => (this.#loading = null));
+    return this.#loading;
+  }
+
+  async #load(): Promise<void> {
+    const { store } = this.#host;
+    await store.settled();
+    const { record, rows } = await store.load(this.session);
+    if (record !== null) {
+      const { incarnation, version, seq, roots } = record;
+      this.progress = { incarnation, version, seq, roots };
+      this.#rights = record.rights;
+    }
+    const before = this.#documents;
+    this.#documents = this.#make(this.progress.roots);
+    for (const layer of LAYERS) before[layer].destroy();
+    try {
+      this.#fill(rows);
+    } catch (error) {
+      throw new StoreError(
+        `the copy on this device does not read: forget it and open it anew (${String(error)})`,
+        "damaged",
+      );
+    }
+    this.generation += 1;
+    const last = rows.at(-1)?.row ?? 0;
+    const mine = new Map(rows.filter((row) => row.own).map(({ row }) => [row, this.#mine.get(row) ?? null]));
+    for (const [row, pending] of this.#mine) {
+      if (mine.has(row)) continue;
+      if (row <= last) pending?.synced.resolve();
+      else mine.set(row, pending);
+    }
+    // What was written here while it was read stands behind it.
+    const behind = [...mine].flatMap(([row, own]) => (row > last && own !== null ? [own] : []));
+    for (const { layer, update } of [...behind, ...this.#unsaved]) {
+      if (grounded(this.#documents[layer], update)) this.fits(layer, update);
+    }
+    this.#mine = mine;
+    this.#seen = last;
+    this.#known = new Set([...mine.keys()].filter((row) => row > last));
+  }
+
+  /** Take rows into empty documents. Invariant 5: those that stand on what is not there are left out. */
+  #fill(rows: readonly Row[]): void {
+    for (const layer of LAYERS) {
+      const document = this.#documents[layer];
+      const updates = rows.filter((row) => row.layer === layer);
+      this.#apply(document, updates);
+      if (!pending(document)) continue;
+      this.#documents[layer].destroy();
+      this.#documents[layer] = this.#make(this.progress.roots)[layer];
+      let waiting = updates;
+      let before: number;
+      do {
+        before = waiting.length;
+        waiting = waiting.filter(
+          ({ update }) => !grounded(this.#documents[layer], update) || !this.fits(layer, update),
+        );
+      } while (waiting.length > 0 && waiting.length < before);
+    }
+  }
+
+  #apply(document: Y.Doc, rows: readonly Row[]): void {
+    const all = (): void => {
+      for (const { update } of rows) Y.applyUpdate(document, update, this.#remote);
+    };
+    Y.transact(document, all, this.#remote, false);
+  }
+
+  /** Replace the documents by what the store has, and tell. */
+  async reload(): Promise<void> {
+    await this.load();
+    this.#tell({ kind: "reloaded" });
+    this.#tell({ kind: "unsynced" });
+    await this.catchUp();
+  }
+
+  /** The store was erased and is a new one: what this tab wrote and is not synced goes there. */
+  async rescue(): Promise<void> {
+    const stored = [...this.#mine.values()].filter((own) => own !== null);
+    this.#mine.clear();
+    this.progress = NO_PROGRESS;
+    for (const own of [...stored, ...this.#unsaved]) {
+      this.#unsaved.add(own);
+      this.#store(own);
+    }
+    await this.reload();
+  }
+
+  /** Look for rows that this tab was not told of: it slept, or whoever wrote them died. Return the new own ones. */
+  async catchUp(): Promise<readonly Row[]> {
+    const { store } = this.#host;
+    const rows = await store.after(this.session, this.#seen);
+    const found = rows.filter((row) => !this.#known.has(row.row));
+    this.absorb(found);
+    this.#seen = Math.max(this.#seen, rows.at(-1)?.row ?? 0);
+    for (const row of this.#known) if (row <= this.#seen) this.#known.delete(row);
+    const own = await store.own(this.session);
+    this.syncedRows([...this.#mine.keys()].filter((row) => !own.has(row)));
+    return found.filter((row) => row.own);
+  }
+
+  /** Take rows that are in the store. */
+  absorb(rows: readonly Row[]): void {
+    const fresh = rows.filter((row) => row.row > this.#seen && !this.#known.has(row.row));
+    if (fresh.length === 0) return;
+    let mine = false;
+    for (const { row, own } of fresh) {
+      this.#known.add(row);
+      if (own && !this.#mine.has(row)) {
+        this.#mine.set(row, null);
+        mine = true;
+      }
+    }
+    let gap = false;
+    for (const layer of LAYERS) {
+      const updates = fresh.filter((row) => row.layer === layer);
+      if (updates.length === 0) continue;
+      const document = this.#documents[layer];
+      this.#apply(document, updates);
+      gap = dropPending(document) || gap;
+    }
+    if (mine) this.#tell({ kind: "unsynced" });
+    // What it stands on was not told: it is in the store, before it.
+    if (gap && this.#loading === null) void this.reload().catch(() => {});
+  }
+
+  /** Rows whose content is in the documents: the leader stored what its uplink had applied. */
+  knows(rows: readonly Row[]): void {
+    for (const { row } of rows) if (row > this.#seen) this.#known.add(row);
+  }
+
+  /** The server said how far this copy goes. */
+  moved(progress: Progress): void {
+    this.progress = { ...progress, roots: this.progress.roots };
+    this.#takeRoots(progress.roots);
+  }
+
+  // What the uplink asks
+
+  vector(layer: Layer): Uint8Array {
+    return Y.encodeStateVector(this.#documents[layer]);
+  }
+
+  /** Apply an update; whether it went in without a gap. */
+  fits(layer: Layer, update: Uint8Array): boolean {
+    const document = this.#documents[layer];
+    Y.applyUpdate(document, update, this.#remote);
+    return !dropPending(document);
+  }
+
+  // What is told of it
+
+  syncedRows(rows: readonly number[]): void {
+    let moved = false;
+    for (const row of rows) {
+      const known = this.#mine.get(row);
+      if (known === undefined) continue;
+      this.#mine.delete(row);
+      known?.synced.resolve();
+      moved = true;
+    }
+    if (moved) this.#tell({ kind: "unsynced" });
+  }
+
+  /** The server refused these rows: they are in the store among the refused ones. A reload follows. */
+  async refusedRows(rows: readonly number[], code: string, reason: string): Promise<void> {
+    for (const row of rows) {
+      this.#mine.get(row)?.synced.reject(new NotSynced(code, reason || `the server refused it: ${code}`));
+      this.#mine.delete(row);
+    }
+    this.#tell({ kind: "unsynced" });
+    for (const edit of await this.#host.store.refused(this.session)) {
+      if (rows.includes(edit.row)) this.#tell({ kind: "refused", edit });
+    }
+  }
+
+  caughtUp(count: number): void {
+    this.#tell({ kind: "caught-up", count });
+  }
+
+  /** The leader says where the session stands. */
+  stands(standing: Standing): void {
+    const before = this.#standing;
+    this.#standing = standing;
+    this.#rights = standing.rights ?? this.#rights;
+    this.#takeRoots(standing.roots);
+    if (before === null || !sameStatus(before.status, standing.status)) this.#tell({ kind: "status" });
+    if (before?.presence !== standing.presence || before.tabs !== standing.tabs) this.#tell({ kind: "presence" });
+  }
+
+  /** The link stands elsewhere; where it is not live, nobody is there. */
+  linkStands(live: boolean): void {
+    if (!live && this.#standing !== null) this.#standing = { ...this.#standing, presence: [], tabs: {} };
+    this.#tell({ kind: "status" });
+    if (!live) this.#tell({ kind: "presence" });
+  }
+
+  #takeRoots(roots: Readonly<Record<string, string>>): void {
+    const fresh = Object.keys(roots).some((name) => this.progress.roots[name] !== roots[name]);
+    if (!fresh) return;
+    this.progress = { ...this.progress, roots: { ...this.progress.roots, ...roots } };
+    try {
+      makeRoots(this.#documents.state, roots);
+    } catch {
+      // Made here with another kind, unsynced: with the server's, what does not fit will be refused.
+      void this.reload().catch(() => {});
+    }
+  }
+
+  // Replica
+
+  get subject(): string {
+    return this.#host.subject;
+  }
+
+  get rights(): ReadonlySet<Right> | null {
+    return this.#rights === null ? null : new Set(this.#rights);
+  }
+
+  get status(): Status {
+    const link = this.#host.linkStatus;
+    return link.link === "live" && this.#standing !== null ? this.#standing.status : notYet(link);
+  }
+
+  get unsynced(): number {
+    return this.#mine.size + this.#unsaved.size;
+  }
+
+  get roots(): ReadonlyMap<string, number> {
+    return new Map(Object.entries(this.progress.roots).map(([name, kind]) => [name, Number(kind)]));
+  }
+
+  document(layer: Layer): Y.Doc {
+    return this.#documents[layer];
+  }
+
+  edit(layer: Layer, change: (document: Y.Doc) => void): Edit {
+    if (this.#closed) throw new LocalProtocolError(`${this.session} is closed: open it again`);
+    if (this.#host.store.gone !== null) throw this.#host.store.gone;
+    this.#checkRight(layer);
+    const document = this.#documents[layer];
+    const edit = new Adopt();
+    this.#open.add(edit);
+    try {
+      // One that is made while another is told of gets its update after that one.
+      document.once("afterAllTransactions", () => {
+        if (this.#open.delete(edit)) edit.nothing();
+      });
+      document.transact(() => change(document));
+    } catch (error) {
+      // What it wrote until then stands, as in any transaction.
+      if (this.#open.delete(edit)) edit.nothing();
+      throw error;
+    }
+    if (edit.error !== null) throw edit.error;
+    return edit;
+  }
+
+  presence(): readonly PresenceEntry[] {
+    if (this.#standing === null) return [];
+    return everyone(this.#standing, this.#host.tab);
+  }
+
+  setPresence(state: { readonly [key: string]: Json } | null): void {
+    this.#presence = state;
+    this.#host.presenceMoved(this);
+  }
+
+  /** What this tab shows of itself. */
+  get ownPresence(): { readonly [key: string]: Json } | null {
+    return this.#presence;
+  }
+
+  listen(listener: (change: ReplicaChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async saved(): Promise<void> {
+    await Promise.all(Array.from(this.#unsaved, ({ saved }) => saved.promise));
+  }
+
+  async synced(): Promise<void> {
+    await this.saved();
+    const waits = [...this.#mine].map(([row, known]) => {
+      const pending = known ?? newPending(new Uint8Array(), "state");
+      this.#mine.set(row, pending); // Another tab's: waited for from here, too.
+      return pending.synced.promise;
+    });
+    await Promise.all(waits);
+  }
+
+  refused(): Promise<readonly RefusedEdit[]> {
+    return this.#host.store.refused(this.session);
+  }
+
+  dropRefused(): Promise<void> {
+    return this.#host.store.dropRefused(this.session);
+  }
+
+  async close(): Promise<void> {
+    if (this.users === 0) return;
+    this.users -= 1;
+    if (this.users > 0) return;
+    this.#presence = null;
+    await this.saved().catch(() => {});
+    if (this.users === 0) this.#host.released(this);
+  }
+
+  /** Let go of the documents. */
+  destroy(): void {
+    this.#closed = true;
+    this.#listeners.clear();
+    for (const layer of LAYERS) this.#documents[layer].destroy();
+  }
+
+  // Own edits
+
+  #checkRight(layer: Layer): void {
+    const rights = this.#rights;
+    const allowed =
+      rights === null ||
+      (layer === "state" ? rights.includes("state") : rights.includes("transcript") || rights.includes("command"));
+    if (!allowed) throw new LocalProtocolError(`the token does not allow to write the ${layer} of ${this.session}`);
+  }
+
+  #own(layer: Layer, update: Uint8Array): void {
+    const edits = [...this.#open];
+    this.#open.clear();
+    const tooLarge = this.#tooLarge(update);
+    if (tooLarge !== null) {
+      for (const edit of edits) edit.fail(tooLarge);
+      void this.reload().catch(() => {}); // Invariant 3.
+      return;
+    }
+    const own = newPending(update, layer);
+    for (const edit of edits) edit.adopt(own);
+    this.#unsaved.add(own);
+    this.#store(own);
+    this.#tell({ kind: "unsynced" });
+  }
+
+  #store(own: Pending): void {
+    this.#host.store.append(this.session, own.layer, own.update).then(
+      (row) => {
+        this.#unsaved.delete(own);
+        this.#mine.set(row, own);
+        this.#known.add(row);
+        own.saved.resolve();
+        const { layer, update } = own;
+        if (this.#fresh.push({ row, session: this.session, layer, update, own: true }) === 1) {
+          queueMicrotask(() => this.#host.stored(this, this.#fresh.splice(0))); // Invariant 1.
+        }
+      },
+      (error: StoreError) => {
+        if (error.code === "cleared") return; // It goes into the store that takes the place of this one.
+        this.#unsaved.delete(own);
+        own.saved.reject(error);
+        own.synced.reject(error);
+        if (this.#unsaved.size === 0 && this.#host.store.gone === null) void this.reload().catch(() => {}); // Invariant 3.
+      },
+    );
+  }
+
+  #tooLarge(update: Uint8Array): LocalProtocolError | null {
+    const most = this.#host.frameBytesMax - FRAME_OVERHEAD_BYTES;
+    if (update.length > most) {
+      return new LocalProtocolError(
+        `one edit holds at most ${most} bytes, this one ${update.length}: make several of it`,
+      );
+    }
+    if (update.length < STRUCTS_MAX * STRUCT_BYTES_MIN) return null;
+    const { structs } = Y.decodeUpdate(update);
+    if (structs.length <= STRUCTS_MAX) return null;
+    return new LocalProtocolError(
+      `one edit holds at most ${STRUCTS_MAX} parts, this one ${structs.length}: make several`,
+    );
+  }
+
+  // Documents
+
+  #make(roots: Readonly<Record<string, string>>): Record<Layer, Y.Doc> {
+    const documents = { transcript: new Y.Doc(), state: new Y.Doc() };
+    for (const root of ROOTS) documents.transcript.getMap(root);
+    makeRoots(documents.state, roots);
+    for (const layer of LAYERS) {
+      const document = documents[layer];
+      document.clientID = freshClientId(); // Invariant 4.
+      document.on("update", (update: Uint8Array, origin: unknown) => {
+        if (origin !== this.#remote && this.#documents[layer] === document) this.#own(layer, update);
+      });
+      document.on("afterTransaction", (transaction: Y.Transaction) => {
+        // While it is filled nobody is told: what is read is all new.
+        if (this.#documents[layer] !== document || this.#loading !== null) return;
+        const own = transaction.origin !== this.#remote;
+        const touched = touches(transaction);
+        if (touched.length === 0) return;
+        if (layer === "transcript") this.#tell({ kind: "transcript", entries: touched, own });
+        else this.#tell({ kind: "state", names: [...new Set(touched.map(([name]) => name))], own });
+      });
+    }
+    return documents;
+  }
+
+  #tell(change: ReplicaChange): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+}
+
+/** An edit, from when it is made until it is known which update it came to. */
+class Adopt implements Edit {
+  readonly saved: Promise<void>;
+  readonly synced: Promise<void>;
+  error: LocalProtocolError | null = null;
+  readonly #saved = deferred();
+  readonly #synced = deferred();
+
+  constructor() {
+    this.saved = this.#saved.promise;
+    this.synced = this.#synced.promise;
+  }
+
+  adopt(own: Pending): void {
+    own.saved.promise.then(this.#saved.resolve, this.#saved.reject);
+    own.synced.promise.then(this.#synced.resolve, this.#synced.reject);
+  }
+
+  nothing(): void {
+    this.#saved.resolve();
+    this.#synced.resolve();
+  }
+
+  fail(error: LocalProtocolError): void {
+    this.error = error;
+    this.#saved.reject(error);
+    this.#synced.reject(error);
+  }
+}
+
+function newPending(update: Uint8Array, layer: Layer): Pending {
+  return { layer, update, saved: deferred(), synced: deferred() };
+}
+
+function deferred(): Deferred {
+  let resolve!: () => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  promise.catch(() => {}); // Nobody has to wait for it.
+  return { promise, resolve, reject };
+}
+
+/** A client id that was never used: 53 random bits. */
+function freshClientId(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return (high & 0x1f_ffff) * 0x1_0000_0000 + low || 1;
+}
+
+function makeRoots(document: Y.Doc, roots: Readonly<Record<string, string>>): void {
+  for (const [name, kind] of Object.entries(roots)) {
+    const type = KINDS[kind];
+    if (type !== undefined) document.get(name, type);
+  }
+}
+
+/** The top-level entries (root, key) that a transaction changed; of a root that is no map, the key is empty. */
+function touches(transaction: Y.Transaction): (readonly [root: string, key: string])[] {
+  const found = new Map<string, readonly [string, string]>();
+  const add = (root: Y.AbstractType<unknown>, key: string | null): void => {
+    const name = Y.findRootTypeKey(root);
+    found.set(`${name}\n${key ?? ""}`, [name, key ?? ""]);
+  };
+  for (const [type, keys] of transaction.changed) {
+    let item = type._item;
+    if (item === null) {
+      for (const key of keys) add(type as Y.AbstractType<unknown>, key);
+      continue;
+    }
+    let parent = item.parent as Y.AbstractType<unknown>;
+    while (parent._item !== null) {
+      item = parent._item;
+      parent = item.parent as Y.AbstractType<unknown>;
+    }
+    add(parent, item.parentSub);
+  }
+  return [...found.values()];
+}
+
+function pending(document: Y.Doc): boolean {
+  return document.store.pendingStructs !== null || document.store.pendingDs !== null;
+}
+
+/** Forget what waits for its ground in a document. Whether there was any. */
+function dropPending(document: Y.Doc): boolean {
+  const found = pending(document);
+  document.store.pendingStructs = document.store.pendingDs = null;
+  return found;
+}
+
+/** Whether what comes first of each client in an update follows what the document has of it. */
+function grounded(document: Y.Doc, update: Uint8Array): boolean {
+  const { from } = Y.parseUpdateMeta(update);
+  return [...from].every(([client, clock]) => clock <= Y.getState(document.store, client));
+}
+
+function sameStatus(one: Status, two: Status): boolean {
+  return JSON.stringify(one) === JSON.stringify(two);
+}
+
+/** Of a session the leader has said nothing of yet: the link is there, and it is being opened. */
+function notYet(link: Status): Status {
+  return link.link === "live" ? { ...link, link: "reconnecting" } : link;
+}

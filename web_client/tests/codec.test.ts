@@ -1,0 +1,81 @@
+import { deepStrictEqual } from "node:assert";
+import { expect, test } from "vitest";
+import { decodeClient, decodeServer, encode } from "../src/codec.js";
+import { DEFAULT_LIMITS } from "../src/limits.js";
+import type { ClientMessage, PresenceEntry, ServerMessage } from "../src/messages.js";
+import { camelCase, FRAME_FILES, fromHex, load, toHex, unmark } from "./vectors.js";
+
+interface Case {
+  readonly name: string;
+  readonly hex: string;
+  readonly values: { readonly [field: string]: unknown };
+  readonly sent: boolean;
+  readonly shortest: boolean;
+}
+interface FrameFile {
+  readonly frame: string;
+  readonly from: "client" | "server" | "either";
+  readonly fields: readonly string[];
+  readonly cases: readonly Case[];
+}
+
+type Frame = ClientMessage | ServerMessage;
+type Known = Parameters<typeof encode>[0];
+
+function decode(hex: string, from: string): Frame {
+  const data = fromHex(hex);
+  return from === "server" ? decodeServer(data) : decodeClient(data, DEFAULT_LIMITS);
+}
+
+/** What the vectors call a frame's fields, as this client names them. */
+function expected(file: FrameFile, values: Case["values"]): unknown {
+  const fields = Object.entries(values).map(([name, value]) => [
+    camelCase(name),
+    name === "entries" || name === "presence" ? (value as unknown[][]).map(entryOf) : unmark(value),
+  ]);
+  return { kind: file.frame, ...Object.fromEntries(fields) };
+}
+
+function entryOf([peer, subject, name, kind, device, state]: unknown[]): PresenceEntry {
+  return { peer, subject, name, kind, device, state: unmark(state) } as PresenceEntry;
+}
+
+test.each(FRAME_FILES.filter((name) => !name.includes("optional")))(
+  "%s reads as it says, and is written so",
+  (name) => {
+    const file = load<FrameFile>(name);
+    expect(file.cases.length).toBeGreaterThan(0);
+    for (const item of file.cases) {
+      const frame = decode(item.hex, file.from);
+      deepStrictEqual(frame, expected(file, item.values), item.name);
+      const again = encode(frame as Known);
+      deepStrictEqual(decode(toHex(again), file.from), frame, item.name);
+      if (item.shortest) expect(toHex(again), item.name).toBe(toHex(fromHex(item.hex)));
+    }
+  },
+);
+
+test("an optional frame of another version is passed over, from either side", () => {
+  const file = load<FrameFile>("frames/optional.json");
+  expect(file.cases.length).toBeGreaterThan(0);
+  for (const item of file.cases) {
+    const unknown = { kind: "Unknown", type: item.values["type"] };
+    expect(decode(item.hex, "client")).toStrictEqual(unknown);
+    expect(decode(item.hex, "server")).toStrictEqual(unknown);
+  }
+});
+
+interface Refused {
+  readonly name: string;
+  readonly from: string;
+  readonly hex: string;
+  readonly code: number;
+}
+
+test("every frame that must be refused is, with its code: also those that stock readers cannot tell", () => {
+  const { cases } = load<{ cases: readonly Refused[] }>("refused_frames.json");
+  expect(cases.length).toBeGreaterThan(600);
+  for (const item of cases) {
+    expect(() => decode(item.hex, item.from), item.name).toThrow(expect.objectContaining({ close: item.code }));
+  }
+});

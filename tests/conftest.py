@@ -13,6 +13,11 @@ from tests import harness
 from tests.harness import serving
 
 
+def pytest_configure() -> None:
+    """Start processes of tests in the same way, however pytest itself was started."""
+    harness.heed_interrupts()
+
+
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     """A running server in this process, with its store in `server.db`."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -40,6 +41,16 @@ SECRET = "a-secret-of-at-least-thirty-two-bytes"
 MEMBER = ("transcript", "state", "presence", "command")
 #: The machine may be loaded: nothing waits for less.
 PATIENCE_S = 20.0
+
+
+def heed_interrupts() -> None:
+    """Have processes that are started from here heed Ctrl-C, also where this one was told to ignore it.
+
+    A shell has what a script puts into the background ignore SIGINT, and Python programs keep to that, as all should.
+    A handler that does nothing ignores it here just the same, but is not inherited.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda _number, _frame: None)
 
 
 def mint(subject: str, rights: Iterable[str] = MEMBER, *, sessions: str = "*", ttl_s: float = 3_600.0) -> str:

@@ -202,6 +202,8 @@ async def test_tail_tells_of_runs(server: ServerProcess, room: str, terminal: Te
             await session.assign("user:theo", note="yours")
             assigned = (await heard(tail, "assigned"))[-1]
             await read_to(text, printed, "handed over")
+            tail.signal(signal.SIGINT)
+            await asyncio.to_thread(tail.ended)
 
     lines_ = "\n".join(printed)
     assert (queued["status"], queued["agent"], queued["attempt"]) == ("queued", f"agent:{name}", 0)

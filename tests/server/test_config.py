@@ -49,6 +49,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "ISSUER": "me",
         "AUDIENCE": "us",
         "TOKEN_TTL_MAX_S": "3600",
+        "INVITE_TTL_MAX_S": "3600",
         "DEV": "false",
         "ALLOWED_ORIGINS": "https://a.example, http://b.example:8080",
         "ALLOWED_HOSTS": "sync.example other.example",

@@ -47,6 +47,7 @@ export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) 
           {row.body.length === 0 && run && !run.ended && <p class="state">{silence(run.status)}</p>}
           {run && run.status === "failed" && <p class="failure">{shown(failure(run))}</p>}
           {run?.status === "running" && live && <span class="cursor" aria-hidden="true" />}
+          {ended && first && <Actions item={first} edit={null} stepped={stepped} />}
         </div>
       </details>
       <span class="run-actions">
@@ -69,7 +70,6 @@ export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) 
           </button>
         )}
         {counted && <BranchSteps item={counted} stepped={stepped} />}
-        {ended && first && <Actions item={first} edit={null} stepped={stepped} />}
       </span>
     </section>
   );

@@ -47,19 +47,23 @@ export function Transcript({ absence, dismiss, changed, seen, target }: Props) {
       changed();
     });
   return (
-    <main class="transcript" ref={box} tabIndex={-1} aria-label="Messages">
-      {older > 0 && (
-        <p class="note">
-          <button onClick={reveal}>Load older</button> {older} above
-        </p>
-      )}
+    <>
       {absence && <CaughtUp absence={absence} box={box} dismiss={dismiss} leave={scroll.leave} />}
-      {rows.length === 0 && <Empty />}
-      {rows.map((row) => (
-        <Line key={row.key} row={row} stepped={changed} />
-      ))}
-      <Typing />
-    </main>
+      <main class="transcript" ref={box} tabIndex={-1} aria-label="Messages">
+        <div class="rows">
+          {older > 0 && (
+            <p class="note">
+              <button onClick={reveal}>Load older</button> {older} above
+            </p>
+          )}
+          {rows.length === 0 && <Empty />}
+          {rows.map((row) => (
+            <Line key={row.key} row={row} stepped={changed} />
+          ))}
+          <Typing />
+        </div>
+      </main>
+    </>
   );
 }
 
@@ -106,7 +110,7 @@ function CaughtUp({
     mark?.focus({ preventScroll: true });
   };
   return (
-    <p class="note caught-up">
+    <p class="caught-up">
       Caught up: {plural(count, "event")} while you were away
       {finished > 0 && `, ${plural(finished, "run")} finished`}
       <button onClick={show}>Show</button>
@@ -153,12 +157,13 @@ function useStay(box: { current: HTMLElement | null }, session: string, seen: ()
       stays.current = left < NEAR_PX;
       if (stays.current && document.visibilityState === "visible") seen();
     };
-    // What grows without a drawing: an opened fold, a turned phone, a keyboard on the screen.
+    // What grows without a drawing of all: an opened fold, an editor, a turned phone, a keyboard on the screen.
     const grown = new ResizeObserver(() => {
       if (stays.current) element.scrollTop = element.scrollHeight;
     });
     element.addEventListener("scroll", look, { passive: true });
     document.addEventListener("visibilitychange", look);
+    if (element.firstElementChild) grown.observe(element.firstElementChild);
     grown.observe(element);
     return () => {
       element.removeEventListener("scroll", look);

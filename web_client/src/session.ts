@@ -55,6 +55,11 @@ export class Session extends Commanding {
   readonly #stopListening: () => void;
   readonly #onClose: () => void;
   #reads: Map<string, number> | null = null;
+<<<<<<< HEAD
+=======
+  #rights: ReadonlySet<Right> | null = null;
+  #status: Status;
+>>>>>>> views
   #version = 0;
   #closed: Promise<void> | null = null;
 
@@ -67,6 +72,7 @@ export class Session extends Commanding {
     const transcript = () => replica.document("transcript");
     this.id = replica.session;
     this.#replica = replica;
+    this.#status = replica.status;
     this.#transcript = new Transcript(transcript);
     this.#runs = new Runs(transcript);
     this.#commands = new Commands(transcript);
@@ -93,12 +99,16 @@ export class Session extends Commanding {
 
   /** What the grant allows here; null until this device has been on the session once. */
   get rights(): ReadonlySet<Right> | null {
-    return this.#replica.rights;
+    const now = this.#replica.rights;
+    if (this.#rights === null || now === null || !sameRights(this.#rights, now)) this.#rights = now;
+    return this.#rights;
   }
 
   /** Where it stands: live, reconnecting, offline, or refused with the reason. */
   get status(): Status {
-    return this.#replica.status;
+    const now = this.#replica.status;
+    if (JSON.stringify(this.#status) !== JSON.stringify(now)) this.#status = now;
+    return this.#status;
   }
 
   /** How many own edits, of all tabs of this device, are not on the server's disk yet. */
@@ -413,4 +423,11 @@ export class Session extends Commanding {
     }
     this.#feed.state(this.#replica.document("state").share.keys(), false);
   }
+<<<<<<< HEAD
+=======
+}
+
+function sameRights(one: ReadonlySet<Right>, other: ReadonlySet<Right>): boolean {
+  return one.size === other.size && [...one].every((right) => other.has(right));
+>>>>>>> views
 }

@@ -67,7 +67,7 @@ export class State {
     return this.#root(name, 4, (document) => document.getXmlFragment(name));
   }
 
-  /** Everything that has content, as plain values. */
+  /** Everything that has, or had, content, as plain values. */
   json(): { [name: string]: Json } {
     const found: { [name: string]: Json } = {};
     for (const [name, root] of [...this.document.share].sort(([a], [b]) => (a < b ? -1 : 1))) {

@@ -27,9 +27,7 @@ let peers = 0;
 
 export class MemoryReplica implements Replica {
   readonly session: string;
-  readonly rights: ReadonlySet<Right>;
   readonly peer = `peer-${++peers}`;
-  status: Status = OFFLINE;
   closed = false;
   /** All updates made here, in order: what a push would hold. */
   readonly made: { layer: Layer; update: Uint8Array }[] = [];
@@ -39,6 +37,8 @@ export class MemoryReplica implements Replica {
   #refused: RefusedEdit[] = [];
   #presence: JsonMap | null = null;
   #seen = 0;
+  #status: Status = OFFLINE;
+  readonly #rights: ReadonlySet<Right>;
   #catching: Uint8Array[] | null = null;
 
   constructor(
@@ -47,12 +47,20 @@ export class MemoryReplica implements Replica {
     { rights = ALL_RIGHTS, device = "laptop" }: { rights?: readonly Right[]; device?: string } = {},
   ) {
     this.session = server.session;
-    this.rights = new Set(rights);
+    this.#rights = new Set(rights);
     this.device = device;
     this.#documents = { transcript: this.#document("transcript"), state: this.#document("state") };
   }
 
   readonly device: string;
+
+  get rights(): ReadonlySet<Right> | null {
+    return this.#rights;
+  }
+
+  get status(): Status {
+    return this.#status;
+  }
 
   get unsynced(): number {
     return this.#pending.length;
@@ -72,7 +80,7 @@ export class MemoryReplica implements Replica {
 
   edit(layer: Layer, change: (document: Y.Doc) => void): Edit {
     const needed: readonly Right[] = layer === "state" ? ["state"] : ["transcript", "command"];
-    if (!needed.some((right) => this.rights.has(right))) {
+    if (!needed.some((right) => this.#rights.has(right))) {
       throw new LocalProtocolError(`the grant does not allow to write the ${layer}`, "forbidden");
     }
     const before = this.#pending.length;
@@ -120,14 +128,14 @@ export class MemoryReplica implements Replica {
   /** Go online: send what waits, take what came meanwhile. */
   connect(): this {
     if (this.online) return this;
-    const missed = this.server.attach(this, this.#presence);
+    const [seen, seq] = [this.#seen, this.server.attach(this, this.#presence)];
     for (const layer of ["transcript", "state"] as const) {
       this.take(layer, this.server.diff(layer, Y.encodeStateVector(this.#documents[layer])));
     }
     this.#setStatus(LIVE);
-    this.tell({ kind: "caught-up", count: missed - this.#seen });
+    this.tell({ kind: "caught-up", count: seq - seen });
     this.tell({ kind: "presence" });
-    this.#seen = missed;
+    this.#seen = seq;
     this.#push();
     return this;
   }
@@ -218,7 +226,7 @@ export class MemoryReplica implements Replica {
   }
 
   #setStatus(status: Status): void {
-    this.status = status;
+    this.#status = status;
     this.tell({ kind: "status" });
   }
 }

@@ -127,6 +127,7 @@ export class MemoryServer {
     const entry = this.#documents.transcript.getMap("runs").get(key) as Y.Map<string>;
     const status = entry.get("status") ?? "running";
     const last = this.#last(run);
+    if ((this.#receipt(`r:${run}.0`)?.["agent"] ?? this.#by) !== this.#by) return;
     if (last?.["lease"] === "ended" || (last !== undefined && Number(last["attempt"]) > attempt)) return;
     const made = last === undefined ? { agent: this.#by, by: this.#by } : {};
     const lease = ENDS.has(status) ? "ended" : status === "running" ? "live" : "suspended";

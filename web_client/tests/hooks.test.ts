@@ -1,0 +1,90 @@
+/** Hooks in Preact: with and without useSyncExternalStore, opening and closing, and at most one drawing a frame. */
+
+import { h, render } from "preact";
+import { useSyncExternalStore } from "preact/compat";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { describe, expect, it, vi } from "vitest";
+import { makeHooks } from "../src/hooks.js";
+import type { Hooks } from "../src/hooks.js";
+import { Session } from "../src/session.js";
+import { MemoryReplica } from "./memory_replica.js";
+import { MemoryRun } from "./memory_agent.js";
+import { MemoryServer } from "./memory_server.js";
+
+const RUNTIMES: [string, Hooks][] = [
+  ["the core's hooks alone", makeHooks({ useState, useEffect, useMemo })],
+  ["useSyncExternalStore", makeHooks({ useState, useEffect, useMemo, useSyncExternalStore })],
+];
+
+/** Draw `look` as a component without a screen; returns what it returned, each time. */
+function draw<T>(look: () => T): { drawn: T[]; end: () => void } {
+  const drawn: T[] = [];
+  const root = { childNodes: [], firstChild: null, nodeType: 1, contains: () => true, insertBefore: () => {} };
+  const Component = () => {
+    drawn.push(look());
+    return null;
+  };
+  render(h(Component, null), root as unknown as Element);
+  return { drawn, end: () => render(null, root as unknown as Element) };
+}
+
+async function open(subject = "user:mona", server = new MemoryServer()): Promise<Session> {
+  return Promise.resolve(new Session(new MemoryReplica(server, subject).connect()));
+}
+
+describe.each(RUNTIMES)("with %s", (_, { useSession, useView, usePresence, useRun, useRead }) => {
+  it("a session is opened while the component is there, and closed after it", async () => {
+    const session = await open();
+    const close = vi.spyOn(session, "close");
+    const client = { open: () => Promise.resolve(session) };
+    const { drawn, end } = draw(() => useSession(client, "trip"));
+    await vi.waitFor(() => expect(drawn.at(-1)).toEqual({ session, error: null }));
+    expect(drawn[0]).toEqual({ session: null, error: null });
+    expect(close).not.toHaveBeenCalled();
+    end();
+    await vi.waitFor(() => expect(close).toHaveBeenCalledTimes(1));
+  });
+
+  it("an error of opening is shown", async () => {
+    const client = { open: () => Promise.reject(new Error("no store")) };
+    const { drawn } = draw(() => useSession(client, "trip"));
+    await vi.waitFor(() => expect(drawn.at(-1)?.error).toEqual(new Error("no store")));
+  });
+
+  it("a view draws what comes, once for many changes of one frame", async () => {
+    const session = await open();
+    const subscribe = vi.spyOn(session, "subscribe");
+    const { drawn, end } = draw(() => useView(session, { page: 2 }).items.map((item) => item.message.text));
+    expect(drawn).toEqual([[]]);
+    await vi.waitFor(() => expect(subscribe).toHaveBeenCalled());
+    for (const text of ["a", "b", "c"]) await session.post(text);
+    await vi.waitFor(() => expect(drawn.at(-1)).toEqual(["b", "c"]));
+    expect(drawn.length).toBeLessThanOrEqual(3);
+    end();
+  });
+
+  it("what changed between the first drawing and the subscription is drawn", async () => {
+    const session = await open();
+    const { drawn } = draw(() => useView(session).items.length);
+    await session.post("at once");
+    await vi.waitFor(() => expect(drawn.at(-1)).toBe(1));
+  });
+
+  it("presence, a run and anything else that is read are drawn again when they are another", async () => {
+    const server = new MemoryServer();
+    const session = await open("user:mona", server);
+    const { drawn } = draw(() => ({
+      here: usePresence(session).map((entry) => entry.subject),
+      run: useRun(session, "r")?.status ?? null,
+      link: useRead(session, (read) => read.status).link,
+    }));
+    const agent = new MemoryReplica(server, "agent:planner").connect();
+    const run = new MemoryRun(agent, "r");
+    await vi.waitFor(() => expect(drawn.at(-1)).toEqual({ here: ["agent:planner"], run: "running", link: "live" }));
+    run.end();
+    agent.disconnect();
+    await vi.waitFor(() => expect(drawn.at(-1)).toMatchObject({ here: [], run: "running" }));
+    agent.connect();
+    await vi.waitFor(() => expect(drawn.at(-1)).toMatchObject({ run: "completed" }));
+  });
+});

@@ -55,11 +55,8 @@ export class Session extends Commanding {
   readonly #stopListening: () => void;
   readonly #onClose: () => void;
   #reads: Map<string, number> | null = null;
-<<<<<<< HEAD
-=======
   #rights: ReadonlySet<Right> | null = null;
   #status: Status;
->>>>>>> views
   #version = 0;
   #closed: Promise<void> | null = null;
 
@@ -423,11 +420,8 @@ export class Session extends Commanding {
     }
     this.#feed.state(this.#replica.document("state").share.keys(), false);
   }
-<<<<<<< HEAD
-=======
 }
 
 function sameRights(one: ReadonlySet<Right>, other: ReadonlySet<Right>): boolean {
   return one.size === other.size && [...one].every((right) => other.has(right));
->>>>>>> views
 }

@@ -31,14 +31,7 @@ export class Listeners {
         try {
           listener();
         } catch (error) {
-<<<<<<< HEAD
-          // Invariant 2.
-          queueMicrotask(() => {
-            throw error;
-          });
-=======
           (globalThis.reportError ?? console.error)(error); // Invariant 2.
->>>>>>> views
         }
       }
     });

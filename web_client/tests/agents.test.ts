@@ -98,7 +98,8 @@ describe("approvals", () => {
 
   it("of runs that are over, or by somebody who only names the run, are none", async () => {
     const { mona, run, tom, toms } = await working();
-    const forged = new MemoryRun(toms, run.run, 7, {});
+    const forged: { attempt: number } & MemoryRun = new MemoryRun(toms, run.run, 7, {});
+    forged.attempt = 1; // As the message claims; its entry is under another key.
     forged.begin();
     forged.part({ type: "tool", name: "book", tool_call: `${run.run}-9`, state: "approval-requested" });
     await tom.synced();

@@ -118,13 +118,13 @@ describe("a view that is kept", () => {
     let seed = 7;
     const random = (below: number) => (seed = (seed * 48_271) % 2_147_483_647) % below;
     const pick = <T>(list: readonly T[]): T | undefined => (list.length > 0 ? list[random(list.length)] : undefined);
-    for (let round = 0; round < 15; round++) {
+    for (let round = 0; round < 8; round++) {
       const reader = new Reader();
       const view = reader.view();
       const ids: string[] = [];
       const pending: string[] = [];
       let seq = 0;
-      for (let step = 0; step < 30; step++) {
+      for (let step = 0; step < 25; step++) {
         const kind = random(10);
         if (kind < 6) {
           const id = `m${step}`;

@@ -20,7 +20,8 @@ export function fromHex(hex: string): Uint8Array {
 }
 
 export function toHex(data: Uint8Array): string {
-  return Buffer.from(data).toString("hex");
+  const hex = Buffer.from(data).toString("hex");
+  return hex.replace(/(..)\1{255,}|../g, (bytes, byte?: string) => (byte ? `(${byte}*${bytes.length / 2})` : bytes));
 }
 
 /** Turn `{"$bytes": hex}` into bytes, everywhere. */

@@ -18,6 +18,9 @@ const Search = lazy(() => import("./search.js").then((module) => module.Search))
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */
 export const WIDE = "(min-width: 901px)";
 
+/** How long the list waits behind an open session at the start, milliseconds. */
+const REFRESH_MS = 1500;
+
 interface Props {
   account: Account;
   route: Route;
@@ -33,10 +36,12 @@ export function Desk({ account, route, demo, signOut }: Props) {
   const [menu, setMenu] = useState(false);
   const [searching, setSearching] = useState(false);
   useEffect(() => {
-    void shelf.refresh();
+    // The session that is looked at comes first.
+    const timer = setTimeout(() => void shelf.refresh(), route.session ? REFRESH_MS : 0);
     const back = () => void shelf.refresh();
     addEventListener("online", back);
     return () => {
+      clearTimeout(timer);
       removeEventListener("online", back);
       shelf.close();
       void client.close();
@@ -110,7 +115,7 @@ interface Tools {
 function open(account: Account): Tools {
   const token = tokenOf(account);
   const client = new Client({ token: account.codes.length > 0 ? token : account.token, store: storeOf(account) });
-  return { client, shelf: new Shelf(client, token), token };
+  return { client, shelf: new Shelf(client, account.subject, token), token };
 }
 
 /** Ctrl+K, as everywhere. */

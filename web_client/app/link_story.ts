@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Session } from "../src/session.js";
 import type { TimelineEvent } from "./events.js";
 import { nameOf, plural } from "./names.js";
+import { isGone } from "./people.js";
 
 const KEPT = 200;
 
@@ -31,8 +32,8 @@ export function useLinkStory(session: Session): readonly TimelineEvent[] {
         if (change.kind === "refused") add("this device", `an edit was refused: ${change.reason}`, change);
         if (change.kind !== "presence") continue;
         const { peer, subject, state } = change.entry;
-        if (state === null && here.delete(peer)) add(nameOf(subject), "left", change.entry);
-        else if (state !== null && !here.has(peer)) {
+        if (isGone(state) && here.delete(peer)) add(nameOf(subject), "left", change.entry);
+        else if (!isGone(state) && !here.has(peer)) {
           here.add(peer);
           add(nameOf(subject), "came", change.entry);
         }

@@ -2,10 +2,14 @@
 
 import { Component, h, type ComponentChildren, type FunctionComponent } from "preact";
 
-export function memo<P extends object>(drawn: (props: P) => ComponentChildren): FunctionComponent<P> {
+/** `same` says whether two sets of properties draw the same; as it is, when each is the same object. */
+export function memo<P extends object>(
+  drawn: (props: P) => ComponentChildren,
+  same: (one: P, other: P) => boolean = equal,
+): FunctionComponent<P> {
   class Memo extends Component<P> {
     override shouldComponentUpdate(next: P): boolean {
-      return !same(this.props, next);
+      return !same(this.props as P, next);
     }
 
     override render() {
@@ -15,7 +19,7 @@ export function memo<P extends object>(drawn: (props: P) => ComponentChildren): 
   return Memo as unknown as FunctionComponent<P>;
 }
 
-function same(one: object, other: object): boolean {
+function equal(one: object, other: object): boolean {
   const names = Object.keys(one);
   if (names.length !== Object.keys(other).length) return false;
   return names.every((name) => Object.is(one[name as keyof typeof one], other[name as keyof typeof other]));

@@ -22,29 +22,20 @@ interface Props {
 }
 
 export function Opened(props: Props) {
-  const { client, shelf, id } = props;
+  const { shelf, id } = props;
   const [session, setSession] = useState<Session | null>(null);
   const [failed, setFailed] = useState<string>("");
   useEffect(() => {
     let over = false;
     // The code that draws its messages comes meanwhile.
-    Promise.all([client.open(id), Markdown.preload()]).then(
-      ([opened]) => {
-        if (over) return void opened.close();
-        setSession(opened);
-        shelf.add(id);
-        return undefined;
-      },
-      (error: unknown) => setFailed(error instanceof Error ? error.message : String(error)),
+    Promise.all([shelf.open(id), Markdown.preload()]).then(
+      ([opened]) => over || setSession(opened),
+      (error: unknown) => over || setFailed(error instanceof Error ? error.message : String(error)),
     );
     return () => {
       over = true;
-      setSession((opened) => {
-        void opened?.close();
-        return null;
-      });
     };
-  }, [client, id]);
+  }, [shelf, id]);
   if (failed) {
     return (
       <main class="welcome">
@@ -53,7 +44,7 @@ export function Opened(props: Props) {
         <p>
           <button
             onClick={() => {
-              void client.forget(id).then(() => location.reload());
+              void shelf.forget(id).then(() => location.reload());
             }}
           >
             Erase the copy on this device and load it again

@@ -16,11 +16,16 @@ export interface Person {
   readonly me: boolean;
 }
 
+/** Whether somebody is not here: they left, or keep the session open without looking at it. */
+export function isGone(state: PresenceEntry["state"]): boolean {
+  return state === null || (typeof state === "object" && !Array.isArray(state) && "gone" in state);
+}
+
 /** Those here: people before agents, who is away last. Tabs of one device are one. */
 export function peopleOf(entries: readonly PresenceEntry[], me: string): Person[] {
   const found = new Map<string, Person>();
   for (const { subject, name, device, state } of entries) {
-    if (state === null) continue;
+    if (isGone(state)) continue;
     const key = `${subject} ${device}`;
     const said = (typeof state === "object" && !Array.isArray(state) ? state : {}) as {
       readonly [key: string]: unknown;

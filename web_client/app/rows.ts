@@ -67,6 +67,24 @@ export function rowsOf(
   return new Layout(items, runs, handoffs, newBehind).rows();
 }
 
+/**
+ * Whether a row is as it was and nothing else can change how it looks: it is no run that goes on, and no message with a
+ * tool call, which decisions change.
+ */
+export function settled(before: Row, now: Row): boolean {
+  if (before.kind === "message" && now.kind === "message") {
+    return before.item === now.item && !now.item.message.parts.some((part) => part.type === "tool");
+  }
+  if (before.kind !== "run" || now.kind !== "run") return before.key === now.key;
+  if (!now.run?.ended || before.run !== now.run || before.item !== now.item || before.body.length !== now.body.length) {
+    return false;
+  }
+  return now.body.every((row, at) => {
+    const old = before.body[at]!;
+    return row.kind === "message" ? old.kind === "message" && old.item === row.item : settled(old, row);
+  });
+}
+
 class Layout {
   private readonly top: Row[] = [];
   private readonly cards = new Map<string, RunRow>();

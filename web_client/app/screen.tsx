@@ -138,11 +138,15 @@ function useWhereabouts(session: Session): void {
   useEffect(() => {
     const say = () => {
       const where = matchMedia("(pointer: coarse)").matches ? "phone" : "computer";
-      session.presence.update({ where, away: document.visibilityState === "hidden" ? true : null });
+      session.presence.update({ gone: null, where, away: document.visibilityState === "hidden" ? true : null });
     };
     say();
     document.addEventListener("visibilitychange", say);
-    return () => document.removeEventListener("visibilitychange", say);
+    return () => {
+      document.removeEventListener("visibilitychange", say);
+      // It stays open for the list.
+      session.presence.update({ gone: true, where: null, away: null, status: null, cursor: null });
+    };
   }, [session]);
 }
 

@@ -3,6 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { request, type Hit } from "./api.js";
 import { Dialog } from "./dialog.js";
+import { focused } from "./frame.js";
 import { nameOf, shown, titled } from "./names.js";
 import { go, pathOf } from "./routes.js";
 import type { Shelf } from "./shelf.js";
@@ -41,7 +42,7 @@ export function Search({ shelf, token, close }: { shelf: Shelf; token: () => Pro
         aria-activedescendant={found.length > 0 ? `found-${at}` : undefined}
         placeholder="Words, the last may be a beginning"
         value={query}
-        autoFocus
+        ref={focused}
         onInput={(event) => {
           setQuery(event.currentTarget.value);
           setActive(0);
@@ -150,7 +151,7 @@ const AROUND = 60;
 
 /** The place in a text where the first of the words stands. */
 function excerpt(text: string, query: string) {
-  const line = shown(text);
+  const line = shown(text.replace(/[*`]+/g, ""));
   const word = query.split(/\s+/)[0] ?? "";
   const at = line.toLowerCase().indexOf(word.toLowerCase());
   if (at < 0) return line.slice(0, 2 * AROUND);

@@ -9,9 +9,10 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Absence } from "./caught_up.js";
 import { handoffsOf } from "./handoffs.js";
 import { useAsk, useHere } from "./here.js";
+import { memo } from "./memo.js";
 import { MessageRow } from "./message_row.js";
 import { nameOf, plural, shown } from "./names.js";
-import { rowsOf, type Row } from "./rows.js";
+import { rowsOf, settled, type Row } from "./rows.js";
 import { RunCard } from "./run_card.js";
 import { day } from "./times.js";
 import { Typing } from "./typing.js";
@@ -67,7 +68,17 @@ export function Transcript({ absence, dismiss, changed, seen, target }: Props) {
   );
 }
 
-function Line({ row, stepped }: { row: Row; stepped: () => void }) {
+interface LineProps {
+  row: Row;
+  stepped: () => void;
+}
+
+const Line = memo(
+  ({ row, stepped }: LineProps) => drawn(row, stepped),
+  (one, other) => one.stepped === other.stepped && settled(one.row, other.row),
+);
+
+function drawn(row: Row, stepped: () => void) {
   switch (row.kind) {
     case "message":
       return <MessageRow item={row.item} stepped={stepped} />;

@@ -45,10 +45,7 @@ export function Troubles({ errors, clear, shelf, signOut }: Props) {
           {GONE_CODES.has(code) && (
             <button
               onClick={() => {
-                void client.forget(session.id).then(() => {
-                  shelf.drop(session.id);
-                  go("/");
-                });
+                void shelf.forget(session.id).then(() => go("/"));
               }}
             >
               Erase the copy on this device

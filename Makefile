@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RUST_BACKTRACE := 0
 
-.PHONY: help run setup test check format fault sim fuzz bench bench-peers clean
+.PHONY: help run web setup test check format fault sim fuzz bench bench-peers clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,21 +18,47 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 setup: $(VENV)/.installed ## Make .venv and install syncd and its tools into it
 
-run: setup ## Start a server with a demo session and two agents on an embedded SQLite
+# The browser's side: npm's packages as the lock file says, and the console where it is older than what it is made of.
+WEB := web_client
+CONSOLE := syncd/static/index.html
+NPM := $(shell command -v npm 2>/dev/null)
+NO_NPM = echo "$(1): npm is missing (install Node 20.19 or newer, which brings it)"
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package.json $(WEB)/package-lock.json
+	cd $(WEB) && npm ci --no-audit --no-fund
+	@touch $@
+
+$(CONSOLE): $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/app $(WEB)/src $(WEB)/vite.config.ts -type f 2>/dev/null)
+	cd $(WEB) && npm run --silent build:app
+	@touch $@
+
+ifneq ($(NPM),)
+web: $(CONSOLE) ## Build the console that the server shows to browsers (needs npm)
+else
+web:
+	@$(call NO_NPM,the console is not built)
+	@false
+endif
+
+run: setup $(if $(NPM),$(CONSOLE)) ## Start a server with a demo session and two agents, its console built where npm is
+	@$(if $(NPM),:,test -f $(CONSOLE) || $(call NO_NPM,the server starts without its console))
 	$(BIN)/syncd serve --dev --demo
 
-test: setup ## Run all tests
+test: setup $(if $(NPM),$(CONSOLE)) ## Run all tests: of the browser's client, what it weighs, and of everything else
+	$(if $(NPM),cd $(WEB) && npm run --silent test && npm run --silent size,@$(call NO_NPM,the tests of $(WEB) are skipped))
 	$(BIN)/python -m pytest
 
-check: setup ## Formatting, lint, types and the direction of imports
+check: setup $(if $(NPM),$(WEB)/node_modules/.package-lock.json) ## Formatting, lint, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layering.py
+	$(if $(NPM),cd $(WEB) && npm run --silent check,@$(call NO_NPM,$(WEB) is not checked))
 
-format: setup ## Format the code
+format: setup $(if $(NPM),$(WEB)/node_modules/.package-lock.json) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(if $(NPM),cd $(WEB) && npm run --silent format,@$(call NO_NPM,$(WEB) is not formatted))
 
 INPUTS ?= 1000000
 fuzz: setup ## Feed hostile bytes to all that takes bytes: INPUTS=1000000 [SEED=n]; fails on a find
@@ -61,4 +87,5 @@ fault: setup ## Kill server and clients under load, KILLS=100 times [SEED=n]; fa
 
 clean: ## Remove what make made
 	rm -rf $(PEERS)/.installed $(PEERS)/.venv $(PEERS)/node_modules
+	rm -rf $(WEB)/node_modules $(WEB)/dist syncd/static
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

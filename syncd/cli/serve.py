@@ -5,6 +5,8 @@ Knows the settings that can be given here; all others come from the environment 
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,6 +40,14 @@ def serve(
             "--demo", help="With --dev: a session 'demo' with something to look at, and two agents to talk to."
         ),
     ] = False,
+    open_: Annotated[
+        bool | None,
+        typer.Option(
+            "--open/--no-open",
+            help="Open the console in a browser. Left out: with --demo, on a terminal of a desktop.",
+            show_default=False,
+        ),
+    ] = None,
     log_format: Annotated[
         str | None, typer.Option(metavar="console|json", help="How the log on standard error looks.")
     ] = None,
@@ -63,11 +73,13 @@ def serve(
     settings = load(**given)
     if demo and not settings.dev:
         raise Trouble("--demo goes with --dev: syncd serve --dev --demo", USAGE)
-    raise typer.Exit(_run(settings, demo=demo))
+    opening = open_ if open_ is not None else demo and _on_a_desktop()
+    raise typer.Exit(_run(settings, demo=demo, opening=opening))
 
 
-def _run(settings: Settings, *, demo: bool) -> int:
+def _run(settings: Settings, *, demo: bool, opening: bool) -> int:
     import asyncio
+    import webbrowser
     from contextlib import AsyncExitStack
 
     import uvloop
@@ -76,7 +88,7 @@ def _run(settings: Settings, *, demo: bool) -> int:
     from syncd.server.logs import configure
 
     configure(settings.log_format, settings.log_level)
-    server = create_server(settings)
+    server = create_server(settings, demo=DEMO if demo else None)
 
     async def run() -> int:
         async with AsyncExitStack() as stack:
@@ -89,6 +101,9 @@ def _run(settings: Settings, *, demo: bool) -> int:
                     await fill(server, DEMO)
                     await stack.enter_async_context(DemoProcess(server.url))
                 _greet(server, settings, demo=demo)
+                if opening and server.services.console.built:
+                    # In a thread: some browsers are started through a program that takes its time.
+                    await asyncio.to_thread(webbrowser.open, _console_url(server, demo=demo))
 
             return await server.run(started)
 
@@ -105,6 +120,10 @@ def _greet(server: Server, settings: Settings, *, demo: bool) -> None:
 
     out = Console(highlight=False, soft_wrap=True)
     out.print(f"[bold green]syncd[/] is serving at [bold]{server.url}[/]")
+    if server.services.console.built:
+        out.print(f"  open     [bold]{_console_url(server, demo=demo)}[/]     [dim](in a browser)[/]")
+    else:
+        out.print(f"  open     {server.url} says how to build the console: it is not built", markup=False)
     out.print(f"  store    {settings.store.absolute()}", markup=False)
     session = DEMO if demo else "SESSION"
     url = "" if settings.port == 8484 else f" --url {server.url}"
@@ -121,6 +140,17 @@ def _greet(server: Server, settings: Settings, *, demo: bool) -> None:
     if settings.dev:
         out.print(Panel(DEV_BANNER, border_style="bold red", style="red", width=min(out.width, 100)), soft_wrap=False)
     out.file.flush()
+
+
+def _console_url(server: Server, *, demo: bool) -> str:
+    return f"{server.url}/s/{DEMO}" if demo else f"{server.url}/"
+
+
+def _on_a_desktop() -> bool:
+    """Whether somebody sits before this terminal who would see a browser open. Over SSH it would open elsewhere."""
+    if not sys.stdout.isatty() or "SSH_CONNECTION" in os.environ:
+        return False
+    return sys.platform in ("darwin", "win32") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys())
 
 
 def register(app: typer.Typer) -> None:

@@ -27,7 +27,8 @@ class Grant:
     """Who a peer is and what it may do, until when.
 
     `sessions` pairs a pattern, an id or a prefix followed by `*`, with its rights. `expires_at` is in seconds of the
-    Unix epoch, None for never (only the development mode's grant). `token_id` is the token's `jti`, for revocation.
+    Unix epoch, None for never (only the development mode's grant). `token_id` is the token's `jti`, for revocation;
+    `via` names the invites and tokens that this one was got by, and whose revocation is its own.
     """
 
     subject: str
@@ -36,6 +37,7 @@ class Grant:
     sessions: tuple[tuple[str, frozenset[Right]], ...]
     expires_at: float | None = None
     token_id: str = ""
+    via: tuple[str, ...] = ()
 
     def rights(self, session: str) -> frozenset[Right] | None:
         """Return the rights on `session`, or None if the grant does not name it at all.
@@ -50,6 +52,10 @@ class Grant:
             if pattern.endswith("*") and session.startswith(pattern[:-1]) and len(pattern) > best_length:
                 best, best_length = rights, len(pattern)
         return best
+
+    def revoked_by(self, token_ids: frozenset[str], subjects: frozenset[str]) -> bool:
+        """Whether the grant ends by the revocation of these tokens, invites and subjects."""
+        return self.subject in subjects or self.token_id in token_ids or not token_ids.isdisjoint(self.via)
 
     def expired(self, now_s: float) -> bool:
         """Whether the grant has ended at `now_s` (Unix epoch). No grace after `exp`."""

@@ -76,6 +76,7 @@ def make_auth(settings: Settings, limits: Limits, metrics: Metrics) -> Auth:
         issuer=settings.issuer,
         audience=settings.audience,
         ttl_max_s=settings.token_ttl_max_s,
+        sealed_ttl_max_s=settings.invite_ttl_max_s,
         failures_per_minute=limits.auth_failures_per_minute,
         dev=settings.dev,
     )
@@ -98,7 +99,9 @@ def make_services(
     )
     console = Console(settings.console or BUILT, dev=settings.dev, demo=demo)
     addresses = ClientAddresses(settings.trusted_proxies)
-    return Services(sessions, links, auth, limits, metrics, origins, addresses, runs, console)
+    return Services(
+        sessions, links, auth, limits, metrics, origins, addresses, runs, settings.invite_ttl_max_s, console
+    )
 
 
 def build_app(services: Services) -> web.Application:

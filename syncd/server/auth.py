@@ -8,7 +8,8 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +32,12 @@ LEEWAY_S = 60.0
 #: What stands for a token in the development mode: `dev:` and a name, or a whole subject.
 DEV_PREFIX = "dev:"
 
+#: What a token, or something else that the server signed, was got by: a token's `jti`, or an invite of a session.
+_VIA_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64})?\Z")
 _NAME_PATTERN = re.compile(r"[^\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]{1,128}\Z")
 _PATTERN_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z|[A-Za-z0-9_-]{0,64}\*\Z")
+#: How the types begin of what is signed here and is no token.
+_TYPE_PREFIX = "syncd-"
 _TIME_MAX = float(1 << 53)
 
 
@@ -123,6 +128,7 @@ class Auth:
     2. Nothing of a token is believed before its signature is checked, but the key id that says which key.
     3. `exp` has no grace, and a token that lives longer than `ttl_max_s` is refused whoever signed it.
     4. `server:` is the server's own subject; no token may name it.
+    5. What else is signed here is for one purpose, and neither good for another nor as a token, nor a token for it.
 
     `dev` gives everybody everything without a token: the caller has made sure that only this machine can connect.
     """
@@ -136,6 +142,7 @@ class Auth:
         issuer: str = "syncd",
         audience: str = "syncd",
         ttl_max_s: float = 86_400.0,
+        sealed_ttl_max_s: float = 0.0,
         failures_per_minute: int = 10,
         dev: bool = False,
         clock: Callable[[], float] = time.time,
@@ -148,12 +155,18 @@ class Auth:
         self._issuer = issuer
         self._audience = audience
         self._ttl_max_s = ttl_max_s
+        self._revoked_for_s = max(ttl_max_s, sealed_ttl_max_s) + LEEWAY_S
         self._dev = dev
         self._clock = clock
         self._monotonic = monotonic
         self._failures = Buckets(failures_per_minute / 60, failures_per_minute)
         self._metrics = metrics
         self.revocations = revocations
+
+    @property
+    def ttl_max_s(self) -> float:
+        """How long a token may live."""
+        return self._ttl_max_s
 
     @property
     def can_mint(self) -> bool:
@@ -169,8 +182,18 @@ class Auth:
             BadToken: it is refused.
             TooManyFailures: it is refused, as were too many before it.
         """
-        try:
+        with self.counting(address):
             return self.verify(token)
+
+    @contextmanager
+    def counting(self, address: str) -> Iterator[None]:
+        """Count what is refused inside, as BadToken, against `address`.
+
+        Raises:
+            TooManyFailures: in place of a BadToken, after too many before it.
+        """
+        try:
+            yield
         except BadToken:
             self._metrics.auth_failures.inc()
             wait_s = self._failures.admit(address, self._monotonic())
@@ -190,23 +213,30 @@ class Auth:
             raise BadToken("a token is needed")
         claims = self._claims(token)
         grant, issued_at = self._grant(claims), _time(claims, "iat")
-        if self.revocations.revoked(token_id=grant.token_id, subject=grant.subject, issued_at=issued_at):
+        if self.revoked((grant.token_id, *grant.via), grant.subject, issued_at):
             raise BadToken("the token was revoked", CloseCode.REVOKED)
         return grant
 
     def mint(
-        self, subject: str, sessions: Mapping[str, Sequence[str]], *, name: str = "", ttl_s: float = 3_600.0
+        self,
+        subject: str,
+        sessions: Mapping[str, Collection[str]],
+        *,
+        name: str = "",
+        ttl_s: float = 3_600.0,
+        expires_at_max: float = math.inf,
+        via: Sequence[str] = (),
     ) -> Minted:
         """Sign a token for `subject`: `sessions` maps an id, or a prefix and `*`, to its rights; `ttl_s` is its life.
+
+        It ends by `expires_at_max` (Unix s) at the latest, and with the revocation of anything in `via`.
 
         Raises:
             LocalProtocolError: there is no key to sign with, or this token would not be accepted.
         """
-        if self._signing is None:
-            raise LocalProtocolError("this server has no key to sign with: it only checks what others sign")
         now = int(self._clock())
         token_id = uuid7(now * 1_000, secrets.token_bytes(10))
-        expires_at = now + math.ceil(ttl_s)
+        expires_at = int(min(now + math.ceil(ttl_s), expires_at_max))
         claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": self._audience,
@@ -216,17 +246,46 @@ class Auth:
             "jti": token_id,
             "iat": now,
             "exp": expires_at,
-            "sessions": {pattern: list(rights) for pattern, rights in sessions.items()},
+            "sessions": {pattern: sorted(rights) for pattern, rights in sessions.items()},
         }
-        headers = {"kid": self._signing.kid} if self._signing.kid else None
+        if via:
+            claims["via"] = list(via)
         try:
             self._grant(claims)
-            token = jwt.encode(claims, self._signing.material, algorithm=self._signing.algorithm, headers=headers)
         except BadToken as error:
             raise LocalProtocolError(error.reason) from None
+        token = self._sign(claims)
         if len(token) > TOKEN_CHARS_MAX:
             raise LocalProtocolError(f"the token would be longer than {TOKEN_CHARS_MAX} characters: name prefixes")
         return Minted(token, token_id, expires_at)
+
+    def seal(self, purpose: str, claims: Mapping[str, Any], *, ttl_s: float) -> Minted:
+        """Sign something that is no token: whoever brings it back within `ttl_s` shows that it was said here.
+
+        Raises:
+            LocalProtocolError: there is no key to sign with.
+        """
+        now = int(self._clock())
+        sealed_id = uuid7(now * 1_000, secrets.token_bytes(10))
+        expires_at = now + math.ceil(ttl_s)
+        times = {"jti": sealed_id, "iat": now, "exp": expires_at}
+        audience = {"iss": self._issuer, "aud": self._audience_of(purpose)}
+        return Minted(self._sign({**claims, **times, **audience}, purpose), sealed_id, expires_at)
+
+    def unseal(self, purpose: str, text: str) -> Mapping[str, Any]:
+        """Return the claims of what `seal` signed for this purpose.
+
+        Raises:
+            BadToken: it is forged, malformed, for something else, or has expired.
+        """
+        claims = self._claims(text, purpose)
+        if _time(claims, "exp") <= self._clock():
+            raise BadToken("it has expired", CloseCode.TOKEN_EXPIRED)
+        return claims
+
+    def revoked(self, ids: Iterable[str], subject: str, issued_at: float) -> bool:
+        """Whether one of these was revoked, or all that `subject` had up to `issued_at` (Unix s)."""
+        return any(self.revocations.revoked(token_id=id, subject=subject, issued_at=issued_at) for id in ids)
 
     async def revoke(self, *, token_id: str | None = None, subject: str | None = None) -> None:
         """Stop believing one token, or all tokens of a subject issued so far; their links are cut at once.
@@ -235,25 +294,40 @@ class Auth:
             OSError: the list could not be written; nothing is revoked.
         """
         now = self._clock()
-        until = now + self._ttl_max_s + LEEWAY_S  # Every token that exists now has expired by then.
+        until = now + self._revoked_for_s  # Every token that exists now, or comes of it, has expired by then.
         if token_id is not None:
             await self.revocations.revoke_token(token_id, until=until, now=now)
         if subject is not None:
             await self.revocations.revoke_subject(subject, until=until, now=now)
 
-    def _claims(self, token: str) -> Mapping[str, Any]:
+    def _sign(self, claims: dict[str, Any], purpose: str = "") -> str:
+        if self._signing is None:
+            raise LocalProtocolError("this server has no key to sign with: it only checks what others sign")
+        headers = {"typ": _type(purpose)} | ({"kid": self._signing.kid} if self._signing.kid else {})
+        return jwt.encode(claims, self._signing.material, algorithm=self._signing.algorithm, headers=headers)
+
+    def _audience_of(self, purpose: str) -> str:
+        return f"{self._audience}/{purpose}" if purpose else self._audience
+
+    def _claims(self, token: str, purpose: str = "") -> Mapping[str, Any]:
         if len(token) > TOKEN_CHARS_MAX or not token.isascii():
             raise BadToken("the token is malformed")
         try:
-            key = self._key(jwt.get_unverified_header(token).get("kid"))
+            header = jwt.get_unverified_header(token)
+            key = self._key(header.get("kid"))
+            # Invariant 5. Tokens of others name their type as they like, as long as it is none of ours.
+            if purpose and (not key.signs or header.get("typ") != _type(purpose)):
+                raise BadToken("it is meant for something else")
+            if not purpose and str(header.get("typ", "")).startswith(_TYPE_PREFIX):
+                raise BadToken("the token is meant for something else")
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key.material,
                 algorithms=[key.algorithm],  # Invariant 1.
                 issuer=self._issuer,
-                audience=self._audience,
+                audience=self._audience_of(purpose),
                 options={
-                    "require": ["iss", "aud", "sub", "exp", "iat", "jti", "sessions"],
+                    "require": ["iss", "aud", "exp", "iat", "jti", *([] if purpose else ["sub", "sessions"])],
                     # Times are checked in _grant, on this object's clock, since PyJWT's leeway also stretches `exp`.
                     "verify_exp": False,
                     "verify_iat": False,
@@ -296,7 +370,10 @@ class Auth:
             raise BadToken("the token's name is not 1 to 128 printable characters")
         if not is_id(token_id):
             raise BadToken("the token's jti is not an id")
-        return Grant(subject, name, kind, _sessions(claims["sessions"]), expires_at, token_id)
+        via = claims.get("via", [])
+        if not isinstance(via, list) or not all(isinstance(item, str) and _VIA_PATTERN.match(item) for item in via):
+            raise BadToken("the token's via is not an array of ids")
+        return Grant(subject, name, kind, _sessions(claims["sessions"]), expires_at, token_id, tuple(via))
 
 
 def dev_grant(name: str) -> Grant:
@@ -326,6 +403,10 @@ def _sessions(claim: object) -> tuple[tuple[str, frozenset[Right]], ...]:
         except (ValueError, TypeError):
             raise BadToken(f"a right in the token is none of {', '.join(Right)}") from None
     return tuple(pairs)
+
+
+def _type(purpose: str) -> str:
+    return f"{_TYPE_PREFIX}{purpose}+jwt" if purpose else "JWT"
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float:

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     token_ttl_max_s: float = Field(
         86_400.0, gt=0, le=365 * 86_400.0, description="A token that lives longer than this many seconds is refused."
     )
+    invite_ttl_max_s: float = Field(
+        30 * 86_400.0, gt=0, le=365 * 86_400.0, description="An invite is good for this many seconds at most."
+    )
     dev: bool = Field(
         False, description="Development mode: no token is needed, everybody may do everything. On loopback only."
     )

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from syncd.core.errors import CloseCode, RejectCode, Rejected, StorageFull, StoreDamaged, StoreError, SyncdError
 from syncd.server.auth import BadToken, TooManyFailures
+from syncd.server.invites import BadInvite
 from syncd.server.services import ADDRESS, GRANT, SERVICES
 from syncd.server.sessions import SessionGone
 
@@ -42,6 +43,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "token_expired": ErrorCode(401, "The token has expired; get a new one."),
     "token_revoked": ErrorCode(401, "The token was revoked."),
     "forbidden": ErrorCode(403, "The token lacks the right. Says nothing about whether a session exists."),
+    "bad_invite": ErrorCode(403, "The code is no invite of this server."),
     "bad_origin": ErrorCode(403, "Web pages of this origin may not connect."),
     "bad_host": ErrorCode(403, "The server does not answer to this host name."),
     "not_found": ErrorCode(404, "There is no such thing, or the token does not name it."),
@@ -53,6 +55,8 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "run_ended": ErrorCode(409, "The run is over: nothing can be added to it."),
     "lease_lost": ErrorCode(409, "The attempt does not count any more, or nobody has it: stop working on it."),
     "out_of_order": ErrorCode(409, "Calls before this one are missing."),
+    "invite_expired": ErrorCode(410, "The invite has expired; ask for a new one."),
+    "invite_revoked": ErrorCode(410, "The invite was revoked; ask whoever sent it."),
     "too_large": ErrorCode(413, "The body, or a part of it, is over the limit."),
     "unsupported_media": ErrorCode(415, "The body must be application/json, not compressed."),
     "invalid": ErrorCode(422, "A field of the body, the query or the path is not as it must be."),
@@ -112,6 +116,8 @@ def translate(error: Exception) -> ApiError | None:
     if isinstance(error, BadToken):
         code = _TOKEN_CODES.get(error.code, "bad_token")
         return ApiError(code, error.reason, "Send a good one as 'Authorization: Bearer TOKEN'.")
+    if isinstance(error, BadInvite):
+        return ApiError(error.code, str(error), "Ask whoever sent it for a new one.")
     if isinstance(error, TooManyFailures):
         return ApiError("rate_limited", str(error), "Wait, then send a good token.", retry_after_s=error.retry_after_s)
     if isinstance(error, Rejected):

@@ -48,12 +48,18 @@ def _operation(route: Route) -> dict[str, Any]:
         "description": (route.handler.__doc__ or "").strip(),
         "parameters": _parameters(route),
         "responses": _responses(route),
-        "security": [{"token": []}] if route.needs_token else [],
+        "security": _security(route),
     }
     if route.body is not None:
         schema = _ref(route.passed_on or route.body)
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _security(route: Route) -> list[dict[str, list[str]]]:
+    if route.may_have_token:
+        return [{}, {"token": []}]
+    return [{"token": []}] if route.needs_token else []
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

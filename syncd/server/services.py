@@ -125,6 +125,8 @@ class Services:
     addresses: ClientAddresses
     #: None where there are no real sessions to run in.
     runs: RunRecords | None = None
+    #: An invite is good for this long at most.
+    invite_ttl_max_s: float = 30 * 86_400.0
     console: Console = field(default_factory=Console)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 

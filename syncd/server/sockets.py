@@ -354,7 +354,7 @@ class Links:
     def revoke(self, *, token_ids: frozenset[str], subjects: frozenset[str]) -> None:
         """Close the links of these tokens and subjects at once; nothing more of theirs is read."""
         for link in list(self._links):
-            if link.grant.token_id in token_ids or link.grant.subject in subjects:
+            if link.grant.revoked_by(token_ids, subjects):
                 for session in list(link.sessions):
                     self._sessions.detach(session, link.peer)
                 self.close(link, CloseCode.REVOKED, "the token was revoked")

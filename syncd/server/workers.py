@@ -322,7 +322,7 @@ class Workers:
     def revoke(self, *, token_ids: frozenset[str], subjects: frozenset[str]) -> None:
         """Have the workers of these tokens and subjects leave at once."""
         for worker in list(self._workers.values()):
-            if worker.grant.token_id in token_ids or worker.grant.subject in subjects:
+            if worker.grant.revoked_by(token_ids, subjects):
                 worker.revoked = True
                 self._leave(worker)
 

@@ -93,7 +93,7 @@ def links(*tabs: Page) -> list[WebSocket]:
     """Return a list that all links of these tabs go into from now on."""
     made: list[WebSocket] = []
     for tab in tabs:
-        tab.on("websocket", made.append)
+        tab.on("websocket", lambda link: made.append(link))
     return made
 
 
@@ -181,9 +181,9 @@ async def test_each_tab_has_a_place_of_its_own_in_the_presence(bare: ServerProce
     await other.evaluate("session().presence.update({ at: 'ben' })")
     seen = "JSON.stringify(session().presence.everyone().map((entry) => entry.state.at).sort())"
 
-    await true_in(other, f"{seen} === '[\"one\",\"two\"]'")
-    await true_in(one, f"{seen} === '[\"ben\",\"two\"]'")
-    await true_in(two, f"{seen} === '[\"ben\",\"one\"]'")
+    await true_in(other, f'{seen} === \'["one","two"]\'')
+    await true_in(one, f'{seen} === \'["ben","two"]\'')
+    await true_in(two, f'{seen} === \'["ben","one"]\'')
     await two.close()
     await true_in(other, f"{seen} === '[\"one\"]'")
     await true_in(one, f"{seen} === '[\"ben\"]'")

@@ -116,10 +116,9 @@ class Process:
 class ServerProcess(Process):
     """`syncd serve --dev` on a port of its own; it accepts connections when this exists."""
 
-    def __init__(self, store: Path, *arguments: str, port: int = 0) -> None:
-        super().__init__(
-            "serve", "--dev", "--port", str(port), "--store", str(store), "--log-level", "error", *arguments
-        )
+    def __init__(self, store: Path, *arguments: str, port: int = 0, **environment: str) -> None:
+        options = ("--dev", "--port", str(port), "--store", str(store), "--log-level", "error")
+        super().__init__("serve", *options, *arguments, **environment)
         self.store = store
         greeting = self.line()
         match = re.search(r"serving at (http://\S+)", greeting)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.terminal import SECRET, Process, ServerProcess, Terminal
+import syncd
+from tests.cli.terminal import SECRET, Process, ServerProcess, Terminal, wait_for
 
 
 def get(url: str) -> Any:
@@ -36,9 +37,42 @@ def test_greeting_says_what_to_do_next(tmp_path: Path, terminal: Terminal) -> No
         server.signal(signal.SIGTERM)
         ended = server.ended()
 
+    word, where = ended.out.splitlines()[0].split()[:2]
+    assert word == "open"
+    assert where.startswith(server.url)
     assert str(tmp_path / "s.db") in ended.out
     assert f"syncd chat demo --as mona --url {server.url}" in ended.out
     assert "DEVELOPMENT MODE" in ended.out
+
+
+@pytest.mark.parametrize(("option", "opened"), [("--open", True), ("--no-open", False), (None, False)])
+def test_browser_is_opened_when_asked_to(
+    option: str | None, opened: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
+    """On the demo's session, where there is a console; left out, only on a terminal, which a test's pipe is not."""
+    (tmp_path / "console").mkdir()
+    (tmp_path / "console" / "index.html").write_text("<!doctype html>", encoding="utf-8")
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}\n', encoding="utf-8")
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    monkeypatch.setenv("DISPLAY", ":9")
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    arguments = ["--demo", *([option] if option else [])]
+    with ServerProcess(tmp_path / "s.db", *arguments, SYNCD_CONSOLE=str(tmp_path / "console")) as server:
+        if opened:
+            wait_for(lambda: seen.exists() and seen.read_text(encoding="utf-8") != "")
+        server.terminate()
+
+    assert seen.exists() == opened
+    if opened:
+        assert seen.read_text(encoding="utf-8") == f"{server.url}/s/demo\n"
+
+
+def test_the_console_is_told_of_the_demo(tmp_path: Path, terminal: Terminal) -> None:
+    """So that it begins there."""
+    with ServerProcess(tmp_path / "s.db", "--demo") as server:
+        assert get(server.url + "/v1/console") == {"dev": True, "demo": "demo", "version": syncd.__version__}
 
 
 def test_demo_is_written_once(tmp_path: Path, terminal: Terminal) -> None:

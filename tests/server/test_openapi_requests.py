@@ -32,6 +32,8 @@ ON_A_SESSION = (
 JUDGED_FURTHER = {
     "POST /v1/sessions/import": "the documents of an export decode and fit each other",
     "POST /v1/sessions/{session}/messages": "metadata survives the trip through a document",
+    "POST /v1/sessions/{session}/invites": "an invite is good no longer than the server's settings allow",
+    "POST /v1/invites/redeem": "a code is one that the server signed",
     "POST /v1/tokens": "a token lives no longer than the server's settings allow",
 }
 bounded = settings(

@@ -225,7 +225,6 @@ export class Way {
       this.#turning = false;
     }
     if (!this.#stopped) this.#host.send(this.#uplink.outgoing());
-    this.#release();
   }
 
   async #turn(uplink: Uplink, writes: readonly StoreWrite[], events: readonly UplinkEvent[]): Promise<void> {
@@ -285,9 +284,11 @@ export class Way {
       this.#status = { ...OFFLINE, link: "live", storageFull: this.#uplink.storageFull };
     }
     this.#tell();
-    if (!reload) return;
-    this.#host.post({ kind: "reload", session });
-    await this.copy.reload();
+    if (reload) {
+      this.#host.post({ kind: "reload", session });
+      await this.copy.reload();
+    }
+    if (events.some(({ kind }) => kind === "synced" || kind === "refused")) this.#release();
   }
 
   /** The session was closed, by either side: wait and open it again, unless it was refused. Invariant 2. */
@@ -327,7 +328,7 @@ export class Way {
   }
 
   #release(): void {
-    if (!this.#stopped && !this.#turning && this.#ready && !this.needed) this.#host.done(this);
+    if (!this.#stopped && !this.needed) this.#host.done(this);
   }
 
   #fold(): void {

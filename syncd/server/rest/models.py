@@ -4,12 +4,14 @@ The schema of the OpenAPI page comes from here. Holds shapes only, no rules that
 """
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from syncd.core.grant import Right
 from syncd.core.ids import is_id, is_subject
+from syncd.server.invites import Role
 
 
 def _id(value: str) -> str:
@@ -21,6 +23,12 @@ def _id(value: str) -> str:
 def _subject(value: str) -> str:
     if not is_subject(value):
         raise ValueError("a subject is a kind, a colon and a name, such as user:mona or agent:planner")
+    return value
+
+
+def _name(value: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]", value):
+        raise ValueError("a name has no control characters")
     return value
 
 
@@ -37,6 +45,13 @@ Subject = Annotated[
     str,
     AfterValidator(_subject),
     Field(examples=["user:mona"], json_schema_extra={"pattern": r"^[a-z]{1,16}:[^\x00-\x1f\x7f]{0,110}$"}),
+]
+PlainName = Annotated[
+    str, Field(max_length=128, json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f\u2028\u2029]*$"}), AfterValidator(_name)
+]
+#: 128 bits at the least, if it is random.
+GuestKey = Annotated[
+    str, AfterValidator(_id), Field(min_length=22, json_schema_extra={"pattern": "^[A-Za-z0-9_-]{22,64}$"})
 ]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_plain_json)]
 
@@ -105,6 +120,26 @@ class RevokeTokens(Body):
 
     token_id: Id | None = Field(None, description="The token's `jti`.")
     subject: Subject | None = None
+
+
+class MakeInvite(Body):
+    """Make an invite to the session."""
+
+    role: Role = Field(description="What it allows: to read and be seen; also to talk; also to edit and command.")
+    expires_in_s: float = Field(7 * 86_400.0, gt=0, description="How long it is good; the server sets a bound.")
+    name: PlainName = Field("", description="What a guest is called who gives no name.")
+
+
+class RedeemInvite(Body):
+    """Redeem an invite for a token. With a token sent along, it is for its subject, else for a guest."""
+
+    code: str = Field(min_length=1, max_length=8_000)
+    name: PlainName = Field("", description="What others see; not for those who send a token along.")
+    guest_key: GuestKey | None = Field(
+        None,
+        description="A random secret that this device made and keeps: the same one makes the same guest again. "
+        "Without one, a new guest each time.",
+    )
 
 
 class ListQuery(Query):
@@ -216,6 +251,28 @@ class MintedToken(Answer):
     token: str
     token_id: str
     expires_at: int = Field(description="Unix seconds.")
+
+
+class MadeInvite(Answer):
+    """A fresh invite. Shown once: the code is not kept. Put it behind the `#` of a link, which no server sees."""
+
+    code: str
+    invite: str = Field(description="Its id, to revoke it by.")
+    role: str
+    expires_at: int = Field(description="Unix seconds.")
+
+
+class RedeemedInvite(Answer):
+    """A token for the session of an invite, and whom it names."""
+
+    token: str
+    token_id: str
+    expires_at: int = Field(description="Unix seconds. Redeem the invite again before, with the same key or token.")
+    session: str
+    subject: str
+    name: str
+    role: str
+    rights: list[Right] = Field(description="What may be done on the session.")
 
 
 class Status(Answer):

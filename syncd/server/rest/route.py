@@ -80,6 +80,7 @@ class Route:
     `errors` are the codes of its own; those of the pipeline follow from the other fields. `body` is a model, or
     `bytes` for one that is passed on as it is. `media` are the content types of answers that are not `answer`.
     `passed_on` describes such a body, or such an answer if it is JSON; nothing is checked by it.
+    `may_have_token` is for those that need none and look at one that is sent along.
     `limited` is false for links, which have limits of their own.
     """
 
@@ -96,6 +97,7 @@ class Route:
     media: tuple[str, ...] = ()
     passed_on: type[BaseModel] | None = None
     needs_token: bool = True
+    may_have_token: bool = False
     while_draining: bool = False
     limited: bool = True
     other_statuses: dict[int, str] = field(default_factory=dict)
@@ -105,7 +107,7 @@ class Route:
         codes = {"bad_origin", "bad_host", "internal", *self.errors}
         if self.limited:
             codes.add("rate_limited")
-        if self.needs_token:
+        if self.needs_token or self.may_have_token:
             codes |= {"bad_token", "token_expired", "token_revoked"}
         if not self.while_draining:
             codes.add("draining")

@@ -6,7 +6,7 @@ A route that is not here does not exist; the console's pages, which are no part 
 from aiohttp import web
 
 from syncd.server.openapi import document
-from syncd.server.rest import health, runs, sessions, tokens
+from syncd.server.rest import health, invites, runs, sessions, tokens
 from syncd.server.rest import models as m
 from syncd.server.rest import run_models as r
 from syncd.server.rest.route import Call, Pipeline, Route
@@ -119,6 +119,39 @@ ROUTES: tuple[Route, ...] = (
         media=("application/json", "text/markdown"),
         passed_on=m.SessionExport,
         errors=("not_found", "damaged"),
+    ),
+    Route(
+        "POST",
+        "/v1/sessions/{session}/invites",
+        "makeInvite",
+        "Make an invite to a session",
+        invites.make,
+        status=201,
+        answer=m.MadeInvite,
+        body=m.MakeInvite,
+        errors=("not_found", "forbidden", "cannot_sign"),
+    ),
+    Route(
+        "DELETE",
+        "/v1/sessions/{session}/invites/{invite}",
+        "revokeInvite",
+        "Revoke an invite, and what came of it",
+        invites.revoke,
+        status=204,
+        errors=("not_found", "forbidden"),
+    ),
+    Route(
+        "POST",
+        "/v1/invites/redeem",
+        "redeemInvite",
+        "Redeem an invite for a token",
+        invites.redeem,
+        status=201,
+        answer=m.RedeemedInvite,
+        body=m.RedeemInvite,
+        needs_token=False,
+        may_have_token=True,
+        errors=("bad_invite", "invite_expired", "invite_revoked", "not_found", "cannot_sign"),
     ),
     Route(
         "GET",

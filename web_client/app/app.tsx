@@ -1,0 +1,73 @@
+/** The console: who is here, and then their desk. */
+
+import { useEffect, useState } from "preact/hooks";
+import { forget, keep, stored, type Account } from "./account.js";
+import { serverInfo, type ServerInfo } from "./api.js";
+import { Desk } from "./desk.js";
+import { lazy } from "./lazy.js";
+import { go, pathOf, useRoute } from "./routes.js";
+
+const Join = lazy(() => import("./join.js").then((module) => module.Join));
+const SignIn = lazy(() => import("./sign_in.js").then((module) => module.SignIn));
+
+const KNOWN_INFO = "syncd:server";
+
+export function App() {
+  const route = useRoute();
+  const [account, setAccount] = useState<Account | null>(stored);
+  const [reason, setReason] = useState("");
+  const info = useServerInfo();
+  const signedIn = (next: Account, session: string) => {
+    keep(next);
+    setAccount(next);
+    setReason("");
+    go(pathOf(session), { replace: true });
+  };
+  if (route.invite) return <Join code={route.invite} account={account} joined={signedIn} />;
+  if (account === null) {
+    return (
+      <SignIn info={info} reason={reason} signedIn={(next) => signedIn(next, route.session || (info?.demo ?? ""))} />
+    );
+  }
+  return (
+    <Desk
+      key={`${account.subject} ${account.codes.length}`}
+      account={account}
+      route={route}
+      demo={info?.demo ?? null}
+      signOut={(why) => {
+        forget();
+        setReason(why);
+        setAccount(null);
+      }}
+    />
+  );
+}
+
+/** What the server says of itself: as it said the last time until it answers. */
+function useServerInfo(): ServerInfo | null {
+  const [info, setInfo] = useState<ServerInfo | null>(() => {
+    const kept = localStorage.getItem(KNOWN_INFO);
+    return kept === null ? null : (JSON.parse(kept) as ServerInfo);
+  });
+  useEffect(() => {
+    let over = false;
+    const ask = async () => {
+      try {
+        const answer = await serverInfo();
+        if (over) return;
+        localStorage.setItem(KNOWN_INFO, JSON.stringify(answer));
+        setInfo(answer);
+      } catch {
+        // Said where it matters: only signing in needs the server.
+      }
+    };
+    void ask();
+    addEventListener("online", ask);
+    return () => {
+      over = true;
+      removeEventListener("online", ask);
+    };
+  }, []);
+  return info;
+}

@@ -1,0 +1,236 @@
+/**
+ * The composer: where a message is written, addressed with `@`, or said to an agent at work.
+ *
+ * Enter sends, Shift+Enter breaks the line. While an agent is at work there is a second way: to steer it. What is
+ * written and not sent yet is kept for this session, over reloads too.
+ */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { RunView } from "../src/runs.js";
+import { useAsk, useHere } from "./here.js";
+import { addressed, begun, complete, known, offered, type Known } from "./mentions.js";
+import { listed, nameOf } from "./names.js";
+import { Queue } from "./queue.js";
+import { useTyping } from "./typing_sign.js";
+
+const ROWS_MAX = 10;
+/** How far back those who wrote are looked for, messages. */
+const BACK = 500;
+
+export function Composer({ sent }: { sent: () => void }) {
+  const { session, view, me } = useHere();
+  const ask = useAsk();
+  const [text, setText] = useDraft(session.id);
+  const field = useRef<HTMLTextAreaElement>(null);
+  const typed = useTyping(session);
+  const here = knownHere(session);
+  const running = session.runs().filter((run) => run.status === "running" && !run.cancelledBy);
+  const to = addressed(text, here);
+  const steered = toSteer(running, to);
+  const blank = text.trim() === "";
+
+  const done = () => {
+    setText("");
+    typed(false);
+    field.current?.focus();
+    sent();
+  };
+  const send = () => {
+    if (!blank) ask(() => view.post(text.trim(), to.length > 0 ? { to } : {}).then(done));
+  };
+  const steer = () => {
+    if (blank || steered.length === 0) return;
+    const said = withoutMentions(text, here);
+    ask(() => Promise.all(steered.map((run) => session.steer(said, { run: run.id }))).then(done));
+  };
+
+  return (
+    <footer class="composer">
+      <Queue
+        take={(words) => {
+          setText(text ? `${text}\n${words}` : words);
+          field.current?.focus();
+        }}
+      />
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          send();
+        }}
+      >
+        <Field
+          field={field}
+          text={text}
+          here={here}
+          hint={running.length > 0 ? `Message, or steer ${listed(names(running))}` : "Message, @ for an agent"}
+          changed={(value) => {
+            setText(value);
+            typed(value.trim() !== "");
+          }}
+          send={send}
+        />
+        {running.length > 0 && (
+          <button
+            type="button"
+            disabled={blank || steered.length === 0}
+            onClick={steer}
+            title={steered.length > 0 ? `Say it to ${listed(names(steered))} at work` : "Name an agent at work"}
+          >
+            Steer{steered.length > 0 && running.length > 1 && ` ${listed(names(steered))}`}
+          </button>
+        )}
+        <button class="primary" disabled={blank}>
+          Send
+        </button>
+      </form>
+      <p class="to" aria-hidden={to.length === 0}>
+        {to.length > 0
+          ? `To ${listed(to.map(nameOf))}`
+          : session.responsible
+            ? `For whoever is responsible: ${session.responsible === me ? "you" : nameOf(session.responsible)}`
+            : ""}
+      </p>
+    </footer>
+  );
+}
+
+interface FieldProps {
+  field: { current: HTMLTextAreaElement | null };
+  text: string;
+  here: Known;
+  hint: string;
+  changed: (text: string) => void;
+  send: () => void;
+}
+
+/** The text field, with a list of those who can be named while an `@` is typed. */
+function Field({ field, text, here, hint, changed, send }: FieldProps) {
+  const [caret, setCaret] = useState(0);
+  const [active, setActive] = useState(0);
+  const [shut, setShut] = useState(true);
+  const place = shut ? null : begun(text, caret);
+  const offers = place ? offered(here, place.name) : [];
+  const at = Math.min(active, offers.length - 1);
+  const open = offers.length > 0;
+
+  const look = (element: HTMLTextAreaElement) => setCaret(element.selectionStart);
+  const choose = (name: string) => {
+    const full = complete(text, caret, name);
+    changed(full.text);
+    setShut(true);
+    setCaret(full.caret);
+    requestAnimationFrame(() => field.current?.setSelectionRange(full.caret, full.caret));
+    field.current?.focus();
+  };
+  const key = (event: KeyboardEvent) => {
+    if (event.isComposing) return;
+    if (open && listKey(event, offers.length, at, setActive)) return;
+    if (open && (event.key === "Enter" || event.key === "Tab")) {
+      event.preventDefault();
+      choose(offers[at]!.name);
+    } else if (open && event.key === "Escape") {
+      event.preventDefault();
+      setShut(true);
+    } else if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      send();
+    }
+  };
+
+  return (
+    <div class="field">
+      {open && (
+        <ul class="offers" id="offers" role="listbox" aria-label="Whom to name">
+          {offers.map(({ name, subject }, index) => (
+            <li
+              key={subject}
+              id={`offer-${index}`}
+              role="option"
+              aria-selected={index === at}
+              onMouseDown={(event) => {
+                event.preventDefault();
+                choose(name);
+              }}
+            >
+              <b>{name}</b> <small>{subject.slice(0, subject.indexOf(":"))}</small>
+            </li>
+          ))}
+        </ul>
+      )}
+      <textarea
+        ref={(element) => {
+          field.current = element;
+          if (element) element.rows = Math.min(ROWS_MAX, text.split("\n").length);
+        }}
+        aria-label="Message"
+        placeholder={hint}
+        value={text}
+        rows={1}
+        aria-haspopup="listbox"
+        aria-controls={open ? "offers" : undefined}
+        aria-autocomplete="list"
+        aria-activedescendant={open ? `offer-${at}` : undefined}
+        enterkeyhint="send"
+        onInput={(event) => {
+          setShut(false);
+          setActive(0);
+          look(event.currentTarget);
+          changed(event.currentTarget.value);
+        }}
+        onKeyDown={key}
+        onKeyUp={(event) => look(event.currentTarget)}
+        onClick={(event) => look(event.currentTarget)}
+        onBlur={() => setShut(true)}
+      />
+    </div>
+  );
+}
+
+/** Move in the list; whether the key was for that. */
+function listKey(event: KeyboardEvent, count: number, at: number, move: (to: number) => void): boolean {
+  const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+  if (step === 0) return false;
+  event.preventDefault();
+  move((at + step + count) % count);
+  return true;
+}
+
+/** The runs that a steer is for: of those at work the ones that are named, or the only one. */
+function toSteer(running: readonly RunView[], to: readonly string[]): readonly RunView[] {
+  if (to.length > 0) return running.filter((run) => to.includes(run.agent));
+  return running.length === 1 ? running : [];
+}
+
+/** A steer is said to the agent already: its name at the beginning is left out. */
+function withoutMentions(text: string, here: Known): string {
+  const rest = text.trim().replace(/^(?:@[\p{L}\p{N}_.:-]+[\s,:]+)+/u, "");
+  return rest && addressed(text, here).length > 0 ? rest : text.trim();
+}
+
+function names(runs: readonly RunView[]): string[] {
+  return [...new Set(runs.map((run) => nameOf(run.agent)))];
+}
+
+function knownHere(session: ReturnType<typeof useHere>["session"]): Known {
+  const subjects = session.presence.everyone().map((entry) => entry.subject);
+  for (const message of session.messages().slice(-BACK))
+    subjects.push(...message.to, ...(message.by ? [message.by] : []));
+  for (const run of session.runs()) subjects.push(run.agent);
+  if (session.responsible) subjects.push(session.responsible);
+  return known(subjects);
+}
+
+/** What is written in this session and not sent, kept on this device. */
+function useDraft(session: string): [string, (text: string) => void] {
+  const name = `syncd:draft:${session}`;
+  const [text, setText] = useState("");
+  useEffect(() => setText(localStorage.getItem(name) ?? ""), [name]);
+  return [
+    text,
+    (next) => {
+      setText(next);
+      if (next) localStorage.setItem(name, next);
+      else localStorage.removeItem(name);
+    },
+  ];
+}

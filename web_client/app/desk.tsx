@@ -1,0 +1,133 @@
+/** The desk of one person: their client, all their sessions, and the one that is open. */
+
+import { useEffect, useState } from "preact/hooks";
+import { Client } from "../src/client.js";
+import { uuid7 } from "../src/ids.js";
+import { storeOf, tokenOf, type Account } from "./account.js";
+import { Dialog } from "./dialog.js";
+import { useMedia } from "./frame.js";
+import { lazy } from "./lazy.js";
+import { Opened } from "./opened.js";
+import { go, pathOf, type Route } from "./routes.js";
+import { SessionList } from "./session_list.js";
+import { Shelf } from "./shelf.js";
+import { Welcome } from "./welcome.js";
+
+const Search = lazy(() => import("./search.js").then((module) => module.Search));
+
+/** As in the stylesheet: from here on there is room for the list beside the transcript. */
+export const WIDE = "(min-width: 901px)";
+
+/** How long the list waits behind an open session at the start, milliseconds. */
+const REFRESH_MS = 1500;
+
+interface Props {
+  account: Account;
+  route: Route;
+  demo: string | null;
+  /** Somebody else is to sign in, and why. */
+  signOut: (reason: string) => void;
+}
+
+export function Desk({ account, route, demo, signOut }: Props) {
+  const [desk] = useState(() => open(account));
+  const { client, shelf, token } = desk;
+  const wide = useMedia(WIDE);
+  const [menu, setMenu] = useState(false);
+  const [searching, setSearching] = useState(false);
+  useEffect(() => {
+    // The session that is looked at comes first.
+    const timer = setTimeout(() => void shelf.refresh(), route.session ? REFRESH_MS : 0);
+    const back = () => void shelf.refresh();
+    addEventListener("online", back);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("online", back);
+      shelf.close();
+      void client.close();
+    };
+  }, [client, shelf]);
+  useSearchKey(() => setSearching(true));
+  const list = (chosen: () => void) => (
+    <>
+      <SessionList
+        shelf={shelf}
+        current={route.session}
+        chosen={chosen}
+        create={() => {
+          chosen();
+          go(pathOf(uuid7(Date.now())));
+        }}
+        search={() => {
+          chosen();
+          setSearching(true);
+        }}
+      />
+      <footer>
+        <span>
+          Signed in as <b>{account.name}</b>
+        </span>
+        <button class="plain" onClick={() => signOut("")}>
+          Sign out
+        </button>
+      </footer>
+    </>
+  );
+  return (
+    <div class={route.session ? "desk" : "desk none-open"}>
+      {wide && (
+        <nav class="side" aria-label="Sessions">
+          {list(() => {})}
+        </nav>
+      )}
+      {!wide && menu && (
+        <Dialog title="syncd" kind="drawer-left" close={() => setMenu(false)}>
+          <nav aria-label="Sessions">{list(() => setMenu(false))}</nav>
+        </Dialog>
+      )}
+      {route.session ? (
+        <Opened
+          key={route.session}
+          client={client}
+          shelf={shelf}
+          account={account}
+          token={token}
+          id={route.session}
+          target={route.message}
+          wide={wide}
+          openMenu={() => setMenu(true)}
+          signOut={signOut}
+        />
+      ) : (
+        <Welcome demo={demo}>{!wide && list(() => {})}</Welcome>
+      )}
+      {searching && <Search shelf={shelf} token={token} close={() => setSearching(false)} />}
+    </div>
+  );
+}
+
+interface Tools {
+  readonly client: Client;
+  readonly shelf: Shelf;
+  readonly token: () => Promise<string>;
+}
+
+function open(account: Account): Tools {
+  const token = tokenOf(account);
+  const client = new Client({ token: account.codes.length > 0 ? token : account.token, store: storeOf(account) });
+  return { client, shelf: new Shelf(client, account.subject, token), token };
+}
+
+/** Ctrl+K, as everywhere. */
+function useSearchKey(search: () => void): void {
+  useEffect(() => {
+    const key = (event: KeyboardEvent) => {
+      if (event.key.toLowerCase() !== "k" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey)
+        return;
+      event.preventDefault();
+      search();
+    };
+    addEventListener("keydown", key);
+    return () => removeEventListener("keydown", key);
+  }, []);
+}

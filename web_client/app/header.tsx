@@ -1,0 +1,108 @@
+/** The header of a session: what it is called, how the connection is, who is here, and what can be done with it. */
+
+import { useState } from "preact/hooks";
+import type { Absence } from "./caught_up.js";
+import { focused } from "./frame.js";
+import { Faces } from "./faces.js";
+import { useAsk, useHere } from "./here.js";
+import { EditIcon, MenuIcon, PanelIcon } from "./icons.js";
+import { titled } from "./names.js";
+import { Pill } from "./pill.js";
+
+interface Props {
+  title: string;
+  absence: Absence | null;
+  cut: boolean;
+  wide: boolean;
+  panel: boolean;
+  network: () => void;
+  togglePanel: () => void;
+  share: () => void;
+  handOver: () => void;
+  openMenu: () => void;
+}
+
+export function Header(props: Props) {
+  const { wide, cut, panel } = props;
+  return (
+    <header class="top">
+      {!wide && (
+        <button class="plain" aria-label="Sessions" onClick={props.openMenu}>
+          <MenuIcon />
+        </button>
+      )}
+      <Title title={props.title} />
+      <Pill absence={props.absence} cut={cut} />
+      <span class="gap" />
+      <Faces />
+      {wide && (
+        <>
+          <button
+            class={cut ? "primary" : undefined}
+            title="Cut this tab off from the server and from your other tabs, to see what happens"
+            onClick={props.network}
+          >
+            {cut ? "Reconnect" : "Cut network"}
+          </button>
+          <button onClick={props.handOver}>Hand over</button>
+          <button onClick={props.share}>Share</button>
+        </>
+      )}
+      <button
+        class="plain"
+        aria-label="Document and timeline"
+        aria-pressed={wide ? panel : undefined}
+        onClick={props.togglePanel}
+      >
+        <PanelIcon />
+      </button>
+    </header>
+  );
+}
+
+function Title({ title }: { title: string }) {
+  const { session } = useHere();
+  const ask = useAsk();
+  const [editing, setEditing] = useState(false);
+  const [text, setText] = useState("");
+  const name = titled(title) || session.id;
+  if (editing) {
+    return (
+      <form
+        class="rename"
+        onSubmit={(event) => {
+          event.preventDefault();
+          ask(() => session.state.map("session").set("title", text.trim()));
+          setEditing(false);
+        }}
+      >
+        <input
+          aria-label="Title"
+          value={text}
+          maxLength={80}
+          ref={focused}
+          onInput={(event) => setText(event.currentTarget.value)}
+          onKeyDown={(event) => event.key === "Escape" && setEditing(false)}
+          onBlur={() => setEditing(false)}
+        />
+      </form>
+    );
+  }
+  return (
+    <h1 title={name}>
+      <span>{name}</span>
+      {(session.rights?.has("state") ?? true) && (
+        <button
+          class="plain rename"
+          aria-label="Rename"
+          onClick={() => {
+            setText(title);
+            setEditing(true);
+          }}
+        >
+          <EditIcon />
+        </button>
+      )}
+    </h1>
+  );
+}

@@ -1,0 +1,37 @@
+/** Here: what every part of an open session's screen needs to know, handed down by a context. */
+
+import { createContext } from "preact";
+import { useContext } from "preact/hooks";
+import type { Client } from "../src/client.js";
+import type { Session } from "../src/session.js";
+import type { View } from "../src/view.js";
+
+export interface Here {
+  readonly client: Client;
+  readonly session: Session;
+  readonly view: View;
+  /** Whose tab this is, such as `user:mona`. */
+  readonly me: string;
+  /** Whether the server is heard: what is known of others is as it is now. */
+  readonly live: boolean;
+  /** Tell the person what went wrong with what they asked for. */
+  readonly report: (error: unknown) => void;
+}
+
+const Context = createContext<Here | null>(null);
+
+export const HereProvider = Context.Provider;
+
+export function useHere(): Here {
+  const here = useContext(Context);
+  if (!here) throw new Error("no session is open around this component");
+  return here;
+}
+
+/** Do what a button asks for; a failure is shown, never dropped. */
+export function useAsk(): (asked: () => Promise<unknown> | unknown) => void {
+  const { report } = useHere();
+  return (asked) => {
+    void (async () => asked())().catch(report);
+  };
+}

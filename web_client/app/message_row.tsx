@@ -1,0 +1,151 @@
+/** A message of somebody: who, when, what; and what can be done with it. */
+
+import { useState } from "preact/hooks";
+import type { BranchItem } from "../src/branches.js";
+import type { MessageView } from "../src/transcript.js";
+import { authorOf } from "./authors.js";
+import { Avatar } from "./avatar.js";
+import { BranchSteps } from "./branch.js";
+import { useAsk, useHere } from "./here.js";
+import { AgainIcon, CopyIcon, EditIcon } from "./icons.js";
+import { listed, nameOf, shown } from "./names.js";
+import { Parts } from "./parts.js";
+import { isRequest } from "./rows.js";
+import { clock } from "./times.js";
+
+export function MessageRow({ item, stepped }: { item: BranchItem; stepped: () => void }) {
+  const { message } = item;
+  const { me } = useHere();
+  const [editing, setEditing] = useState(false);
+  if (isRequest(item)) return <Awaited item={item} stepped={stepped} />;
+  const author = authorOf(message);
+  const own = author === me;
+  const pending = message.receipt === null;
+  return (
+    <article
+      class={pending ? "message pending" : "message"}
+      id={`m-${message.id}`}
+      aria-label={`${nameOf(author)} wrote`}
+    >
+      <Avatar subject={author} />
+      <header>
+        <b>{nameOf(author)}</b>
+        <small>
+          {pending ? (own ? "this device, not sent yet" : "on this device only") : clock(message.receipt!.at)}
+          {message.to.length > 0 && ` to ${listed(message.to.map(nameOf))}`}
+        </small>
+        <BranchSteps item={item} stepped={stepped} />
+        {!editing && (
+          <Actions item={item} edit={message.role === "user" ? () => setEditing(true) : null} stepped={stepped} />
+        )}
+      </header>
+      <div class="body">
+        {editing ? (
+          <Editor
+            message={message}
+            close={() => {
+              setEditing(false);
+              stepped();
+            }}
+          />
+        ) : (
+          <Parts parts={message.parts} ended={!message.streaming} />
+        )}
+      </div>
+    </article>
+  );
+}
+
+/** Another answer is asked for, and nobody has it yet. */
+function Awaited({ item, stepped }: { item: BranchItem; stepped: () => void }) {
+  return (
+    <p class="note" id={`m-${item.message.id}`}>
+      Another answer is asked for{item.message.to.length > 0 && `, from ${listed(item.message.to.map(nameOf))}`}
+      {item.message.receipt === null && ", not sent yet"}
+      <BranchSteps item={item} stepped={stepped} />
+    </p>
+  );
+}
+
+/** The small buttons of a message. They are there for the keyboard always, for the mouse when it is near. */
+export function Actions({ item, edit, stepped }: { item: BranchItem; edit: (() => void) | null; stepped: () => void }) {
+  const { view } = useHere();
+  const ask = useAsk();
+  const { message } = item;
+  const again = message.role === "assistant" && authorOf(message).startsWith("agent:") && !message.streaming;
+  return (
+    <span class="actions">
+      {message.text && (
+        <button
+          class="plain"
+          aria-label="Copy"
+          title="Copy"
+          onClick={() => ask(() => navigator.clipboard.writeText(message.text))}
+        >
+          <CopyIcon />
+        </button>
+      )}
+      {edit && (
+        <button class="plain" aria-label="Edit" title="Edit: asks again beside this one" onClick={edit}>
+          <EditIcon />
+        </button>
+      )}
+      {again && (
+        <button
+          class="plain"
+          aria-label="Another answer"
+          title="Another answer, beside this one"
+          onClick={() => ask(() => view.regenerate(message.id).then(stepped))}
+        >
+          <AgainIcon />
+        </button>
+      )}
+    </span>
+  );
+}
+
+function Editor({ message, close }: { message: MessageView; close: () => void }) {
+  const { view } = useHere();
+  const ask = useAsk();
+  const [text, setText] = useState(message.text);
+  const save = () => ask(() => view.edit(message.id, text).then(close));
+  return (
+    <form
+      class="editor"
+      onSubmit={(event) => {
+        event.preventDefault();
+        save();
+      }}
+    >
+      <textarea
+        aria-label={`Edit: ${shown(message.text).slice(0, 40)}`}
+        value={text}
+        rows={Math.min(12, text.split("\n").length + 1)}
+        ref={begin}
+        onInput={(event) => setText(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Escape") close();
+          if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+            event.preventDefault();
+            save();
+          }
+        }}
+      />
+      <div class="line">
+        <button class="primary" disabled={!text.trim() || text === message.text}>
+          Ask again
+        </button>
+        <button type="button" onClick={close}>
+          Cancel
+        </button>
+        <span class="state">The first wording stays, beside this one.</span>
+      </div>
+    </form>
+  );
+}
+
+/** Begin with the caret at the end. */
+function begin(field: HTMLTextAreaElement | null): void {
+  field?.focus();
+  field?.setSelectionRange(field.value.length, field.value.length);
+}

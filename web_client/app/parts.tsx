@@ -1,0 +1,90 @@
+/** Parts: the pieces of a message, each as what it is. What is not known here is shown as it was written. */
+
+import { memo } from "./memo.js";
+import type { Part } from "../src/schema.js";
+import { lazy } from "./lazy.js";
+import { safeHref } from "./links.js";
+import { nameOf, shown } from "./names.js";
+import { ToolRow } from "./tool_row.js";
+
+/** A third of all code that a transcript needs: it comes beside the session's copy (see `opened`). */
+export const Markdown = lazy(
+  () => import("./markdown.js").then((module) => module.Markdown),
+  ({ text }: { text: string }) => <div class="md unread">{text}</div>,
+);
+
+export function Parts({ parts, ended }: { parts: readonly Part[]; ended: boolean }) {
+  return (
+    <>
+      {parts.map((part, at) =>
+        // What a tool row shows depends on decisions and commands too.
+        part.type === "tool" ? (
+          <ToolRow key={at} part={part} ended={ended} />
+        ) : (
+          <Plain key={at} part={part} ended={ended} />
+        ),
+      )}
+    </>
+  );
+}
+
+const Plain = memo(function Plain({ part, ended }: { part: Part; ended: boolean }) {
+  const streaming = part["state"] === "streaming" && !ended;
+  switch (part.type) {
+    case "text":
+      return (
+        <div class={streaming ? "text streaming" : "text"}>
+          <Markdown text={text(part["text"])} />
+        </div>
+      );
+    case "reasoning":
+      return (
+        <details class="more reasoning">
+          <summary>{streaming ? "Thinking…" : "Thought"}</summary>
+          <Markdown text={text(part["text"])} />
+        </details>
+      );
+    case "steering-message":
+      return (
+        <p class="steer">
+          <b>{nameOf(text(part["by"]))}</b> steered: {text(part["text"])}
+        </p>
+      );
+    case "source-url":
+      return <Source href={text(part["url"])} title={text(part["title"])} />;
+    case "file":
+      return (
+        <Source
+          href={text(part["url"])}
+          title={text(part["filename"]) || text(part["name"]) || text(part["media_type"])}
+        />
+      );
+    case "step-start":
+      return null;
+    default:
+      return (
+        <details class="more">
+          <summary>{shown(part.type)}</summary>
+          <pre tabIndex={0}>{JSON.stringify(part, null, 2)}</pre>
+        </details>
+      );
+  }
+});
+
+/** A link to what an answer rests on, or to a file: never loaded by itself. */
+function Source({ href, title }: { href: string; title: string }) {
+  const safe = safeHref(href);
+  const name = shown(title) || shown(href) || "a file without a name";
+  if (safe === undefined) return <p class="source">{name}</p>;
+  return (
+    <p class="source">
+      <a href={safe} target="_blank" rel="noopener noreferrer nofollow">
+        {name}
+      </a>
+    </p>
+  );
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}

@@ -1,0 +1,170 @@
+/** The screen of an open session: header, transcript, composer, and the panel beside them. */
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+import type { Client } from "../src/client.js";
+import type { Session } from "../src/session.js";
+import type { Account } from "./account.js";
+import { useAbsence } from "./caught_up.js";
+import { Composer } from "./composer.js";
+import { Dialog } from "./dialog.js";
+import { useChanges, useNewest } from "./frame.js";
+import { Header } from "./header.js";
+import { HereProvider, type Here } from "./here.js";
+import { lazy } from "./lazy.js";
+import { useLinkStory } from "./link_story.js";
+import { titled } from "./names.js";
+import { useSelection, useTarget } from "./selection.js";
+import type { Shelf } from "./shelf.js";
+import { Transcript } from "./transcript.js";
+import { Troubles } from "./troubles.js";
+
+const Panel = lazy(() => import("./panel.js").then((module) => module.Panel));
+const Share = lazy(() => import("./share.js").then((module) => module.Share));
+const HandOver = lazy(() => import("./hand_over.js").then((module) => module.HandOver));
+
+/** How long the end has to be seen until it counts as read, milliseconds. */
+const READ_MS = 800;
+
+interface Props {
+  client: Client;
+  session: Session;
+  shelf: Shelf;
+  account: Account;
+  token: () => Promise<string>;
+  target: string;
+  wide: boolean;
+  openMenu: () => void;
+  signOut: (reason: string) => void;
+}
+
+type Sheet = "share" | "hand-over" | "panel" | null;
+
+export function Screen({ client, session, shelf, account, token, target, wide, openMenu, signOut }: Props) {
+  const me = account.subject;
+  const view = useSelection(session);
+  const [errors, setErrors] = useState<readonly string[]>([]);
+  const [cut, setCut] = useState(false);
+  const [sheet, setSheet] = useState<Sheet>(null);
+  const [panel, setPanel] = usePanel();
+  const redraw = useChanges(
+    (changed) => {
+      const ends = [view.subscribe(changed), client.subscribe(changed)];
+      return () => ends.forEach((end) => end());
+    },
+    [view, client],
+  );
+  const [absence, dismiss] = useAbsence(session);
+  const link = useLinkStory(session);
+  useWhereabouts(session);
+  const seen = useRead(session);
+  const shownTarget = useTarget(view, target, redraw);
+  const report = useNewest((error: unknown) => {
+    console.error(error);
+    setErrors((before) => [...before.slice(-2), error instanceof Error ? error.message : String(error)]);
+  });
+  const live = !cut && session.status.link === "live";
+  const here = useMemo<Here>(
+    () => ({ client, session, view, me, live, report }),
+    [client, session, view, me, live, report],
+  );
+  const title = titled(session.summary().title);
+  useEffect(() => {
+    document.title = title ? `${title} · syncd` : "syncd";
+  }, [title]);
+  const stepped = useNewest(() => dismissIfOld());
+  function dismissIfOld() {
+    // A branch that was left has no place for the line of what is new.
+    if (absence && !view.items.some((item) => (item.message.seq ?? 0) > absence.behind)) dismiss();
+  }
+  const network = () => {
+    client.network(cut);
+    setCut(!cut);
+  };
+  return (
+    <HereProvider value={here}>
+      <Header
+        title={title}
+        absence={absence}
+        cut={cut}
+        wide={wide}
+        panel={panel}
+        network={network}
+        togglePanel={() => (wide ? setPanel(!panel) : setSheet("panel"))}
+        share={() => setSheet("share")}
+        handOver={() => setSheet("hand-over")}
+        openMenu={openMenu}
+      />
+      <div class="middle">
+        <Troubles errors={errors} clear={() => setErrors([])} shelf={shelf} signOut={signOut} />
+        <Transcript absence={absence} dismiss={dismiss} changed={stepped} seen={seen} target={shownTarget} />
+        <Composer sent={dismissIfOld} />
+      </div>
+      {wide && panel && (
+        <aside class="side" aria-label="Document and timeline">
+          <Panel link={link} />
+        </aside>
+      )}
+      {!wide && sheet === "panel" && (
+        <Dialog title="This session" kind="drawer-right" close={() => setSheet(null)}>
+          <div class="line wrap">
+            <button onClick={network}>{cut ? "Reconnect this tab" : "Cut this tab's network"}</button>
+            <button onClick={() => setSheet("share")}>Share</button>
+            <button onClick={() => setSheet("hand-over")}>Hand over</button>
+          </div>
+          <Panel link={link} />
+        </Dialog>
+      )}
+      {sheet === "share" && <Share token={token} title={title} close={() => setSheet(null)} />}
+      {sheet === "hand-over" && <HandOver close={() => setSheet(null)} />}
+    </HereProvider>
+  );
+}
+
+/** Whether the panel is open, kept over reloads. */
+function usePanel(): [boolean, (open: boolean) => void] {
+  const name = "syncd:panel";
+  const [open, setOpen] = useState(() => localStorage.getItem(name) !== "shut");
+  return [
+    open,
+    (next) => {
+      localStorage.setItem(name, next ? "open" : "shut");
+      setOpen(next);
+    },
+  ];
+}
+
+/** Say in presence whether this tab is looked at, and on what. */
+function useWhereabouts(session: Session): void {
+  useEffect(() => {
+    const say = () => {
+      const where = matchMedia("(pointer: coarse)").matches ? "phone" : "computer";
+      session.presence.update({ gone: null, where, away: document.visibilityState === "hidden" ? true : null });
+    };
+    say();
+    document.addEventListener("visibilitychange", say);
+    return () => {
+      document.removeEventListener("visibilitychange", say);
+      // It stays open for the list.
+      session.presence.update({ gone: true, where: null, away: null, status: null, cursor: null });
+    };
+  }, [session]);
+}
+
+/** Returns what to call when the end is seen: a moment later it is marked as read. */
+function useRead(session: Session): () => void {
+  const [state] = useState<{ timer: ReturnType<typeof setTimeout> | null }>({ timer: null });
+  useEffect(
+    () => () => {
+      if (state.timer) clearTimeout(state.timer);
+      state.timer = null;
+    },
+    [session],
+  );
+  return useNewest(() => {
+    state.timer ??= setTimeout(() => {
+      state.timer = null;
+      if (document.visibilityState !== "visible" || !(session.rights?.has("transcript") ?? false)) return;
+      session.markRead().catch((error: unknown) => console.warn("what was read could not be noted:", error));
+    }, READ_MS);
+  });
+}

@@ -1,0 +1,60 @@
+/** What is selected in a session: which alternatives are shown, kept over reloads; and the message a link names. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Selection } from "../src/branches.js";
+import type { Session } from "../src/session.js";
+import type { View } from "../src/view.js";
+
+const PAGE = 50;
+
+/** A view of the session as it was left on this device. */
+export function useSelection(session: Session): View {
+  const name = `syncd:branch:${session.id}`;
+  const [view] = useState(() => session.view({ page: PAGE, selected: kept(name) }));
+  useEffect(
+    () =>
+      view.subscribe(() => {
+        const { selected } = view;
+        if (Object.keys(selected).length > 0) localStorage.setItem(name, JSON.stringify(selected));
+      }),
+    [view, name],
+  );
+  return view;
+}
+
+/**
+ * Make the message that a link names visible: on its branch, and not above what is shown. Returns its id once it is,
+ * empty before that. `version` moves when something changed: it may have come meanwhile.
+ */
+export function useTarget(view: View, target: string, version: number): string {
+  const [shown, setShown] = useState("");
+  const tried = useRef("");
+  useEffect(() => {
+    if (!target || tried.current === target) return undefined;
+    try {
+      view.select(target);
+    } catch {
+      return undefined; // Not in this copy yet.
+    }
+    tried.current = target;
+    let over = false;
+    void (async () => {
+      while (!over && view.olderCount > 0 && !view.items.some((item) => item.message.id === target))
+        await view.older(4 * PAGE);
+      if (!over) setShown(target);
+    })();
+    return () => {
+      over = true;
+    };
+  }, [view, target, version]);
+  return shown;
+}
+
+function kept(name: string): Selection {
+  try {
+    const selected: unknown = JSON.parse(localStorage.getItem(name) ?? "{}");
+    return typeof selected === "object" && selected !== null ? (selected as Selection) : {};
+  } catch {
+    return {};
+  }
+}

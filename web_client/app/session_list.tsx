@@ -1,0 +1,73 @@
+/** The list of sessions: what is new in each, and which of them waits for an answer. */
+
+import { useChanges } from "./frame.js";
+import { PlusIcon, SearchIcon } from "./icons.js";
+import { listed, nameOf, plural, titled } from "./names.js";
+import { followed, pathOf } from "./routes.js";
+import type { Entry, Shelf } from "./shelf.js";
+
+const UNREAD_MAX = 99;
+
+interface Props {
+  shelf: Shelf;
+  current: string;
+  create: () => void;
+  search: () => void;
+  /** A session was chosen: a drawer that holds the list can go. */
+  chosen: () => void;
+}
+
+export function SessionList({ shelf, current, create, search, chosen }: Props) {
+  useChanges((changed) => shelf.subscribe(changed), [shelf]);
+  const entries = shelf.entries();
+  return (
+    <div class="sessions">
+      <div class="tools">
+        <button onClick={create}>
+          <PlusIcon /> New session
+        </button>
+        <button aria-label="Search all sessions" title="Search (Ctrl+K)" onClick={search}>
+          <SearchIcon />
+        </button>
+      </div>
+      <h2>Sessions</h2>
+      {entries.length === 0 && <p class="note">None yet.</p>}
+      <ul>
+        {entries.map((entry) => (
+          <Item key={entry.id} entry={entry} current={entry.id === current} chosen={chosen} />
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+function Item({ entry, current, chosen }: { entry: Entry; current: boolean; chosen: () => void }) {
+  const { id, summary } = entry;
+  const { title = "", unread = 0, needsYou = false, unsynced = 0, running = [] } = summary ?? {};
+  const path = pathOf(id);
+  return (
+    <li>
+      <a
+        href={path}
+        aria-current={current ? "page" : undefined}
+        onClick={(event) => {
+          if (followed(event, path)) chosen();
+        }}
+      >
+        <span class="title">{titled(title) || id}</span>
+        {running.length > 0 && <span class="pulse" title={`${listed(running.map(nameOf))} at work`} />}
+        {needsYou ? (
+          <small class="needs">needs you</small>
+        ) : (
+          unread > 0 && !current && <small>{unread > UNREAD_MAX ? `${UNREAD_MAX}+` : unread} new</small>
+        )}
+        {unsynced > 0 && (
+          <small class="unsynced" title={`${plural(unsynced, "edit")} saved here, not sent yet`}>
+            {unsynced}
+            <span class="sr"> not sent yet</span>
+          </small>
+        )}
+      </a>
+    </li>
+  );
+}

@@ -1,0 +1,99 @@
+/** Share: a link that lets somebody in, with a role, for a time, and the way to take it back. */
+
+import { useState } from "preact/hooks";
+import { ROLES, invitations, invite, withdraw, type Invitation, type RoleName } from "./invites.js";
+import { Dialog } from "./dialog.js";
+import { useAsk, useHere } from "./here.js";
+import { titled } from "./names.js";
+import { lasted } from "./times.js";
+
+const DAY_S = 86_400;
+const TIMES: readonly (readonly [label: string, seconds: number])[] = [
+  ["1 hour", 3_600],
+  ["1 day", DAY_S],
+  ["7 days", 7 * DAY_S],
+];
+
+export function Share({ token, title, close }: { token: () => Promise<string>; title: string; close: () => void }) {
+  const { session } = useHere();
+  const ask = useAsk();
+  const [role, setRole] = useState<RoleName>("editor");
+  const [seconds, setSeconds] = useState(DAY_S);
+  const [link, setLink] = useState("");
+  const [given, setGiven] = useState<readonly Invitation[]>(() => invitations(session.id));
+  const [failed, setFailed] = useState("");
+  const attempt = (asked: () => Promise<unknown>) => {
+    setFailed("");
+    asked().catch((error: unknown) => setFailed(error instanceof Error ? error.message : String(error)));
+  };
+  const look = () => setGiven(invitations(session.id));
+  const make = () =>
+    attempt(async () => {
+      const made = await invite(await token(), session.id, role, seconds);
+      setLink(made);
+      look();
+    });
+  return (
+    <Dialog title="Share" close={close}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          make();
+        }}
+      >
+        <p class="state">Whoever has the link can open “{titled(title) || session.id}”, and only that.</p>
+        <fieldset>
+          <legend>They may</legend>
+          {ROLES.map(({ name, label }) => (
+            <label key={name} class="choice">
+              <input type="radio" name="role" checked={role === name} onChange={() => setRole(name)} /> {label}
+            </label>
+          ))}
+        </fieldset>
+        <label>
+          The link is good for
+          <select value={seconds} onChange={(event) => setSeconds(Number(event.currentTarget.value))}>
+            {TIMES.map(([label, value]) => (
+              <option key={value} value={value}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+        <button class="primary">Make a link</button>
+      </form>
+      {failed && <p class="failure">{failed}</p>}
+      {link && (
+        <div class="line">
+          <input class="link" readOnly aria-label="Link" value={link} ref={(field) => field?.select()} />
+          <button onClick={() => ask(() => navigator.clipboard.writeText(link))}>Copy</button>
+        </div>
+      )}
+      {given.length > 0 && (
+        <>
+          <h3>Links made here</h3>
+          <ul class="given">
+            {given.map((one) => (
+              <li key={one.id} class="line">
+                <span>
+                  {ROLES.find(({ name }) => name === one.role)?.label ?? one.role}
+                  <small> good for {lasted(one.expiresAt - Date.now())}</small>
+                </span>
+                <button
+                  onClick={() =>
+                    attempt(async () => {
+                      await withdraw(await token(), session.id, one.id);
+                      look();
+                    })
+                  }
+                >
+                  Take back
+                </button>
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+    </Dialog>
+  );
+}

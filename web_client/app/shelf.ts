@@ -1,0 +1,180 @@
+/**
+ * The shelf: all sessions of this person, those on this device and those that only the server has.
+ *
+ * 1. A session is open once in this tab: the one that is looked at is the one that the list tells of.
+ * 2. The newest ones are kept open, so that the list says what is new in them, and that they can be read and searched
+ *    without a network. They are opened one after another, and behind the one that is looked at.
+ * 3. What the list said last is kept, so that it is there at once at the next start.
+ */
+
+import type { Client } from "../src/client.js";
+import type { Session } from "../src/session.js";
+import type { Summary } from "../src/summary.js";
+import type { MessageView } from "../src/transcript.js";
+import { request, type SessionRow } from "./api.js";
+
+/** How many are kept open. The server's own bound for a link is 64. */
+const KEPT = 24;
+/** How often a session's line is made anew at most, milliseconds. */
+const PACE_MS = 400;
+/** How many lines are kept for the next start. */
+const REMEMBERED = 200;
+
+export interface Entry {
+  readonly id: string;
+  /** Null while nothing of it is known here but that it is there. */
+  readonly summary: Summary | null;
+  /** When something was said last, as far as that is known, Unix ms. */
+  readonly at: number;
+}
+
+export interface Hit {
+  readonly session: string;
+  readonly message: MessageView;
+}
+
+export class Shelf {
+  readonly #entries = new Map<string, Entry>();
+  readonly #open = new Map<string, Promise<Session>>();
+  readonly #listeners = new Set<() => void>();
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #place: string;
+  #opening = Promise.resolve();
+  #closed = false;
+
+  constructor(
+    private readonly client: Client,
+    subject: string,
+    private readonly token: () => Promise<string>,
+  ) {
+    this.#place = `syncd:sessions:${subject}`;
+    for (const entry of remembered(this.#place)) this.#entries.set(entry.id, entry);
+  }
+
+  /** All of them, the newest first. */
+  entries(): Entry[] {
+    return [...this.#entries.values()].sort((a, b) => b.at - a.at || (a.id < b.id ? -1 : 1));
+  }
+
+  entry(id: string): Entry | null {
+    return this.#entries.get(id) ?? null;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Open a session, which stays open. Rejects where its copy cannot be used. Invariant 1. */
+  open(id: string): Promise<Session> {
+    let opened = this.#open.get(id);
+    if (opened === undefined) {
+      opened = this.client.open(id).then((session) => {
+        session.subscribe(() => this.#later(id));
+        this.#later(id);
+        return session;
+      });
+      opened.catch(() => this.#open.delete(id));
+      this.#open.set(id, opened);
+    }
+    return opened;
+  }
+
+  /** Look what there is, here and at the server. Without a server it is what is here. */
+  async refresh(): Promise<void> {
+    await this.#opening;
+    for (const summary of await this.client.sessions()) this.#note(summary.session, { summary });
+    this.#tell();
+    try {
+      let after = "";
+      do {
+        const page: { sessions: SessionRow[]; next: string } = await request(`/v1/sessions?limit=100&after=${after}`, {
+          token: await this.token(),
+        });
+        for (const row of page.sessions) this.#note(row.session, { at: row.updated_at });
+        after = page.next;
+      } while (after && this.#entries.size < 1000);
+    } catch {
+      // Without a network the list is what is on this device; the pill says so.
+    }
+    this.#tell();
+    for (const { id } of this.entries().slice(0, KEPT)) this.#keep(id);
+  }
+
+  /** Messages that hold all words of `query`, of all copies on this device; the newest first within each session. */
+  async search(query: string, limit: number): Promise<Hit[]> {
+    const found: Hit[] = [];
+    for (const { id, summary } of this.entries()) {
+      if (found.length >= limit) break;
+      if (summary === null) continue;
+      const kept = this.#open.get(id);
+      const session = await (kept ?? this.client.open(id));
+      for (const message of await session.search(query, { limit: limit - found.length }))
+        found.push({ session: id, message });
+      if (!kept) await session.close();
+    }
+    return found;
+  }
+
+  /** Erase the copy of a session on this device. */
+  async forget(id: string): Promise<void> {
+    const opened = this.#open.get(id);
+    this.#open.delete(id);
+    this.#entries.delete(id);
+    await (await opened?.catch(() => null))?.close();
+    await this.client.forget(id);
+    this.#tell();
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+  }
+
+  #note(id: string, { summary, at = 0 }: { summary?: Summary; at?: number }): void {
+    const before = this.#entries.get(id);
+    const newest = summary ?? before?.summary ?? null;
+    // What a session says of itself is better than when its row was written last.
+    this.#entries.set(id, { id, summary: newest, at: newest?.lastAt || at || before?.at || Date.now() });
+  }
+
+  #keep(id: string): void {
+    this.#opening = this.#opening
+      .then(async () => {
+        if (this.#closed) return;
+        await this.open(id);
+        // Whatever the person does comes first. Invariant 2.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      })
+      .catch((error: unknown) => {
+        console.warn(`session ${id} could not be opened for the list:`, error);
+      });
+  }
+
+  #later(id: string): void {
+    if (this.#timers.has(id)) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(id);
+      void this.#open.get(id)?.then((session) => {
+        if (this.#closed) return;
+        this.#note(id, { summary: session.summary() });
+        this.#tell();
+      });
+    }, PACE_MS);
+    this.#timers.set(id, timer);
+  }
+
+  #tell(): void {
+    localStorage.setItem(this.#place, JSON.stringify(this.entries().slice(0, REMEMBERED))); // Invariant 3.
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function remembered(place: string): Entry[] {
+  try {
+    const kept: unknown = JSON.parse(localStorage.getItem(place) ?? "[]");
+    return Array.isArray(kept) ? (kept as Entry[]) : [];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,5 @@
+/** What vite says of the build. */
+
+interface ImportMeta {
+  readonly env: { readonly DEV: boolean };
+}

@@ -1,0 +1,40 @@
+/** Names: what is shown of subjects, and what others wrote in them. */
+
+import { expect, test } from "vitest";
+import { hueOf, initials, listed, nameOf, shown, titled } from "../../app/names.js";
+
+test("a subject is shown by the part of it that people say", () => {
+  expect(nameOf("user:mona")).toBe("mona");
+  expect(nameOf("agent:trip:planner")).toBe("trip:planner");
+  expect(nameOf("user:")).toBe("somebody");
+});
+
+test("initials are of two words, or of the first two letters", () => {
+  expect(initials("mona")).toBe("MO");
+  expect(initials("Ana Maria Lopes")).toBe("AM");
+  expect(initials("李雷")).toBe("李雷");
+  expect(initials("")).toBe("?");
+});
+
+test("a colour is one of ten, the same each time, and differs for those of the demo", () => {
+  const demo = ["user:mona", "agent:planner", "agent:critic"].map(hueOf);
+  expect(new Set(demo).size).toBe(3);
+  for (const hue of demo) expect(hue).toBeGreaterThanOrEqual(0);
+  for (const hue of demo) expect(hue).toBeLessThan(10);
+});
+
+test("a name cannot turn the reading direction or hide in itself", () => {
+  expect(shown("ad\u202enim\u200b\u0000 x\n\ny")).toBe("ad nim x y");
+});
+
+test("a title is without the marks of Markdown and without whom it was for", () => {
+  expect(titled("@planner @critic find **a hotel**")).toBe("find a hotel");
+  expect(titled("# Release `1.0`")).toBe("Release 1.0");
+  expect(titled("@planner")).toBe("@planner");
+});
+
+test("several names are listed as people say them", () => {
+  expect(listed([])).toBe("");
+  expect(listed(["a"])).toBe("a");
+  expect(listed(["a", "b", "c"])).toBe("a, b and c");
+});

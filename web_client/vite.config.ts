@@ -1,0 +1,43 @@
+/** How the console is built: `app/` into the folder that the server serves. */
+
+import { defineConfig, type Plugin } from "vite";
+
+const here = import.meta.dirname;
+
+/**
+ * Tell the service worker what the console consists of, and give it its fixed name.
+ *
+ * Its text changes with the list, so a browser sees a new console by the worker alone.
+ */
+function shell(): Plugin {
+  return {
+    name: "shell",
+    generateBundle(_options, bundle) {
+      const files = Object.keys(bundle).filter((name) => /\.(js|css)$/.test(name) && name !== "sw.js");
+      const shellPaths = ["/", "/manifest.webmanifest", "/icon.svg", ...files.map((name) => `/${name}`)];
+      const worker = bundle["sw.js"];
+      if (worker?.type !== "chunk") throw new Error("the service worker was not built");
+      if (!worker.code.includes("__SHELL__")) throw new Error("the service worker has no place for the shell");
+      worker.code = worker.code.replace("__SHELL__", JSON.stringify(shellPaths.sort()));
+    },
+  };
+}
+
+export default defineConfig({
+  // Tests are found from the package's root, the console's page in its own folder.
+  root: process.env["VITEST"] ? here : `${here}/app`,
+  base: "/",
+  plugins: [shell()],
+  build: {
+    outDir: `${here}/../syncd/static`,
+    emptyOutDir: true,
+    target: "es2022",
+    // Inline content is refused by the page's policy.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rolldownOptions: {
+      input: { index: `${here}/app/index.html`, sw: `${here}/app/sw.ts` },
+      output: { entryFileNames: (chunk) => (chunk.name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
+    },
+  },
+});

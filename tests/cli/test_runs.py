@@ -213,6 +213,33 @@ async def test_tail_tells_of_runs(server: ServerProcess, room: str, terminal: Te
     assert "mona handed over to theo: yours" in lines_
 
 
+async def test_tail_tells_no_history_of_runs(server: ServerProcess, room: str, terminal: Terminal) -> None:
+    """On a device without a copy, and started again with one: messages first, then what is open, nothing that is over.
+
+    What happens from then on is told.
+    """
+    async with Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as client:
+        session = await client.open(room)
+        for text in ("over", "open"):
+            await session.post(text, to=["agent:nobody"])
+        over, open_ = session.messages()
+        await (await session.cancel(message=over.id)).outcome()
+        began = []
+        for _ in range(2):
+            arguments = ["tail", room, "--as", "theo", "--url", server.url, "--store", str(terminal.home / "t.db")]
+            with Process(*arguments, "--json") as tail:
+                found = await heard(tail, "caught_up", live=True)
+                began.append([(e["type"], e.get("id")) for e in found if e["type"] in ("message", "command", "run")])
+        with Process(*arguments, "--json") as tail:
+            await heard(tail, "caught_up", live=True)
+            await session.cancel(message=open_.id)
+            ended = (await heard(tail, "run", status="cancelled"))[-1]
+    (run,) = [run.id for run in session.runs() if run.message == open_.id]
+
+    assert began == 2 * [[("message", over.id), ("message", open_.id), ("run", run)]]
+    assert ended["id"] == run
+
+
 async def test_without_a_link_it_is_as_last_heard(tmp_path: Path, room: str, terminal: Terminal) -> None:
     """An agent that was at work when the link ended is shown as what was last heard of it."""
     with ServerProcess(tmp_path / "s.db") as server:

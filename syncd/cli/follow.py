@@ -28,6 +28,7 @@ from syncd_client import (
 )
 
 from syncd.cli import paint
+from syncd.cli.outcomes import Outcome
 from syncd.cli.words import clean, now_ms
 from syncd.core.branches import is_request
 from syncd.core.messages import Json
@@ -232,7 +233,7 @@ class TextFollower:
             if before is None:
                 self._texts[view.id] = text
                 self._end_line()
-                self._out.print(paint.message(view, superseded=True))
+                self._out.print(paint.message(view, Outcome(superseded=True)))
             return
         if before is None:
             self._begin(view)

@@ -79,7 +79,8 @@ class Sent:
                 return f", {paint.short(str(decision.get('by', '')))} {verb} it"
         of, message = command.target.get("run"), command.target.get("message")
         runs = [run for run in self._session.runs() if run.id == of or (message and run.message == message)]
-        return ", it is " + " and ".join(sorted({run.status for run in runs if run.ended})) if runs else ""
+        ended = sorted({run.status for run in runs if run.ended})
+        return ", it is " + " and ".join(ended) if ended else ""
 
     def _heard(self, run: RunView) -> Text | None:
         for id, given in list(self._unheard.items()):

@@ -103,6 +103,8 @@ class Session(Commanding):
     async def load(self) -> None:
         """Read the local copy. Called by `Client.open`."""
         self.machine = await self._copy.load(self._client.subject)
+        for known in self.machine.take_news():  # To nobody who reads changes; the search may not know it yet.
+            self._changed(known.layer, known.entries, known.own)
         self._turns = asyncio.create_task(self._run(), name=f"session {self.id}")
         self._wake.set()
 

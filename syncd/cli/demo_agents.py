@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from syncd_client import Agent, Run
+from syncd_client.history import turns
 
 PLANNER, CRITIC = "planner", "critic"
 HOTEL = "Casa da Graça"
@@ -241,8 +242,12 @@ def _model(name: str) -> _Model | None:
 
 
 def _place(run: Run) -> str:
-    """Return where to: the last word with a capital in what a person said; the first one only if it stands alone."""
-    said = [turn.parts for turn in run.turns() if turn.role == "user"]
+    """Return where to: the last word with a capital in what a person asked; the first one only if it stands alone.
+
+    What was said while it worked does not count: a run that is taken up again has to ask for the same hotel.
+    """
+    asked = turns(run.session, "", run.message.id if run.message else None, agent=run.agent)
+    said = [turn.parts for turn in asked if turn.role == "user"]
     words = _MENTION.sub("", " ".join(str(part.get("text", "")) for part in said[-1])).split() if said else []
     names = _PLACE.findall(" ".join(words[1:] or words))
     return names[-1] if names else "Lisbon"

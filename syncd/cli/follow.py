@@ -28,6 +28,7 @@ from syncd_client import (
 )
 
 from syncd.cli import paint
+from syncd.cli.outcomes import Outcome
 from syncd.cli.words import clean, now_ms
 from syncd.core.branches import is_request
 from syncd.core.messages import Json
@@ -49,7 +50,8 @@ class Follower(Protocol):
 class _History:
     """Which messages are to be shown as history, and which as news.
 
-    1. On a device without a copy nothing is news before the first catch-up: then come the newest `last`.
+    1. On a device without a copy nothing is news before the first catch-up: then come the newest `last` and the runs
+       that are not over.
     """
 
     def __init__(self, session: Session, last: int) -> None:
@@ -62,6 +64,11 @@ class _History:
         views = self._session.messages()
         at = max(0, len(views) - self._last)
         return views[:at], views[at:]
+
+    def is_old(self, change: Change) -> bool:
+        """Whether a change tells what was there before this device had a copy."""
+        told = MessageChanged | CommandChanged | RunChanged | Assigned | ReadMoved | StateChanged
+        return self.fresh and isinstance(change, told)  # Invariant 1.
 
 
 class JsonFollower:
@@ -88,9 +95,13 @@ class JsonFollower:
             self._remember(view)
         for view in newest:
             self._message(view, own=False)
+        for run in _open_runs(self._session):
+            self._run(run, own=False)
 
     def take(self, change: Change) -> None:
         """See `Follower.take`."""
+        if self._history.is_old(change):
+            return
         match change:
             case CaughtUp(count, live):
                 if live and self._history.fresh:
@@ -98,14 +109,11 @@ class JsonFollower:
                     self._show_history()
                 self._print("caught_up", count=count, live=live)
             case MessageChanged(view, own):
-                if not self._history.fresh:
-                    self._message(view, own=own)
+                self._message(view, own=own)
             case CommandChanged(command):
                 self._print("command", **command)
             case RunChanged(run, own):
-                if self._runs.get(run.id) != (said := run.json()):
-                    self._runs[run.id] = said
-                    self._print("run", **said, own=own)
+                self._run(run, own=own)
             case Assigned(to, by, note):
                 self._print("assigned", to=to, by=by, note=note)
             case ReadMoved(subject, seq):
@@ -119,6 +127,11 @@ class JsonFollower:
                 self._print("status", link=str(status.link), code=status.code, reason=status.reason)
             case EditRefused(code, reason):
                 self._print("refused", code=code, reason=reason)
+
+    def _run(self, run: RunView, *, own: bool) -> None:
+        if self._runs.get(run.id) != (said := run.json()):
+            self._runs[run.id] = said
+            self._print("run", **said, own=own)
 
     def _message(self, view: MessageView, *, own: bool) -> None:
         before, place = self._texts.get(view.id), self._places.get(view.id)
@@ -166,9 +179,13 @@ class TextFollower:
             self._texts[view.id] = view.text
         for view in newest:
             self._message(view)
+        for run in _open_runs(self._session):
+            self._run(run)
 
     def take(self, change: Change) -> None:
         """See `Follower.take`."""
+        if self._history.is_old(change):
+            return
         match change:
             case CaughtUp(count, live):
                 if live and self._history.fresh:
@@ -177,8 +194,7 @@ class TextFollower:
                 elif live and count:
                     self._note(f"{count} new while away")
             case MessageChanged(view, _):
-                if not self._history.fresh:
-                    self._message(view)
+                self._message(view)
             case CommandChanged(command):
                 receipt = command.get("receipt") or {}
                 what = next(
@@ -217,7 +233,7 @@ class TextFollower:
             if before is None:
                 self._texts[view.id] = text
                 self._end_line()
-                self._out.print(paint.message(view, superseded=True))
+                self._out.print(paint.message(view, Outcome(superseded=True)))
             return
         if before is None:
             self._begin(view)
@@ -270,6 +286,10 @@ class TextFollower:
         if self._open:
             self._open = ""
             self._out.print()
+
+
+def _open_runs(session: Session) -> list[RunView]:
+    return [run for run in session.runs() if not run.ended]
 
 
 def _value(session: Session, name: str, key: str) -> Json:

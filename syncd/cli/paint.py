@@ -15,6 +15,7 @@ from rich.padding import Padding
 from rich.text import Text
 from syncd_client import Link, RunView, Session, Status
 
+from syncd.cli.outcomes import Outcome
 from syncd.cli.trouble import Trouble
 from syncd.cli.words import clean, clock, lasted, plural
 from syncd.core.branches import is_request
@@ -40,6 +41,7 @@ _RUNS = {
     "cancelled": ("stopped", "yellow"),
 }
 _RUNS_SHOWN_MAX = 4
+_NOTHING_KNOWN = Outcome()
 _TOOL_WAITS = "approval-requested"
 
 
@@ -74,21 +76,22 @@ def header(view: MessageView) -> Text:
     return line
 
 
-def message(view: MessageView, *, superseded: bool = False) -> RenderableType:
-    """Return a whole message: its header and its parts. Of what is `superseded` only that it is there."""
+def message(view: MessageView, outcome: Outcome = _NOTHING_KNOWN) -> RenderableType:
+    """Return a whole message: header, parts, and what came of it. Of what is superseded only that it is there."""
     line = header(view)
+    ends = [Padding(Text(_line(end), style="yellow"), (0, 0, 0, 2)) for end in outcome.ends]
     if is_request(view):
-        return line.append("  asks for another answer", style="dim italic")
-    if superseded:
+        return Group(line.append("  asks for another answer", style="dim italic"), *ends)
+    if outcome.superseded:
         return line.append("  left out: it began again after its worker was lost", style="dim italic")
     blocks: list[RenderableType] = [line]
     for part in view.parts:
-        if (block := _part(view, part)) is not None:
+        if (block := _part(view, part, dict(outcome.calls))) is not None:
             blocks.append(Padding(block, (0, 0, 0, 2)))
-    return Group(*blocks)
+    return Group(*blocks, *ends)
 
 
-def _part(view: MessageView, part: Mapping[str, Json]) -> RenderableType | None:
+def _part(view: MessageView, part: Mapping[str, Json], calls: Mapping[str, str]) -> RenderableType | None:
     kind = part.get("type")
     streaming = part.get("state") == "streaming"
     text = part.get("text")
@@ -100,18 +103,20 @@ def _part(view: MessageView, part: Mapping[str, Json]) -> RenderableType | None:
             return Text(shown, style="dim italic")
         return Markdown(shown, hyperlinks=False) if view.role == "assistant" else Text(shown)
     if kind == "tool":
-        return _tool(part)
+        return _tool(part, calls.get(str(part.get("tool_call") or ""), ""))
     if kind == "step-start":
         return None
     return Text(f"[{_line(kind)}] {_line(part.get('url') or part.get('title') or '')}".rstrip(), style="dim")
 
 
-def _tool(part: Mapping[str, Json]) -> Text:
+def _tool(part: Mapping[str, Json], answer: str) -> Text:
     line = Text("⚙ " + _line(part.get("name") or "tool"), style="bold")
     line.append("  " + _line(part.get("state") or ""), style="dim")
     if "input" in part:
         line.append("  " + _line(json.dumps(part["input"], ensure_ascii=False))[:200], style="dim")
-    if waits_for_approval(part):
+    if answer:
+        line.append("  " + _line(answer), style="dim")
+    elif waits_for_approval(part):
         line.append(f"\nallow it?  /approve   /deny   ({tool_call(part)})", style="bold yellow")
     return line
 
@@ -129,7 +134,7 @@ def run_line(run: RunView, session: Session, now_ms: int) -> Text:
     if not run.ended and run.cancelled_by is not None:
         what, style = f"is being stopped by {short(run.cancelled_by)}", "yellow"
     elif run.status == "suspended" and not _waits_for_decision(run, session):
-        what = "is suspended"
+        what = "is suspended, and goes on when a worker takes it up"
     line.append(f" {_line(what)}", style=style)
     began = run.started_at or (asked.created_at if asked is not None else None)
     if began is not None:
@@ -163,7 +168,12 @@ def open_runs(session: Session, now_ms: int) -> list[Text]:
 
 
 def _waits_for_decision(run: RunView, session: Session) -> bool:
-    return any(waits_for_approval(part) for view in session.messages() if view.run == run.id for part in view.parts)
+    return any(
+        waits_for_approval(part) and session.decision(tool_call(part)) is None
+        for view in session.messages()
+        if view.run == run.id
+        for part in view.parts
+    )
 
 
 def waits_for_approval(part: Mapping[str, Json]) -> bool:

@@ -38,6 +38,7 @@ from syncd_client import (
     Client,
     EditRefused,
     MessageChanged,
+    RunChanged,
     Session,
     StatusChanged,
 )
@@ -45,6 +46,7 @@ from syncd_client import (
 from syncd.cli import paint
 from syncd.cli.logbook import logs_to
 from syncd.cli.mentions import addressed
+from syncd.cli.outcomes import Outcomes
 from syncd.cli.scroll import Transcript
 from syncd.cli.slash import Slash
 from syncd.cli.words import clean, now_ms, plural
@@ -74,7 +76,8 @@ class Screen:
         self._to = to
         self._dev = dev
         self._slash = Slash(client, session)
-        self._transcript = Transcript(session.messages, session.superseded)
+        self._outcomes = Outcomes(session)
+        self._transcript = Transcript(session.messages, self._outcomes.of)
         self._note: RenderableType | None = None
         self._note_scroll = 0
         self._news: list[Text] = []
@@ -217,6 +220,8 @@ class Screen:
             self.app.invalidate()
 
     def _happened(self, change: Change) -> None:
+        if isinstance(change, RunChanged | CaughtUp):
+            self._outcomes.refresh()
         match change:
             case CaughtUp(count, live) if live and count and not self._fresh:
                 self.show(Text(f"{plural(count, 'new message')} since this device was here last", style="dim"))

@@ -12,6 +12,7 @@ from prompt_toolkit.layout import UIContent, UIControl
 from rich.text import Text
 
 from syncd.cli import paint
+from syncd.cli.outcomes import Outcome
 from syncd.core.transcript import MessageView
 
 _EMPTY = "Nothing here yet. Write something, or /help."
@@ -26,11 +27,11 @@ class Transcript(UIControl):
     def __init__(
         self,
         messages: Callable[[], Sequence[MessageView]],
-        superseded: Callable[[MessageView], bool] = lambda _: False,
+        outcome: Callable[[MessageView], Outcome] = lambda _: Outcome(),
     ) -> None:
         self._messages = messages
-        self._superseded = superseded
-        self._painted: dict[str, tuple[MessageView, tuple[int, bool], list[StyleAndTextTuples]]] = {}
+        self._outcome = outcome
+        self._painted: dict[str, tuple[MessageView, tuple[int, Outcome], list[StyleAndTextTuples]]] = {}
         self._height = 1
         #: How many lines of the transcript lie below the window.
         self.below = 0
@@ -68,8 +69,8 @@ class Transcript(UIControl):
 
     def _paint(self, view: MessageView, width: int) -> list[StyleAndTextTuples]:
         painted = self._painted.get(view.id)
-        how = (width, self._superseded(view))
+        how = (width, self._outcome(view))
         if painted is None or painted[0] is not view or painted[1] != how:
-            lines = ["", *paint.to_lines(paint.message(view, superseded=how[1]), width)]
+            lines = ["", *paint.to_lines(paint.message(view, how[1]), width)]
             painted = self._painted[view.id] = (view, how, [to_formatted_text(ANSI(line)) for line in lines])
         return painted[2]

@@ -77,8 +77,10 @@ class Sent:
             if decision is not None:
                 verb = {"approve": "approved", "deny": "denied"}.get(str(decision.get("kind")), "answered")
                 return f", {paint.short(str(decision.get('by', '')))} {verb} it"
-        run = self._session.run(command.target.get("run", ""))
-        return f", it is {run.status}" if run is not None and run.ended else ""
+        of, message = command.target.get("run"), command.target.get("message")
+        runs = [run for run in self._session.runs() if run.id == of or (message and run.message == message)]
+        ended = sorted({run.status for run in runs if run.ended})
+        return ", it is " + " and ".join(ended) if ended else ""
 
     def _heard(self, run: RunView) -> Text | None:
         for id, given in list(self._unheard.items()):

@@ -191,6 +191,8 @@ class Slash:
             and (verb == "stop" or run.parent_run is None)
             and (not what or what == run.id or name == run.agent.removeprefix("agent:"))
         ]
+        # Those that wait first, lest they begin in the place of one that was stopped.
+        runs.sort(key=lambda run: run.status != "queued")
         if runs:
             return [(paint.short(run.agent), {"run": run.id}) for run in runs]
         if what:

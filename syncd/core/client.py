@@ -462,6 +462,12 @@ class ClientMachine:
             if layer is Layer.TRANSCRIPT:
                 self._touched.update(dict.fromkeys(entries))
 
+    def take_news(self) -> Sequence[Changed]:
+        """Return what this turn would tell of changes, and have it tell nothing of them."""
+        news = [event for event in self._turn.events if isinstance(event, Changed)]
+        self._turn.events = [event for event in self._turn.events if not isinstance(event, Changed)]
+        return news
+
     def take_touched(self) -> Iterable[tuple[str, str]]:
         """Return the transcript's entries (root, key) that changed since this was last asked.
 

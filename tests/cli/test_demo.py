@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from syncd_client import Client, MessageView, RunView, Session
+from syncd_client import Agent, Client, MessageView, Run, RunView, Session
 
 from syncd.cli import demo_agents
 from tests.cli.terminal import DEADLINE_S, ServerProcess, Terminal, wait_for
@@ -63,6 +63,31 @@ def waiting_call(session: Session) -> str:
         ),
         "",
     )
+
+
+async def test_what_it_is_told_is_not_where_to(server: ServerProcess, room: str, tmp_path: Path) -> None:
+    """Where to is what was asked, whatever is said meanwhile: a plan taken up again asks for the same hotel."""
+    places: list[str] = []
+
+    async def work(run: Run) -> None:
+        places.append(demo_agents._place(run))
+        await run.text("Well. ")
+        await run.wait_steering()
+        places.append(demo_agents._place(run))
+
+    agent = Agent(f"traveller-{room}", server=server.url, store=tmp_path / "traveller.db")
+    agent.on_work(work)
+    serving = asyncio.create_task(agent.serve())
+    async with Client(server.url, token="dev:mona", store=tmp_path / "mona.db") as client:
+        session = await client.open(room)
+        await session.post("plan a week in Porto", to=[f"agent:traveller-{room}"])
+        await until(lambda: len(places) == 1)
+        await session.steer("more food", run=session.runs()[0].id)
+        await until(lambda: len(places) == 2)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+    assert places == ["Porto", "Porto"]
 
 
 async def test_planner_is_steered_and_asks(mona: Session) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from prompt_toolkit.input import PipeInput
 from syncd_client import Agent, Client, Run, Session
 
 from syncd.cli import paint
+from syncd.cli.outcomes import Outcome, Outcomes
+from syncd.cli.scroll import Transcript
 from syncd.cli.slash import Slash
 from syncd.cli.words import now_ms
 from syncd.core.errors import SyncdError
@@ -34,10 +36,12 @@ async def work(run: Run) -> None:
 
 
 @asynccontextmanager
-async def served(server: ServerProcess, directory: Path, name: str) -> AsyncIterator[None]:
+async def served(
+    server: ServerProcess, directory: Path, name: str, handler: Callable[[Run], Awaitable[None]] = work
+) -> AsyncIterator[None]:
     """Have an agent served meanwhile."""
     agent = Agent(name, server=server.url, store=directory / f"{name}.db")
-    agent.on_work(work)
+    agent.on_work(handler)
     serving = asyncio.create_task(agent.serve())
     try:
         yield
@@ -49,6 +53,12 @@ async def served(server: ServerProcess, directory: Path, name: str) -> AsyncIter
 def open_runs(session: Session) -> list[str]:
     """Return the lines about agents at work."""
     return [line.plain for line in paint.open_runs(session, now_ms())]
+
+
+def on_screen(session: Session) -> str:
+    """Return the transcript as it is shown."""
+    transcript = Transcript(session.messages, Outcomes(session).of)
+    return "\n".join(line.rstrip() for line in lines(transcript, 60))
 
 
 def answered(session: Session, text: str) -> Callable[[], bool]:
@@ -122,6 +132,8 @@ async def test_second_of_two_is_told_who_was_first(server: ServerProcess, room: 
         await slash.run("/approve no-such-call")
         await slash.run("/stop #2")
         await until(lambda: len(news) == 5)
+        await slash.run("/stop #1")
+        await until(lambda: len(news) == 6)
         listening.cancel()
 
     assert news == [
@@ -130,6 +142,7 @@ async def test_second_of_two_is_told_who_was_first(server: ServerProcess, room: 
         "deny book: too late, theo approved it",
         "approve no-such-call: not allowed, or there is no such thing",
         "stop #2: too late, it is completed",
+        "stop #1: too late, it is completed",
     ]
 
 
@@ -158,6 +171,44 @@ async def test_stop_ends_all_or_one(server: ServerProcess, room: str, terminal: 
     assert "nobody is at work" in said
 
 
+async def test_how_a_run_ended_and_what_was_decided_stands_in_the_transcript(
+    server: ServerProcess, room: str, terminal: Terminal
+) -> None:
+    """A failure without a word stands below the question, a stop below the answer; a decided call asks no more."""
+    name = f"worker-{room}"
+
+    async def fail(run: Run) -> None:
+        raise ValueError("no key")
+
+    async with (
+        Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as client,
+        served(server, terminal.home, name),
+        served(server, terminal.home, f"bad-{room}", fail),
+    ):
+        session = await client.open(room)
+        slash = Slash(client, session)
+        await session.post("one", to=[f"agent:bad-{room}"])
+        await until(lambda: [run.status for run in session.runs()] == ["failed"])
+        await session.post("two", to=[f"agent:{name}"])
+        await until(answered(session, "begun. "))
+        await slash.run("/steer book")
+        await until(lambda: any("waits for you" in line for line in open_runs(session)))
+        asking = on_screen(session)
+        await slash.run("/approve")
+        await until(answered(session, "booked"))
+        await session.post("three", to=[f"agent:{name}"])
+        await until(lambda: [view.text for view in session.messages()].count("begun. ") == 1)
+        await slash.run("/stop")
+        await until(lambda: [run.status for run in session.runs()] == ["failed", "completed", "cancelled"])
+        shown_ = on_screen(session)
+
+    assert "allow it?" in asking
+    assert "allow it?" not in shown_
+    assert "approved by mona" in shown_
+    assert f"  one\n  ✖ agent:bad-{room} failed  ValueError: no key\n" in shown_
+    assert f"  begun.\n  ■ agent:{name} was stopped by mona" in shown_
+
+
 async def test_what_does_not_count_is_left_out(server: ServerProcess, room: str, terminal: Terminal) -> None:
     """The transcript says that a replaced attempt was there, not what it said; a request is not an empty message."""
     async with Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as client:
@@ -165,10 +216,8 @@ async def test_what_does_not_count_is_left_out(server: ServerProcess, room: str,
         answer = await session.post("take the tram", role="assistant")
         await session.regenerate(answer.id, to="agent:nobody")
         request = session.messages()[-1]
-    from syncd.cli.scroll import Transcript
-
     dropped: set[str] = set()
-    transcript = Transcript(session.messages, lambda view: view.id in dropped)
+    transcript = Transcript(session.messages, lambda view: Outcome(superseded=view.id in dropped))
     before = "\n".join(lines(transcript, 20))
     dropped.add(answer.id)
     after = "\n".join(lines(transcript, 20))
@@ -211,6 +260,33 @@ async def test_tail_tells_of_runs(server: ServerProcess, room: str, terminal: Te
     assert (assigned["to"], assigned["by"], assigned["note"]) == ("user:theo", "user:mona", "yours")
     assert lines_.index("waits for a worker") < lines_.index("is at work") < lines_.index("stopped")
     assert "mona handed over to theo: yours" in lines_
+
+
+async def test_tail_tells_no_history_of_runs(server: ServerProcess, room: str, terminal: Terminal) -> None:
+    """On a device without a copy, and started again with one: messages first, then what is open, nothing that is over.
+
+    What happens from then on is told.
+    """
+    async with Client(server.url, token="dev:mona", store=terminal.home / "mona.db") as client:
+        session = await client.open(room)
+        for text in ("over", "open"):
+            await session.post(text, to=["agent:nobody"])
+        over, open_ = session.messages()
+        await (await session.cancel(message=over.id)).outcome()
+        began = []
+        for _ in range(2):
+            arguments = ["tail", room, "--as", "theo", "--url", server.url, "--store", str(terminal.home / "t.db")]
+            with Process(*arguments, "--json") as tail:
+                found = await heard(tail, "caught_up", live=True)
+                began.append([(e["type"], e.get("id")) for e in found if e["type"] in ("message", "command", "run")])
+        with Process(*arguments, "--json") as tail:
+            await heard(tail, "caught_up", live=True)
+            await session.cancel(message=open_.id)
+            ended = (await heard(tail, "run", status="cancelled"))[-1]
+    (run,) = [run.id for run in session.runs() if run.message == open_.id]
+
+    assert began == 2 * [[("message", over.id), ("message", open_.id), ("run", run)]]
+    assert ended["id"] == run
 
 
 async def test_without_a_link_it_is_as_last_heard(tmp_path: Path, room: str, terminal: Terminal) -> None:

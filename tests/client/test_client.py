@@ -11,6 +11,7 @@ import pytest
 from syncd_client import (
     CaughtUp,
     Client,
+    CommandChanged,
     EditRefused,
     Link,
     LocalProtocolError,
@@ -218,6 +219,21 @@ async def test_a_fixed_token_that_expired_stops_and_says_so(server: Server, tmp_
     async with person(server.url, "ann", tmp_path, token=mint("user:ann", ttl_s=1)) as (client, _):
         await until(lambda: client.status.link is Link.REFUSED)
         assert "fresh one" in client.status.reason
+
+
+async def test_what_is_here_already_is_no_news(tmp_path: Path) -> None:
+    """Who listens from the moment a session is opened hears nothing of what its copy held before; a search finds it."""
+    async with person(NOWHERE, "ann", tmp_path) as (_, session):
+        await session.post("said before")
+        await session.cancel(message=session.messages()[0].id)
+    async with person(NOWHERE, "ann", tmp_path) as (_, session):
+        changes = session.changes()
+        await session.post("said now")
+        seen = [change async for change in _drain(changes)]
+        found = await session.search("before")
+    assert [change.message.text for change in seen if isinstance(change, MessageChanged)] == ["said now"]
+    assert not [change for change in seen if isinstance(change, CommandChanged)]
+    assert [view.text for view in found] == ["said before"]
 
 
 # Refused edits

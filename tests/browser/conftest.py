@@ -68,10 +68,13 @@ async def served(tmp_path: Path, console_pages: Path) -> AsyncIterator[ServerPro
 
 
 @asynccontextmanager
-async def stage_with(pages: Path, place: Path) -> AsyncIterator[Stage]:
+async def stage_with(pages: Path, place: Path, **limits: float) -> AsyncIterator[Stage]:
     """What a story has: a server that shows `pages` and takes signed tokens, agents, and people with other clients."""
     settings = {"CONSOLE": str(pages)}
-    async with ServerProcess(place / "server.db", keys=SECRET, settings=settings) as server, AsyncExitStack() as stack:
+    async with (
+        ServerProcess(place / "server.db", limits=limits, keys=SECRET, settings=settings) as server,
+        AsyncExitStack() as stack,
+    ):
         yield Stage(server, place, stack)
 
 

@@ -120,7 +120,7 @@ class Desk:
         for _ in range(200):
             shown, wanted = await self.shown(), in_cards(session, selected)
             if [id for id, _ in shown] == [id for id, _ in wanted] and all(
-                text in words for (_, words), (_, text) in zip(shown, wanted, strict=True)
+                text in words for (_, words), (_, texts) in zip(shown, wanted, strict=True) for text in texts
             ):
                 break
             await true_in(self.page, "new Promise((then) => setTimeout(then, 50, true))")
@@ -129,13 +129,14 @@ class Desk:
         await expect(self.transcript).not_to_contain_text("not sent yet")
 
 
-def in_cards(session: Session, selected: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
-    """What a tab has to show of a session: id and words of each message, those of one run together."""
-    cards: dict[str, list[tuple[str, str]]] = {}
+def in_cards(session: Session, selected: Mapping[str, str] | None = None) -> list[tuple[str, list[str]]]:
+    """What a tab has to show of a session: id and texts of each message, those of one run together."""
+    cards: dict[str, list[tuple[str, list[str]]]] = {}
     for item in session.view(selected=selected).items:
         message = item.message
         if message.role != "system":
-            cards.setdefault(message.run or message.id, []).append((message.id, plain(message.text)))
+            texts = [plain(str(part["text"])) for part in message.parts if part["type"] == "text"]
+            cards.setdefault(message.run or message.id, []).append((message.id, texts))
     return [message for card in cards.values() for message in card]
 
 

@@ -141,7 +141,7 @@ async def test_python_and_a_browser_read_the_same(bare_stage: Stage, new_device:
     await until(lambda: "done" in answers(mona), "the other answer")
     device = await new_device("ana", bare_stage.server)
     tab = await device.tab("/tabs.html")
-    await tab.evaluate("start({ token: %r, session: %r })" % (mint("user:ana"), SESSION))
+    await tab.evaluate(f"start({{ token: {mint('user:ana')!r}, session: {SESSION!r} }})")
 
     fresh = await bare_stage.curtain()
     wanted = json.dumps([_record(view) for view in fresh.messages()], sort_keys=True, ensure_ascii=False)

@@ -9,8 +9,7 @@ from tests.e2e.stories.stage import SESSION, Stage
 from tests.harness import mint
 
 _ADMIN = ("transcript", "state", "presence", "command", "admin")
-_FOCUSED = """document.activeElement === null ? "" :
-  document.activeElement.getAttribute("aria-label") || document.activeElement.innerText || document.activeElement.value"""
+_FOCUSED = """[document.activeElement].map((at) => at.getAttribute("aria-label") || at.innerText || at.value)[0]"""
 
 
 async def focus(page: Page, name: str, *, back: bool = False) -> None:
@@ -47,7 +46,7 @@ async def test_a_session_is_handed_over(stage: Stage, new_device: MakeDevice) ->
 
 
 async def test_a_guest_comes_by_a_link(stage: Stage, new_device: MakeDevice) -> None:
-    """With the role that the link gives: they write, but not in the document; taken back, it lets nobody in any more."""
+    """With the link's role: they write, but not in the document; taken back, it lets nobody in any more."""
     ana = await Desk.of(await new_device("ana", stage.server), token=mint("user:ana", _ADMIN))
     await ana.say("welcome")
     await ana.write("ours")

@@ -80,7 +80,7 @@ async def test_a_second_tab_sees_all_that_the_first_does(stage: Stage, new_devic
     fresh = await stage.curtain()
     for tab in (one, two):
         await tab.agrees(fresh)
-    assert fresh.state.text("document") == "from one, from two"
+    assert str(fresh.state.text("document")) == "from one, from two"
 
 
 async def test_two_devices_with_two_tabs_each(stage: Stage, new_device: MakeDevice) -> None:

@@ -30,7 +30,7 @@ async def test_a_session_is_handed_over(stage: Stage, new_device: MakeDevice) ->
     await expect(ben.card()).to_contain_text("done in")
     await ana.press("Hand over")
     dialog = ana.page.get_by_role("dialog", name="Hand over")
-    await dialog.get_by_label("To", exact=True).select_option(label="planner, an agent")
+    await dialog.get_by_role("combobox").select_option(label="planner, an agent")
     await dialog.get_by_label("Note").fill("until Monday")
     await dialog.get_by_role("button", name="Hand over").click()
     for desk in (ana, ben):

@@ -37,6 +37,8 @@ export interface ClientOptions {
 /** The leader is asked for a sign of life while own edits wait, and else now and then. */
 const CHECK_UNSYNCED_MS = 2_000;
 const CHECK_MS = 10_000;
+const REOPEN_MS = 50;
+const REOPEN_MAX_MS = 3_000;
 const CUT_OFF: Status = { ...OFFLINE, reason: "this tab's network is switched off" };
 
 /**
@@ -486,12 +488,24 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     );
   }
 
+  /** While the browser is still erasing, it opens nothing. */
+  async #reopen(): Promise<Store> {
+    for (let wait = REOPEN_MS; ; wait *= 2) {
+      try {
+        return await Store.open(this.storeName, (error) => void this.#gone(error));
+      } catch (error) {
+        if (wait > REOPEN_MAX_MS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+  }
+
   async #gone(error: StoreError): Promise<void> {
     if (this.#closed) return;
     this.#part();
     if (error.code !== "cleared") return;
     try {
-      this.#store = await Store.open(this.storeName, (again) => void this.#gone(again));
+      this.#store = await this.#reopen();
       for (const { copy } of this.#copies.values()) await copy.rescue();
       if (!this.#cut) this.#rejoin();
     } catch (failed) {

@@ -3,10 +3,13 @@
 export { Branches, isRequest } from "./branches.js";
 export type { BranchItem, Selection } from "./branches.js";
 export type { Change, Changes } from "./changes.js";
+export { Client } from "./client.js";
+export type { ClientOptions } from "./client.js";
 export type { Command, CommandOptions, CommandView } from "./commands.js";
 export { LocalProtocolError, NotSynced, RemoteProtocolError, StoreError, SyncdError, TimedOut } from "./errors.js";
 export { isId, isSubject, uuid7 } from "./ids.js";
 export type { Json, JsonMap, Layer, PresenceEntry, Right } from "./messages.js";
+export type { Timing, Token } from "./link.js";
 export type { Presence } from "./presence.js";
 export type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";
 export type { Decision, Handover, RunStatus, RunView } from "./runs.js";

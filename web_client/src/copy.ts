@@ -14,8 +14,8 @@ import type { Status } from "./status.js";
 import type { Row, Store } from "./store.js";
 import type { Standing } from "./tabs.js";
 import { everyone } from "./places.js";
-import { NO_PROGRESS } from "./uplink.js";
-import type { Progress } from "./uplink.js";
+import { NO_PROGRESS } from "./progress.js";
+import type { Progress } from "./progress.js";
 
 export interface CopyHost {
   readonly store: Store;
@@ -92,6 +92,8 @@ export class Copy implements Replica {
   #seen = 0;
   #known = new Set<number>();
   #fresh: Row[] = [];
+  /** Updates whose ground the documents do not have. */
+  #waiting: Pick<Row, "layer" | "update">[] = [];
   #presence: { readonly [key: string]: Json } | null = null;
   #loading: Promise<void> | null = null;
   #closed = false;
@@ -140,32 +142,38 @@ export class Copy implements Replica {
     }
     // What was written here while it was read stands behind it.
     const behind = [...mine].flatMap(([row, own]) => (row > last && own !== null ? [own] : []));
-    for (const { layer, update } of [...behind, ...this.#unsaved]) {
-      if (grounded(this.#documents[layer], update)) this.fits(layer, update);
-    }
+    this.#waiting.push(...behind, ...this.#unsaved);
+    this.#retry();
     this.#mine = mine;
     this.#seen = last;
     this.#known = new Set([...mine.keys()].filter((row) => row > last));
   }
 
-  /** Take rows into empty documents. Invariant 5: those that stand on what is not there are left out. */
+  /** Take rows into empty documents. */
   #fill(rows: readonly Row[]): void {
+    this.#waiting = [];
     for (const layer of LAYERS) {
-      const document = this.#documents[layer];
       const updates = rows.filter((row) => row.layer === layer);
-      this.#apply(document, updates);
-      if (!pending(document)) continue;
+      this.#apply(this.#documents[layer], updates);
+      if (!pending(this.#documents[layer])) continue;
       this.#documents[layer].destroy();
       this.#documents[layer] = this.#make(this.progress.roots)[layer];
-      let waiting = updates;
-      let before: number;
-      do {
-        before = waiting.length;
-        waiting = waiting.filter(
-          ({ update }) => !grounded(this.#documents[layer], update) || !this.fits(layer, update),
-        );
-      } while (waiting.length > 0 && waiting.length < before);
+      this.#waiting.push(...updates);
     }
+    this.#retry();
+  }
+
+  /** Take rows that stand on something that was not there, as far as it is now. Invariant 5. */
+  #retry(): void {
+    let before: number;
+    do {
+      before = this.#waiting.length;
+      this.#waiting = this.#waiting.filter(({ layer, update }) => {
+        if (!grounded(this.#documents[layer], update)) return true;
+        Y.applyUpdate(this.#documents[layer], update, this.#remote);
+        return dropPending(this.#documents[layer]);
+      });
+    } while (this.#waiting.length > 0 && this.#waiting.length < before);
   }
 
   #apply(document: Y.Doc, rows: readonly Row[]): void {
@@ -185,7 +193,7 @@ export class Copy implements Replica {
 
   /** The store was erased and is a new one: what this tab wrote and is not synced goes there. */
   async rescue(): Promise<void> {
-    const stored = [...this.#mine.values()].filter((own) => own !== null);
+    const stored = [...this.#mine.values()].flatMap((own) => (own !== null && own.update.length > 0 ? [own] : []));
     this.#mine.clear();
     this.progress = NO_PROGRESS;
     for (const own of [...stored, ...this.#unsaved]) {
@@ -228,6 +236,7 @@ export class Copy implements Replica {
       this.#apply(document, updates);
       gap = dropPending(document) || gap;
     }
+    this.#retry();
     if (mine) this.#tell({ kind: "unsynced" });
     // What it stands on was not told: it is in the store, before it.
     if (gap && this.#loading === null) void this.reload().catch(() => {});
@@ -254,7 +263,9 @@ export class Copy implements Replica {
   fits(layer: Layer, update: Uint8Array): boolean {
     const document = this.#documents[layer];
     Y.applyUpdate(document, update, this.#remote);
-    return !dropPending(document);
+    if (dropPending(document)) return false;
+    this.#retry();
+    return true;
   }
 
   // What is told of it

@@ -5,7 +5,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import { StoreError } from "../src/errors.js";
 import { fold } from "../src/fold.js";
 import { Store } from "../src/store.js";
-import type { Progress } from "../src/uplink.js";
+import type { Progress } from "../src/progress.js";
 
 beforeEach(() => {
   globalThis.indexedDB = new IDBFactory();

@@ -101,10 +101,7 @@ async def on_server(server: ServerProcess, tmp_path: Path) -> list[str]:
     """Return the texts that the server has, as a device sees them that never was there."""
     async with Client(server.url, token="dev:eve", store=tmp_path / "eve.db") as eve:
         session = await eve.open("trip")
-        async with asyncio.timeout(PATIENCE_S):
-            async for change in session.changes():
-                if type(change).__name__ == "CaughtUp":
-                    break
+        await until(lambda: session.status.live, "the session")
         return sorted(view.text for view in session.messages())
 
 

@@ -88,3 +88,36 @@ describe.each(RUNTIMES)("with %s", (_, { useSession, useView, usePresence, useRu
     await vi.waitFor(() => expect(drawn.at(-1)).toMatchObject({ run: "completed" }));
   });
 });
+
+describe("frames", () => {
+  it("one frame is asked for, whatever changes before it, and all listeners are told in it", async () => {
+    const frames: (() => void)[] = [];
+    vi.stubGlobal("document", { hidden: false });
+    vi.stubGlobal("requestAnimationFrame", (frame: () => void) => frames.push(frame));
+    const session = await open();
+    const listeners = [vi.fn(), vi.fn()];
+    const ends: (() => void)[] = [];
+    const { useRead } = makeHooks({
+      useState: () => [undefined as never, () => {}],
+      useEffect: () => {},
+      useMemo: (make) => make(),
+      useSyncExternalStore: (subscribe, read) => {
+        ends.push(...listeners.map((listener) => subscribe(listener)));
+        return read();
+      },
+    });
+    expect(useRead(session, (read) => read.messages().length)).toBe(0);
+    for (const text of ["a", "b", "c"]) await session.post(text);
+    await session.synced();
+    expect([frames.length, listeners[0]!.mock.calls.length]).toEqual([1, 0]);
+    frames.shift()!();
+    expect(listeners.map((listener) => listener.mock.calls.length)).toEqual([1, 1]);
+    for (const end of ends) end();
+    await session.post("d");
+    await session.synced();
+    expect(frames.length).toBeLessThanOrEqual(1); // For what came before they left.
+    frames.shift()?.();
+    expect(listeners[0]!.mock.calls.length).toBe(1);
+    vi.unstubAllGlobals();
+  });
+});

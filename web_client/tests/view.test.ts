@@ -34,6 +34,17 @@ describe("branches", () => {
     expect(shown(tom.view())).toEqual(["Three days? 2/2"]);
   });
 
+  it("what is selected pins nothing above it that is shown anyway", async () => {
+    const { mona } = pair();
+    const view = mona.view();
+    const question = await view.post("Two days?");
+    const answer = await view.post("Tram.");
+    view.select(answer.id);
+    expect(view.selected).toEqual({ [answer.id]: answer.id });
+    await mona.edit(question.id, "Three days?");
+    expect(shown(view)).toEqual(["Three days? 2/2"]);
+  });
+
   it("an answer that is asked for again is awaited in its place, then there", async () => {
     const { mona, server } = pair();
     const agent = new MemoryReplica(server, "agent:planner").connect();

@@ -89,8 +89,6 @@ const REPLACED = 4413;
  * what `outgoing` returns at any time. All own rows of the store must have been taken before `connect`.
  */
 export class Uplink {
-  /** As the server last said in its `Welcome`: set it before `connect`. */
-  frameBytesMax: number;
   readonly #flights: Flights;
   readonly #own = new Map<number, Own>();
   /** From which clock of a client id on what was written under it was refused, or builds on that. */
@@ -110,6 +108,7 @@ export class Uplink {
   /** The server may still have it open on this link. */
   #leaveFirst = false;
 
+  /** `limits` are looked at whenever they matter: the one who made them may set what a later `Welcome` says. */
   constructor(
     readonly session: string,
     private readonly limits: Limits,
@@ -117,7 +116,6 @@ export class Uplink {
     private readonly copy: Copy,
     options: { readonly ackTimeoutMs?: number } = {},
   ) {
-    this.frameBytesMax = limits.frameBytesMax;
     this.#progress = progress;
     this.#flights = new Flights(limits);
     this.#ackTimeoutMs = options.ackTimeoutMs ?? 60_000;
@@ -321,14 +319,14 @@ export class Uplink {
 
   #fault(own: Own): [code: string, reason: string] | null {
     const { facts, layer, update } = own;
-    const { updateStructsMax, updateClientsMax } = this.limits;
+    const { frameBytesMax, updateStructsMax, updateClientsMax } = this.limits;
     const rights = this.#rights;
     if (rights && !(layer === "state" ? rights.has("state") : rights.has("transcript") || rights.has("command"))) {
       return ["forbidden", `the token no longer allows to write the ${layer}`];
     }
     if (this.#isLost(own)) return ["depends_on_refused", "it builds on an edit that was refused"];
     if (facts.hole) return ["unsupported_content", "something is missing in the middle of it"];
-    if (update.length > this.frameBytesMax - FRAME_OVERHEAD_BYTES) {
+    if (update.length > frameBytesMax - FRAME_OVERHEAD_BYTES) {
       return ["too_large", `it has ${update.length} bytes, more than one frame holds`];
     }
     if (facts.structs > updateStructsMax || facts.deletions > updateStructsMax) {

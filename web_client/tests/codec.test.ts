@@ -1,9 +1,14 @@
 import { deepStrictEqual } from "node:assert";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { decodeClient, decodeServer, encode } from "../src/codec.js";
+import { RemoteProtocolError } from "../src/errors.js";
 import { DEFAULT_LIMITS } from "../src/limits.js";
 import type { ClientMessage, PresenceEntry, ServerMessage } from "../src/messages.js";
+import { Random } from "./random.js";
+import { Speaker } from "./speech.js";
 import { camelCase, FRAME_FILES, fromHex, load, toHex, unmark } from "./vectors.js";
+
+vi.setConfig({ testTimeout: 30_000 });
 
 interface Case {
   readonly name: string;
@@ -78,4 +83,29 @@ test("every frame that must be refused is, with its code: also those that stock 
   for (const item of cases) {
     expect(() => decode(item.hex, item.from), item.name).toThrow(expect.objectContaining({ close: item.code }));
   }
+});
+
+test("whatever bytes come, a frame is read or refused as one, and nothing else is thrown", () => {
+  const random = new Random(11);
+  const speaker = new Speaker(random);
+  let refused = 0;
+  for (let count = 0; count < 1_500; count++) {
+    const data = encode(speaker.frame()).slice(0, 2_000);
+    for (let changes = random.below(4); changes > 0; changes--) data[random.below(data.length)] = random.below(256);
+    for (const read of [decodeServer, (bytes: Uint8Array) => decodeClient(bytes, DEFAULT_LIMITS)]) {
+      try {
+        read(data);
+      } catch (error) {
+        refused++;
+        expect(error).toBeInstanceOf(RemoteProtocolError);
+        expect((error as RemoteProtocolError).message).not.toBe("");
+      }
+    }
+  }
+  expect(refused).toBeGreaterThan(1_500);
+});
+
+test("what a server said wrong is named", () => {
+  expect(() => decodeServer(fromHex("9243a173"))).toThrow("Ack.number: is missing");
+  expect(() => decodeServer(fromHex("9343a173a131"))).toThrow("Ack.number: must be an integer");
 });

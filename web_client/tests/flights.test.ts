@@ -1,10 +1,12 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Flights, type Own } from "../src/flights.js";
 import { DEFAULT_LIMITS } from "../src/limits.js";
 import { readUpdate } from "../src/updates.js";
 import type { OwnRow } from "../src/uplink.js";
 import { entriesOf } from "./fake_server.js";
-import { Pen, row } from "./pen.js";
+import { deletions, Pen, row } from "./pen.js";
+
+vi.setConfig({ testTimeout: 30_000 });
 
 function own(from: OwnRow): Own {
   return { ...from, facts: readUpdate(from.update), alone: false };
@@ -73,7 +75,7 @@ test("a push holds at most 256 KiB, 64 rows, and the parts that one update may h
     ),
   );
   expect(all(waiting(...parts), "state")).toHaveLength(2);
-  const deletions = Array.from({ length: 2 }, (_, each) =>
+  const gone = Array.from({ length: 2 }, (_, each) =>
     row(
       "state",
       pen.write((doc) => {
@@ -84,9 +86,14 @@ test("a push holds at most 256 KiB, 64 rows, and the parts that one update may h
       }),
     ),
   );
-  const facts = deletions.map((each) => readUpdate(each.update));
+  const facts = gone.map((each) => readUpdate(each.update));
   expect(facts.every(({ deletions: ranges }) => ranges > 2_500 && ranges <= 5_000)).toBe(true);
-  expect(all(waiting(...deletions), "state")).toHaveLength(2);
+  expect(all(waiting(...gone), "state")).toHaveLength(2);
+});
+
+test("a push holds at most 1,000 client ids", () => {
+  expect(all(waiting(...deletions(1_002, 2).rows), "state")).toHaveLength(2);
+  expect(all(waiting(...deletions(1_000, 2).rows), "state")).toHaveLength(1);
 });
 
 test("at most 16 pushes or 1 MiB are without an answer", () => {

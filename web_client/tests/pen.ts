@@ -43,6 +43,27 @@ export class Pen {
   }
 }
 
+/** Rows that delete what so many others wrote, a share of them each, and what these wrote. */
+export function deletions(others: number, shares: number): { readonly theirs: Uint8Array; readonly rows: OwnRow[] } {
+  const pen = new Pen(2 ** 40);
+  for (let id = 1; id <= others; id++) {
+    pen.document.clientID = 10_000 + id;
+    pen.document.getMap("ui").set(`${id}`, 1);
+  }
+  pen.document.clientID = pen.id;
+  const theirs = Y.encodeStateAsUpdate(pen.document);
+  const share = others / shares;
+  const rows = Array.from({ length: shares }, (_, at) =>
+    row(
+      "state",
+      pen.write((doc) => {
+        for (let id = at * share + 1; id <= (at + 1) * share; id++) doc.getMap("ui").delete(`${id}`);
+      }),
+    ),
+  );
+  return { theirs, rows };
+}
+
 /** A row of an update, behind all rows made before. */
 export function row(layer: Layer, update: Uint8Array): OwnRow {
   return { row: ++rows, layer, update };

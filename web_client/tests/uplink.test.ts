@@ -1,5 +1,5 @@
 import { deepStrictEqual } from "node:assert";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import * as Y from "yjs";
 import { decodeClient, decodeServer, encode } from "../src/codec.js";
 import { DEFAULT_LIMITS } from "../src/limits.js";
@@ -7,14 +7,17 @@ import type { ClientMessage, Opened, PresenceEntry, Push, ServerMessage } from "
 import { merge, readUpdate, stands } from "../src/updates.js";
 import { NO_PROGRESS, Uplink, type Copy, type Progress, type UplinkEvent, type Write } from "../src/uplink.js";
 import { documents, entriesOf } from "./fake_server.js";
-import { Pen, row } from "./pen.js";
+import { deletions, Pen, row } from "./pen.js";
 import { fromHex, load, toHex } from "./vectors.js";
+
+vi.setConfig({ testTimeout: 30_000 });
 
 /** An uplink with documents of its own, and everything that it gave out. */
 class Bench {
   readonly docs = documents();
   readonly writes: Write[] = [];
   readonly events: UplinkEvent[] = [];
+  readonly limits = { ...DEFAULT_LIMITS };
   readonly uplink: Uplink;
 
   constructor(progress: Progress = NO_PROGRESS) {
@@ -27,7 +30,7 @@ class Bench {
         return true;
       },
     };
-    this.uplink = new Uplink("s", DEFAULT_LIMITS, progress, copy, { ackTimeoutMs: 1_000 });
+    this.uplink = new Uplink("s", this.limits, progress, copy, { ackTimeoutMs: 1_000 });
   }
 
   /** Take a frame and what came of it; return the frames to send. */
@@ -406,15 +409,32 @@ describe("refusals", () => {
         for (let at = 0; at < 5_001; at++) doc.getMap("ui").set(`${at}`, 1);
       }),
     );
+    const { theirs, rows: many } = deletions(1_001, 1);
+    const wide = new Pen(11);
+    wide.write((doc) => {
+      for (let at = 0; at < 10_002; at++) doc.getMap("ui").set(`${at}`, 1);
+    });
+    const theirsToo = Y.encodeStateAsUpdate(wide.document);
+    const ranges = row(
+      "state",
+      wide.write((doc) => {
+        for (let at = 0; at < 10_002; at += 2) doc.getMap("ui").delete(`${at}`);
+      }),
+    );
     const broken = row("transcript", Uint8Array.of(1, 1, 7));
     const good = new Pen(10).message("good");
-    for (const each of [holed, large, parts, broken, good]) bench.uplink.take(each);
-    expect(pushed(bench.open()).map((push) => entriesOf(push.update))).toEqual([["messages/good"]]);
+    for (const each of [holed, large, parts, ...many, ranges, broken, good]) bench.uplink.take(each);
+    const state = Y.encodeStateVectorFromUpdate(merge([theirs, theirsToo]));
+    expect(pushed(bench.open({ vectors: { state } })).map((push) => entriesOf(push.update))).toEqual([
+      ["messages/good"],
+    ]);
     expect(new Map(bench.refused)).toEqual(
       new Map([
         [holed.row, "unsupported_content"],
         [large.row, "too_large"],
         [parts.row, "too_many_structs"],
+        [ranges.row, "too_many_structs"],
+        [many[0]!.row, "too_many_clients"],
         [broken.row, "malformed"],
       ]),
     );
@@ -422,7 +442,7 @@ describe("refusals", () => {
 
   test("how large a row may be is what the server said", () => {
     const bench = new Bench();
-    bench.uplink.frameBytesMax = 1_000;
+    bench.limits.frameBytesMax = 1_000;
     const large = new Pen(8).message("x", "x".repeat(900));
     bench.uplink.take(large);
     expect(bench.open()).toEqual([]);
@@ -442,7 +462,8 @@ describe("what others write", () => {
       { kind: "remote", layer: "transcript", update: data },
       { kind: "progress", progress: { incarnation: "inc", version: 5, seq: 4, roots: { ui: "1" } } },
     ]);
-    bench.receive(update(data), update(server.append("x").update, "state"));
+    const older = server.write((doc) => doc.getMap("receipts").set("m:b", { seq: 2 }));
+    bench.receive(update(data), update(older), update(server.append("x").update, "state"));
     expect(bench.uplink.seq).toBe(4);
   });
 

@@ -17,10 +17,10 @@ async def walk(device: Device, *, name: str = "ana") -> AsyncIterator[tuple[str,
     tab = await sign_in(device, name)
     await shown(tab, "Lisbon in May")
     yield "the list", tab
-    wide = await tab.get_by_role("navigation", name="Sessions").count() > 0 and await _is_wide(tab)
     await tab.get_by_role("link", name="Lisbon in May").click()
     await tab.get_by_role("button", name="Approve").wait_for()
     yield "a session with an approval", tab
+    wide = await tab.evaluate("matchMedia('(min-width: 901px)').matches")
     if not wide:
         await tab.get_by_role("button", name="Sessions").click()
         await tab.get_by_role("dialog").wait_for()
@@ -29,24 +29,24 @@ async def walk(device: Device, *, name: str = "ana") -> AsyncIterator[tuple[str,
         await tab.get_by_role("button", name="Document and timeline").click()
         await tab.get_by_role("dialog").wait_for()
         yield "the panel as a drawer", tab
-    for button, scene in (("Timeline", "the timeline"),):
-        await tab.get_by_role("tab", name=button).click()
-        yield scene, tab
-    for button, scene in (("Share", "the share dialog"), ("Hand over", "the hand-over dialog")):
-        if not wide and not await tab.get_by_role("dialog").count():
-            await tab.get_by_role("button", name="Document and timeline").click()
-        await tab.get_by_role("button", name=button, exact=True).click()
-        await tab.get_by_role("dialog", name=button).wait_for()
-        if button == "Share":
-            await tab.get_by_role("button", name="Make a link").click()
-            await tab.get_by_label("Link", exact=True).wait_for()
-        yield scene, tab
-        await tab.keyboard.press("Escape")
+    await tab.get_by_role("tab", name="Timeline").click()
+    yield "the timeline", tab
+    await tab.get_by_role("button", name="Share", exact=True).click()
+    await tab.get_by_role("button", name="Make a link").click()
+    link = await tab.get_by_label("Link", exact=True).input_value()
+    yield "the share dialog", tab
+    await tab.keyboard.press("Escape")
+    if not wide:
+        await tab.get_by_role("button", name="Document and timeline").click()
+    await tab.get_by_role("button", name="Hand over").click()
+    await tab.get_by_role("dialog", name="Hand over").wait_for()
+    yield "the hand-over dialog", tab
+    await tab.keyboard.press("Escape")
     await tab.keyboard.press("Control+k")
     await tab.get_by_role("dialog").wait_for()
     yield "search", tab
     await tab.keyboard.press("Escape")
-
-
-async def _is_wide(tab: Page) -> bool:
-    return bool(await tab.evaluate("matchMedia('(min-width: 901px)').matches"))
+    guest = await device.tab(link.removeprefix(device.url))
+    await guest.get_by_role("heading", name="You are invited").wait_for()
+    yield "an invitation", guest
+    await guest.close()

@@ -76,6 +76,11 @@ export function Desk({ account, route, demo, signOut }: Props) {
   );
   return (
     <div class={route.session ? "desk" : "desk none-open"}>
+      {route.session && (
+        <button class="skip" onClick={() => document.querySelector<HTMLElement>(".composer textarea")?.focus()}>
+          Skip to the message field
+        </button>
+      )}
       {wide && (
         <nav class="side" aria-label="Sessions">
           {list(() => {})}

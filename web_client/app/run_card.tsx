@@ -5,7 +5,7 @@ import { useClock } from "./frame.js";
 import { Avatar } from "./avatar.js";
 import { BranchSteps } from "./branch.js";
 import { Actions } from "./message_row.js";
-import { nameOf, shown } from "./names.js";
+import { listed, nameOf, shown } from "./names.js";
 import { Parts } from "./parts.js";
 import type { MessageRow, Row, RunRow } from "./rows.js";
 import { failure, runWords } from "./run_words.js";
@@ -82,6 +82,7 @@ function Piece({ row, ended, stepped }: { row: Row; ended: boolean; stepped: () 
   const { message } = row.item;
   return (
     <div class="said" id={`m-${message.id}`}>
+      {message.to.length > 0 && <p class="state">to {listed(message.to.map(nameOf))}</p>}
       <Parts parts={message.parts} ended={ended} />
     </div>
   );

@@ -345,26 +345,42 @@ function newRecord(session: string): SessionRecord {
   return { session, incarnation: "", version: 0, seq: 0, roots: {}, rights: null, heardAt: 0 };
 }
 
-/** Set what is known of a session. A tab that slept may be behind: within one incarnation it only grows. */
-function note(sessions: IDBObjectStore, session: string, write: StoreWrite & { kind: "progress" | "rights" }): void {
+type Noted = StoreWrite & { kind: "progress" | "rights" };
+
+/** What is to be noted in one transaction, by session: each is read once, so that no note overwrites another. */
+const noting = new WeakMap<IDBObjectStore, Map<string, Noted[]>>();
+
+/** Set what is known of a session, together with whatever else of it is noted in this transaction. */
+function note(sessions: IDBObjectStore, session: string, write: Noted): void {
+  const all = noting.get(sessions) ?? new Map<string, Noted[]>();
+  noting.set(sessions, all);
+  const writes = all.get(session);
+  if (writes) {
+    writes.push(write);
+    return;
+  }
+  const first = [write];
+  all.set(session, first);
   const found = sessions.get(session);
   found.onsuccess = () => {
-    const before = (found.result as SessionRecord | undefined) ?? newRecord(session);
-    const heardAt = Date.now();
-    if (write.kind === "rights") {
-      sessions.put({ ...before, rights: [...write.rights], heardAt });
-      return;
-    }
-    const { incarnation, version, seq, roots } = write.progress;
-    const same = before.incarnation === incarnation;
-    sessions.put({
-      ...before,
-      heardAt,
-      incarnation,
-      version: same ? Math.max(version, before.version) : version,
-      seq: same ? Math.max(seq, before.seq) : seq,
-      roots: same ? { ...before.roots, ...roots } : roots,
-    });
+    all.delete(session);
+    sessions.put(first.reduce(noted, (found.result as SessionRecord | undefined) ?? newRecord(session)));
+  };
+}
+
+/** A tab that slept may be behind: within one incarnation it only grows. */
+function noted(before: SessionRecord, write: Noted): SessionRecord {
+  const heardAt = Date.now();
+  if (write.kind === "rights") return { ...before, rights: [...write.rights], heardAt };
+  const { incarnation, version, seq, roots } = write.progress;
+  const same = before.incarnation === incarnation;
+  return {
+    ...before,
+    heardAt,
+    incarnation,
+    version: same ? Math.max(version, before.version) : version,
+    seq: same ? Math.max(seq, before.seq) : seq,
+    roots: same ? { ...before.roots, ...roots } : roots,
   };
 }
 

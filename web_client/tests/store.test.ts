@@ -30,6 +30,23 @@ function writer(): (key: string) => Uint8Array {
   };
 }
 
+test("what is noted of a session in one transaction is all kept", async () => {
+  const store = await Store.open("s");
+  await Promise.all([
+    store.commit("trip", [
+      { kind: "progress", progress: progress(3, 2) },
+      { kind: "rights", rights: ["state"] },
+    ]),
+    store.commit("trip", [{ kind: "progress", progress: progress(4, 3) }]),
+    store.commit("other", [{ kind: "rights", rights: ["presence"] }]),
+  ]);
+
+  const { record } = await store.load("trip");
+  expect([record?.incarnation, record?.version, record?.seq, record?.rights]).toEqual(["i", 4, 3, ["state"]]);
+  expect(record?.roots).toEqual({ root3: "1", root4: "1" });
+  expect((await store.load("other")).record?.rights).toEqual(["presence"]);
+});
+
 test("own rows are numbered in order, and own until they are synced", async () => {
   const store = await Store.open("s");
   const rows = await Promise.all(["a", "b", "c"].map((text) => store.append("trip", "state", update(text))));

@@ -94,6 +94,8 @@ export class Copy implements Replica {
   #fresh: Row[] = [];
   /** Updates whose ground the documents do not have. */
   #waiting: Pick<Row, "layer" | "update">[] = [];
+  /** Half of an update went in, which is not stored: its vector says more than others will ever get. */
+  #torn = false;
   #presence: { readonly [key: string]: Json } | null = null;
   #loading: Promise<void> | null = null;
   #closed = false;
@@ -186,6 +188,7 @@ export class Copy implements Replica {
   /** Replace the documents by what the store has, and tell. */
   async reload(): Promise<void> {
     await this.load();
+    this.#torn = false;
     this.#tell({ kind: "reloaded" });
     this.#tell({ kind: "unsynced" });
     await this.catchUp();
@@ -205,6 +208,7 @@ export class Copy implements Replica {
 
   /** Look for rows that this tab was not told of: it slept, or whoever wrote them died. Return the new own ones. */
   async catchUp(): Promise<readonly Row[]> {
+    if (this.#torn) await this.reload(); // Invariant 3.
     const { store } = this.#host;
     const rows = await store.after(this.session, this.#seen);
     const found = rows.filter((row) => !this.#known.has(row.row));
@@ -263,9 +267,9 @@ export class Copy implements Replica {
   fits(layer: Layer, update: Uint8Array): boolean {
     const document = this.#documents[layer];
     Y.applyUpdate(document, update, this.#remote);
-    if (dropPending(document)) return false;
-    this.#retry();
-    return true;
+    this.#torn ||= dropPending(document);
+    if (!this.#torn) this.#retry();
+    return !this.#torn;
   }
 
   // What is told of it

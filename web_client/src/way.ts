@@ -271,6 +271,7 @@ export class Way {
           this.#rights = [...event.rights] as Right[];
           break;
         case "shut":
+          if (event.code === RESYNC) this.#ready = false; // The copy may be what is out of step: read it anew.
           this.#shut(event.code, event.reason);
           break;
         case "reload":

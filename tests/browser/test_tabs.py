@@ -19,10 +19,10 @@ from tests.harness import PATIENCE_S, SECRET, mint, until
 _HEARTBEAT_S = 1.0
 _DAY_MS = 86_400_000
 #: A clock that is wrong, for everything that asks what time it is; lengths of time are measured on another one.
-_WRONG_CLOCK = f"""
+_WRONG_CLOCK = """
 const now = Date.now;
 Date.now = () => now() + OFFSET;
-window.Date = class extends Date {{ constructor(...given) {{ given.length ? super(...given) : super(Date.now()); }} }};
+window.Date = class extends Date { constructor(...given) { given.length ? super(...given) : super(Date.now()); } };
 """.replace("OFFSET", str(_DAY_MS))
 
 
@@ -178,9 +178,9 @@ async def test_each_tab_has_a_place_of_its_own_in_the_presence(bare: ServerProce
     await other.evaluate("session().presence.update({ at: 'ben' })")
     seen = "JSON.stringify(session().presence.everyone().map((entry) => entry.state.at).sort())"
 
-    await true_in(other, f"{seen} === '[\"one\",\"two\"]'")
-    await true_in(one, f"{seen} === '[\"ben\",\"two\"]'")
-    await true_in(two, f"{seen} === '[\"ben\",\"one\"]'")
+    await true_in(other, f'{seen} === \'["one","two"]\'')
+    await true_in(one, f'{seen} === \'["ben","two"]\'')
+    await true_in(two, f'{seen} === \'["ben","one"]\'')
     await two.close()
     await true_in(other, f"{seen} === '[\"one\"]'")
     await true_in(one, f"{seen} === '[\"ben\"]'")

@@ -19,10 +19,10 @@ from tests.harness import PATIENCE_S, SECRET, mint, until
 _HEARTBEAT_S = 1.0
 _DAY_MS = 86_400_000
 #: A clock that is wrong, for everything that asks what time it is; lengths of time are measured on another one.
-_WRONG_CLOCK = f"""
+_WRONG_CLOCK = """
 const now = Date.now;
 Date.now = () => now() + OFFSET;
-window.Date = class extends Date {{ constructor(...given) {{ given.length ? super(...given) : super(Date.now()); }} }};
+window.Date = class extends Date { constructor(...given) { given.length ? super(...given) : super(Date.now()); } };
 """.replace("OFFSET", str(_DAY_MS))
 
 

@@ -24,7 +24,7 @@ CONSOLE := syncd/static/index.html
 NPM := $(shell command -v npm 2>/dev/null)
 NO_NPM = echo "$(1): npm is missing (install Node 20.19 or newer, which brings it)"
 
-$(WEB)/node_modules/.package-lock.json: $(WEB)/package.json $(WEB)/package-lock.json
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 	cd $(WEB) && npm ci --no-audit --no-fund
 	@touch $@
 

@@ -19,10 +19,10 @@ from tests.harness import PATIENCE_S, SECRET, mint, until
 _HEARTBEAT_S = 1.0
 _DAY_MS = 86_400_000
 #: A clock that is wrong, for everything that asks what time it is; lengths of time are measured on another one.
-_WRONG_CLOCK = f"""
+_WRONG_CLOCK = """
 const now = Date.now;
 Date.now = () => now() + OFFSET;
-window.Date = class extends Date {{ constructor(...given) {{ given.length ? super(...given) : super(Date.now()); }} }};
+window.Date = class extends Date { constructor(...given) { given.length ? super(...given) : super(Date.now()); } };
 """.replace("OFFSET", str(_DAY_MS))
 
 
@@ -101,10 +101,7 @@ async def on_server(server: ServerProcess, tmp_path: Path) -> list[str]:
     """Return the texts that the server has, as a device sees them that never was there."""
     async with Client(server.url, token="dev:eve", store=tmp_path / "eve.db") as eve:
         session = await eve.open("trip")
-        async with asyncio.timeout(PATIENCE_S):
-            async for change in session.changes():
-                if type(change).__name__ == "CaughtUp":
-                    break
+        await until(lambda: session.status.live, "the session")
         return sorted(view.text for view in session.messages())
 
 
@@ -528,10 +525,9 @@ async def test_a_store_is_one_subjects(bare: ServerProcess, new_device: MakeDevi
     ana.proxy.cut()
     await true_in(one, "look().link !== 'live'")
     await write(one, "ana's")
-    await one.reload()
+    await one.close()
     ana.proxy.heal()
-    await one.goto(ana.url + "/tabs.html")
-    await one.evaluate("start({ token: 'dev:ben' })")
+    one = await started(ana, token="dev:ben")
     await true_in(one, "look().link === 'refused'")
     reason = str(await look(one, "reason"))
     assert "user:ana" in reason
@@ -601,7 +597,7 @@ async def test_somebody_elses_edit_does_not_make_ones_own_synced(bare: ServerPro
     other = await started(ben, token="dev:ben")
     await live(other)
     ana.proxy.stall(up=True, down=False)
-    await two.evaluate("session().post('mine').then((m) => m.synced()).then(() => { window.acked = true; })")
+    await two.evaluate("void session().post('mine').then((m) => m.synced()).then(() => { window.acked = true; })")
     await have(one, texts=["mine"])
     await write(other, "theirs")
     await have(one, two, texts=["mine", "theirs"])

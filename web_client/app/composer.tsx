@@ -7,9 +7,9 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RunView } from "../src/runs.js";
-import { useAsk, useHere } from "./here.js";
+import { useAsk, useHere, useMay } from "./here.js";
 import { addressed, begun, complete, known, offered, type Known } from "./mentions.js";
-import { listed, nameOf } from "./names.js";
+import { listed, nameOf, ownName } from "./names.js";
 import { Queue } from "./queue.js";
 import { useTyping } from "./typing_sign.js";
 
@@ -20,6 +20,8 @@ const BACK = 500;
 export function Composer({ sent }: { sent: () => void }) {
   const { session, view, me } = useHere();
   const ask = useAsk();
+  const may = useMay("transcript");
+  const commands = useMay("command");
   const [text, setText] = useDraft(session.id);
   const field = useRef<HTMLTextAreaElement>(null);
   const typed = useTyping(session);
@@ -29,6 +31,11 @@ export function Composer({ sent }: { sent: () => void }) {
   const steered = toSteer(running, to);
   const blank = text.trim() === "";
 
+  useEffect(() => {
+    // Where there is a keyboard one can write at once; on a phone it would cover half of what there is to read.
+    if (document.activeElement === document.body && matchMedia("(pointer: fine)").matches) field.current?.focus();
+  }, [session]);
+
   const done = () => {
     setText("");
     typed(false);
@@ -36,7 +43,8 @@ export function Composer({ sent }: { sent: () => void }) {
     sent();
   };
   const send = () => {
-    if (!blank) ask(() => view.post(text.trim(), to.length > 0 ? { to } : {}).then(done));
+    const name = ownName(me);
+    if (!blank) ask(() => view.post(text.trim(), { to, ...(name && { metadata: { name } }) }).then(done));
   };
   const steer = () => {
     if (blank || steered.length === 0) return;
@@ -44,6 +52,13 @@ export function Composer({ sent }: { sent: () => void }) {
     ask(() => Promise.all(steered.map((run) => session.steer(said, { run: run.id }))).then(done));
   };
 
+  if (!may) {
+    return (
+      <footer class="composer">
+        <p class="note">You may read here. To write, ask for a link that allows it.</p>
+      </footer>
+    );
+  }
   return (
     <footer class="composer">
       <Queue
@@ -62,14 +77,16 @@ export function Composer({ sent }: { sent: () => void }) {
           field={field}
           text={text}
           here={here}
-          hint={running.length > 0 ? `Message, or steer ${listed(names(running))}` : "Message, @ for an agent"}
+          hint={
+            running.length > 0 && commands ? `Message, or steer ${listed(names(running))}` : "Message, @ for an agent"
+          }
           changed={(value) => {
             setText(value);
             typed(value.trim() !== "");
           }}
           send={send}
         />
-        {running.length > 0 && (
+        {running.length > 0 && commands && (
           <button
             type="button"
             disabled={blank || steered.length === 0}

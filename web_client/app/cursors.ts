@@ -2,7 +2,7 @@
 
 import * as Y from "yjs";
 import type { Json, PresenceEntry } from "../src/messages.js";
-import { nameOf, shown } from "./names.js";
+import { isGuest, nameOf, shown } from "./names.js";
 
 export interface Cursor {
   readonly key: string;
@@ -23,7 +23,13 @@ export function cursorsIn(name: string, text: Y.Text, entries: readonly Presence
   const found: Cursor[] = [];
   for (const { peer, subject, name: called, state } of entries) {
     const at = placeOf(name, text, state);
-    if (at !== null) found.push({ key: peer, subject, name: shown(called) || nameOf(subject), at });
+    if (at !== null)
+      found.push({
+        key: peer,
+        subject,
+        name: isGuest(subject) ? nameOf(subject) : shown(called) || nameOf(subject),
+        at,
+      });
   }
   return found.sort((one, other) => one.at - other.at);
 }

@@ -8,6 +8,7 @@ import { Dialog } from "./dialog.js";
 import { useMedia } from "./frame.js";
 import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
+import { callGuest } from "./names.js";
 import { go, pathOf, type Route } from "./routes.js";
 import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
@@ -75,6 +76,11 @@ export function Desk({ account, route, demo, signOut }: Props) {
   );
   return (
     <div class={route.session ? "desk" : "desk none-open"}>
+      {route.session && (
+        <button class="skip" onClick={() => document.querySelector<HTMLElement>(".composer textarea")?.focus()}>
+          Skip to the message field
+        </button>
+      )}
       {wide && (
         <nav class="side" aria-label="Sessions">
           {list(() => {})}
@@ -113,6 +119,7 @@ interface Tools {
 }
 
 function open(account: Account): Tools {
+  callGuest(account.subject, account.name);
   const token = tokenOf(account);
   const client = new Client({ token: account.codes.length > 0 ? token : account.token, store: storeOf(account) });
   return { client, shelf: new Shelf(client, account.subject, token), token };

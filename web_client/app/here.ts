@@ -3,6 +3,7 @@
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { Client } from "../src/client.js";
+import type { Right } from "../src/messages.js";
 import type { Session } from "../src/session.js";
 import type { View } from "../src/view.js";
 
@@ -21,6 +22,11 @@ export interface Here {
 const Context = createContext<Here | null>(null);
 
 export const HereProvider = Context.Provider;
+
+/** Whether this person may do something here: as far as that is known, the server decides. */
+export function useMay(right: Right): boolean {
+  return useHere().session.rights?.has(right) ?? true;
+}
 
 export function useHere(): Here {
   const here = useContext(Context);

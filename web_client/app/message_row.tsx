@@ -6,7 +6,7 @@ import type { MessageView } from "../src/transcript.js";
 import { authorOf } from "./authors.js";
 import { Avatar } from "./avatar.js";
 import { BranchSteps } from "./branch.js";
-import { useAsk, useHere } from "./here.js";
+import { useAsk, useHere, useMay } from "./here.js";
 import { AgainIcon, CopyIcon, EditIcon } from "./icons.js";
 import { listed, nameOf, shown } from "./names.js";
 import { Parts } from "./parts.js";
@@ -72,7 +72,8 @@ export function Actions({ item, edit, stepped }: { item: BranchItem; edit: (() =
   const { view } = useHere();
   const ask = useAsk();
   const { message } = item;
-  const again = message.role === "assistant" && authorOf(message).startsWith("agent:") && !message.streaming;
+  const may = useMay("transcript");
+  const again = may && message.role === "assistant" && authorOf(message).startsWith("agent:") && !message.streaming;
   return (
     <span class="actions">
       {message.text && (
@@ -85,7 +86,7 @@ export function Actions({ item, edit, stepped }: { item: BranchItem; edit: (() =
           <CopyIcon />
         </button>
       )}
-      {edit && (
+      {edit && may && (
         <button class="plain" aria-label="Edit" title="Edit: asks again beside this one" onClick={edit}>
           <EditIcon />
         </button>

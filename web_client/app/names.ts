@@ -3,8 +3,29 @@
 /** How many colours there are for faces; the stylesheet has one for each. */
 const HUES = 10;
 
+/** Those who came by a link. Their subject is a hash: they are called what they call themselves, and marked as guests. */
+const GUEST = "user:guest-";
+const NAME_CHARS = 40;
+const guests = new Map<string, string>();
+
+export function isGuest(subject: string): boolean {
+  return subject.startsWith(GUEST);
+}
+
+/** Learn what a guest calls themselves. For anybody else it means nothing: their names are verified. */
+export function callGuest(subject: string, name: unknown): void {
+  if (isGuest(subject) && typeof name === "string" && shown(name))
+    guests.set(subject, shown(name).slice(0, NAME_CHARS));
+}
+
+/** What a guest is called, for what they write to say it too; empty for anybody else. */
+export function ownName(subject: string): string {
+  return guests.get(subject) ?? "";
+}
+
 /** The part of a subject that people say: `mona` of `user:mona`. */
 export function nameOf(subject: string): string {
+  if (isGuest(subject)) return `${guests.get(subject) ?? subject.slice(GUEST.length, GUEST.length + 4)} (guest)`;
   const colon = subject.indexOf(":");
   return shown(colon < 0 ? subject : subject.slice(colon + 1)) || "somebody";
 }
@@ -15,7 +36,10 @@ export function isAgent(subject: string): boolean {
 
 /** Two letters that stand for a name, by its words. */
 export function initials(name: string): string {
-  const words = name.split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+  const words = name
+    .replace(/ \(guest\)$/, "")
+    .split(/[^\p{L}\p{N}]+/u)
+    .filter(Boolean);
   const letters = words.length > 1 ? first(words[0]) + first(words[1]) : [...(words[0] ?? "?")].slice(0, 2).join("");
   return letters.toUpperCase();
 }

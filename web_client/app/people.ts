@@ -1,7 +1,7 @@
 /** People: who is on a session, one entry per person or agent and device, of what presence says. Pure. */
 
 import type { PresenceEntry } from "../src/messages.js";
-import { isAgent, nameOf, shown } from "./names.js";
+import { isAgent, isGuest, nameOf, shown } from "./names.js";
 
 export interface Person {
   readonly key: string;
@@ -34,7 +34,7 @@ export function peopleOf(entries: readonly PresenceEntry[], me: string): Person[
     found.set(key, {
       key,
       subject,
-      name: shown(name) || nameOf(subject),
+      name: isGuest(subject) ? nameOf(subject) : shown(name) || nameOf(subject),
       where: typeof said["where"] === "string" ? shown(said["where"]).slice(0, 20) : (before?.where ?? ""),
       away: said["away"] === true && (before?.away ?? true),
       typing: said["status"] === "typing" || (before?.typing ?? false),

@@ -22,7 +22,7 @@ export function Pill({ absence, cut }: { absence: Absence | null; cut: boolean }
     caughtUp: fresh ? (absence?.count ?? null) : null,
     cut,
   });
-  const retry = !cut && (status.link === "offline" || status.link === "refused");
+  const retry = !cut && status.link === "offline";
   return (
     <span class="connection">
       <span class={`pill ${tone}`} role="status" data-link={cut ? "cut" : status.link}>

@@ -1,11 +1,11 @@
 /** A run as a card: its agent, what it is at, how it stands, and all that it said, sub-runs inside. */
 
-import { useHere, useAsk } from "./here.js";
+import { useAsk, useHere, useMay } from "./here.js";
 import { useClock } from "./frame.js";
 import { Avatar } from "./avatar.js";
 import { BranchSteps } from "./branch.js";
 import { Actions } from "./message_row.js";
-import { nameOf, shown } from "./names.js";
+import { listed, nameOf, shown } from "./names.js";
 import { Parts } from "./parts.js";
 import type { MessageRow, Row, RunRow } from "./rows.js";
 import { failure, runWords } from "./run_words.js";
@@ -14,6 +14,7 @@ import { clock, elapsed } from "./times.js";
 export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) {
   const { session, live } = useHere();
   const ask = useAsk();
+  const commands = useMay("command");
   const { run } = row;
   const said = row.body.filter((part): part is MessageRow => part.kind === "message");
   const first = said[0]?.item;
@@ -51,7 +52,7 @@ export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) 
         </div>
       </details>
       <span class="run-actions">
-        {words?.stoppable && (
+        {words?.stoppable && commands && (
           <button
             class="bad"
             aria-label={`Stop ${nameOf(agent)}`}
@@ -60,7 +61,7 @@ export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) 
             Stop
           </button>
         )}
-        {cancel && (
+        {cancel && commands && (
           <button
             class="plain"
             aria-label={`Cancel ${nameOf(agent)}`}
@@ -81,6 +82,7 @@ function Piece({ row, ended, stepped }: { row: Row; ended: boolean; stepped: () 
   const { message } = row.item;
   return (
     <div class="said" id={`m-${message.id}`}>
+      {message.to.length > 0 && <p class="state">to {listed(message.to.map(nameOf))}</p>}
       <Parts parts={message.parts} ended={ended} />
     </div>
   );

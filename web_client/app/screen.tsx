@@ -1,6 +1,7 @@
 /** The screen of an open session: header, transcript, composer, and the panel beside them. */
 
 import { useEffect, useMemo, useState } from "preact/hooks";
+import type { BranchItem } from "../src/branches.js";
 import type { Client } from "../src/client.js";
 import type { Session } from "../src/session.js";
 import type { Account } from "./account.js";
@@ -12,7 +13,7 @@ import { Header } from "./header.js";
 import { HereProvider, type Here } from "./here.js";
 import { lazy } from "./lazy.js";
 import { useLinkStory } from "./link_story.js";
-import { titled } from "./names.js";
+import { callGuest, titled } from "./names.js";
 import { useSelection, useTarget } from "./selection.js";
 import type { Shelf } from "./shelf.js";
 import { Transcript } from "./transcript.js";
@@ -67,6 +68,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
     () => ({ client, session, view, me, live, report }),
     [client, session, view, me, live, report],
   );
+  learnGuests(session, view.items);
   const title = titled(session.summary().title);
   useEffect(() => {
     document.title = title ? `${title} · syncd` : "syncd";
@@ -118,6 +120,12 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
       {sheet === "hand-over" && <HandOver close={() => setSheet(null)} />}
     </HereProvider>
   );
+}
+
+/** What guests are called: presence says it while they are here, and their own messages after that. */
+function learnGuests(session: Session, items: readonly BranchItem[]): void {
+  for (const { message } of items) if (message.by) callGuest(message.by, message.metadata["name"]);
+  for (const { subject, name } of session.presence.everyone()) callGuest(subject, name);
 }
 
 /** Whether the panel is open, kept over reloads. */

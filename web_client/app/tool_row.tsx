@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { CommandView } from "../src/commands.js";
 import type { Part } from "../src/schema.js";
 import { focused, useClock } from "./frame.js";
-import { useAsk, useHere } from "./here.js";
+import { useAsk, useHere, useMay } from "./here.js";
 import { brief, deadline, toolPart, toolWords, whole, type ToolPart } from "./tools.js";
 
 export function ToolRow({ part, ended }: { part: Part; ended: boolean }) {
@@ -40,6 +40,7 @@ export function ToolRow({ part, ended }: { part: Part; ended: boolean }) {
 function Question({ tool }: { tool: ToolPart }) {
   const { session, me } = useHere();
   const ask = useAsk();
+  const may = useMay("command");
   const [reasoning, setReasoning] = useState(false);
   const [reason, setReason] = useState("");
   const now = useClock(tool.deadlineAt > 0);
@@ -47,6 +48,7 @@ function Question({ tool }: { tool: ToolPart }) {
     .commands()
     .filter((command) => answers(command, tool.call, me))
     .at(-1);
+  if (!may) return <p class="state">Somebody who may decide here has to answer.</p>;
   if (given && !given.receipt) {
     return (
       <p class="state">

@@ -9,10 +9,10 @@ import { Copy } from "./copy.js";
 import type { CopyHost } from "./copy.js";
 import { LocalProtocolError, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS } from "./limits.js";
-import { Lead } from "./lead.js";
-import type { LeadHost } from "./lead.js";
-import { TIMING } from "./link.js";
-import type { Timing, Token } from "./link.js";
+import type { Lead, LeadHost } from "./lead.js";
+import { TIMING } from "./timing.js";
+import type { Token } from "./link.js";
+import type { Timing } from "./timing.js";
 import type { Replica } from "./replica.js";
 import { Session } from "./session.js";
 import { OFFLINE } from "./status.js";
@@ -37,6 +37,8 @@ export interface ClientOptions {
 /** The leader is asked for a sign of life while own edits wait, and else now and then. */
 const CHECK_UNSYNCED_MS = 2_000;
 const CHECK_MS = 10_000;
+const REOPEN_MS = 50;
+const REOPEN_MAX_MS = 3_000;
 const CUT_OFF: Status = { ...OFFLINE, reason: "this tab's network is switched off" };
 
 /**
@@ -277,7 +279,22 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   // TabsHost
 
   lead(): void {
-    this.#lead = new Lead(this);
+    void this.#begin();
+  }
+
+  /** Load what only a tab that leads needs, and begin. Without it this tab works on, as without a network. */
+  async #begin(): Promise<void> {
+    let made: typeof Lead;
+    try {
+      ({ Lead: made } = await import("./lead.js"));
+    } catch (error) {
+      const reason = `the part of this page that connects did not load: ${error instanceof Error ? error.message : String(error)}`;
+      this.#told = { ...this.#told, status: { ...OFFLINE, reason } };
+      this.#tell();
+      return; // `#checkLater` tries again.
+    }
+    if (!this.#tabs.leads || this.#lead !== null) return; // It was taken over meanwhile, or begun twice.
+    this.#lead = new made(this);
     // Those that the leader before spoke of are another's now.
     this.#say();
     void this.#lead.start();
@@ -480,10 +497,23 @@ export class Client implements TabsHost, LeadHost, CopyHost {
       () => {
         this.#check = null;
         if (typeof document === "undefined" || !document.hidden) void this.#tabs.check();
+        if (this.#tabs.leads && this.#lead === null) void this.#begin();
         this.#checkLater();
       },
       unsynced ? CHECK_UNSYNCED_MS : CHECK_MS,
     );
+  }
+
+  /** While the browser is still erasing, it opens nothing. */
+  async #reopen(): Promise<Store> {
+    for (let wait = REOPEN_MS; ; wait *= 2) {
+      try {
+        return await Store.open(this.storeName, (error) => void this.#gone(error));
+      } catch (error) {
+        if (wait > REOPEN_MAX_MS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
   }
 
   async #gone(error: StoreError): Promise<void> {
@@ -491,7 +521,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     this.#part();
     if (error.code !== "cleared") return;
     try {
-      this.#store = await Store.open(this.storeName, (again) => void this.#gone(again));
+      this.#store = await this.#reopen();
       for (const { copy } of this.#copies.values()) await copy.rescue();
       if (!this.#cut) this.#rejoin();
     } catch (failed) {

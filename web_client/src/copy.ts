@@ -9,13 +9,16 @@ import { LocalProtocolError, NotSynced, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS, FRAME_OVERHEAD_BYTES } from "./limits.js";
 import { LAYERS } from "./messages.js";
 import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
+import { dropPending, freshClientId, grounded, makeRoots, pending, ROOTS, touches } from "./documents.js";
+import { Adopt, newPending } from "./edits.js";
+import type { Pending } from "./edits.js";
 import type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";
 import type { Status } from "./status.js";
 import type { Row, Store } from "./store.js";
 import type { Standing } from "./tabs.js";
 import { everyone } from "./places.js";
-import { NO_PROGRESS } from "./uplink.js";
-import type { Progress } from "./uplink.js";
+import { NO_PROGRESS } from "./progress.js";
+import type { Progress } from "./progress.js";
 
 export interface CopyHost {
   readonly store: Store;
@@ -33,32 +36,9 @@ export interface CopyHost {
   released(copy: Copy): void;
 }
 
-/** Own updates that one write into the store brings there, and who waits for them. */
-interface Pending {
-  readonly layer: Layer;
-  readonly update: Uint8Array;
-  readonly saved: Deferred;
-  readonly synced: Deferred;
-}
-
-interface Deferred {
-  readonly promise: Promise<void>;
-  resolve(): void;
-  reject(error: Error): void;
-}
-
-const ROOTS = ["messages", "runs", "commands", "reads", "receipts"] as const;
 /** Of one update; and so many bytes hold at least that many. PROTOCOL 8. */
 const STRUCTS_MAX = DEFAULT_LIMITS.updateStructsMax;
 const STRUCT_BYTES_MIN = 2;
-const KINDS: Readonly<Record<string, new () => Y.AbstractType<unknown>>> = {
-  0: Y.Array,
-  1: Y.Map,
-  2: Y.Text,
-  3: Y.XmlElement as unknown as new () => Y.AbstractType<unknown>,
-  4: Y.XmlFragment as unknown as new () => Y.AbstractType<unknown>,
-  6: Y.XmlText,
-} as Readonly<Record<string, new () => Y.AbstractType<unknown>>>;
 
 /**
  * One session in one tab.
@@ -92,6 +72,10 @@ export class Copy implements Replica {
   #seen = 0;
   #known = new Set<number>();
   #fresh: Row[] = [];
+  /** Updates whose ground the documents do not have. */
+  #waiting: Pick<Row, "layer" | "update">[] = [];
+  /** Half of an update went in, which is not stored: its vector says more than others will ever get. */
+  #torn = false;
   #presence: { readonly [key: string]: Json } | null = null;
   #loading: Promise<void> | null = null;
   #closed = false;
@@ -140,32 +124,38 @@ export class Copy implements Replica {
     }
     // What was written here while it was read stands behind it.
     const behind = [...mine].flatMap(([row, own]) => (row > last && own !== null ? [own] : []));
-    for (const { layer, update } of [...behind, ...this.#unsaved]) {
-      if (grounded(this.#documents[layer], update)) this.fits(layer, update);
-    }
+    this.#waiting.push(...behind, ...this.#unsaved);
+    this.#retry();
     this.#mine = mine;
     this.#seen = last;
     this.#known = new Set([...mine.keys()].filter((row) => row > last));
   }
 
-  /** Take rows into empty documents. Invariant 5: those that stand on what is not there are left out. */
+  /** Take rows into empty documents. */
   #fill(rows: readonly Row[]): void {
+    this.#waiting = [];
     for (const layer of LAYERS) {
-      const document = this.#documents[layer];
       const updates = rows.filter((row) => row.layer === layer);
-      this.#apply(document, updates);
-      if (!pending(document)) continue;
+      this.#apply(this.#documents[layer], updates);
+      if (!pending(this.#documents[layer])) continue;
       this.#documents[layer].destroy();
       this.#documents[layer] = this.#make(this.progress.roots)[layer];
-      let waiting = updates;
-      let before: number;
-      do {
-        before = waiting.length;
-        waiting = waiting.filter(
-          ({ update }) => !grounded(this.#documents[layer], update) || !this.fits(layer, update),
-        );
-      } while (waiting.length > 0 && waiting.length < before);
+      this.#waiting.push(...updates);
     }
+    this.#retry();
+  }
+
+  /** Take rows that stand on something that was not there, as far as it is now. Invariant 5. */
+  #retry(): void {
+    let before: number;
+    do {
+      before = this.#waiting.length;
+      this.#waiting = this.#waiting.filter(({ layer, update }) => {
+        if (!grounded(this.#documents[layer], update)) return true;
+        Y.applyUpdate(this.#documents[layer], update, this.#remote);
+        return dropPending(this.#documents[layer]);
+      });
+    } while (this.#waiting.length > 0 && this.#waiting.length < before);
   }
 
   #apply(document: Y.Doc, rows: readonly Row[]): void {
@@ -178,6 +168,7 @@ export class Copy implements Replica {
   /** Replace the documents by what the store has, and tell. */
   async reload(): Promise<void> {
     await this.load();
+    this.#torn = false;
     this.#tell({ kind: "reloaded" });
     this.#tell({ kind: "unsynced" });
     await this.catchUp();
@@ -185,7 +176,7 @@ export class Copy implements Replica {
 
   /** The store was erased and is a new one: what this tab wrote and is not synced goes there. */
   async rescue(): Promise<void> {
-    const stored = [...this.#mine.values()].filter((own) => own !== null);
+    const stored = [...this.#mine.values()].flatMap((own) => (own !== null && own.update.length > 0 ? [own] : []));
     this.#mine.clear();
     this.progress = NO_PROGRESS;
     for (const own of [...stored, ...this.#unsaved]) {
@@ -197,6 +188,7 @@ export class Copy implements Replica {
 
   /** Look for rows that this tab was not told of: it slept, or whoever wrote them died. Return the new own ones. */
   async catchUp(): Promise<readonly Row[]> {
+    if (this.#torn) await this.reload(); // Invariant 3.
     const { store } = this.#host;
     const rows = await store.after(this.session, this.#seen);
     const found = rows.filter((row) => !this.#known.has(row.row));
@@ -228,6 +220,7 @@ export class Copy implements Replica {
       this.#apply(document, updates);
       gap = dropPending(document) || gap;
     }
+    this.#retry();
     if (mine) this.#tell({ kind: "unsynced" });
     // What it stands on was not told: it is in the store, before it.
     if (gap && this.#loading === null) void this.reload().catch(() => {});
@@ -254,7 +247,9 @@ export class Copy implements Replica {
   fits(layer: Layer, update: Uint8Array): boolean {
     const document = this.#documents[layer];
     Y.applyUpdate(document, update, this.#remote);
-    return !dropPending(document);
+    this.#torn ||= dropPending(document);
+    if (!this.#torn) this.#retry();
+    return !this.#torn;
   }
 
   // What is told of it
@@ -514,104 +509,6 @@ export class Copy implements Replica {
   #tell(change: ReplicaChange): void {
     for (const listener of this.#listeners) listener(change);
   }
-}
-
-/** An edit, from when it is made until it is known which update it came to. */
-class Adopt implements Edit {
-  readonly saved: Promise<void>;
-  readonly synced: Promise<void>;
-  error: LocalProtocolError | null = null;
-  readonly #saved = deferred();
-  readonly #synced = deferred();
-
-  constructor() {
-    this.saved = this.#saved.promise;
-    this.synced = this.#synced.promise;
-  }
-
-  adopt(own: Pending): void {
-    own.saved.promise.then(this.#saved.resolve, this.#saved.reject);
-    own.synced.promise.then(this.#synced.resolve, this.#synced.reject);
-  }
-
-  nothing(): void {
-    this.#saved.resolve();
-    this.#synced.resolve();
-  }
-
-  fail(error: LocalProtocolError): void {
-    this.error = error;
-    this.#saved.reject(error);
-    this.#synced.reject(error);
-  }
-}
-
-function newPending(update: Uint8Array, layer: Layer): Pending {
-  return { layer, update, saved: deferred(), synced: deferred() };
-}
-
-function deferred(): Deferred {
-  let resolve!: () => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  promise.catch(() => {}); // Nobody has to wait for it.
-  return { promise, resolve, reject };
-}
-
-/** A client id that was never used: 53 random bits. */
-function freshClientId(): number {
-  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
-  return (high & 0x1f_ffff) * 0x1_0000_0000 + low || 1;
-}
-
-function makeRoots(document: Y.Doc, roots: Readonly<Record<string, string>>): void {
-  for (const [name, kind] of Object.entries(roots)) {
-    const type = KINDS[kind];
-    if (type !== undefined) document.get(name, type);
-  }
-}
-
-/** The top-level entries (root, key) that a transaction changed; of a root that is no map, the key is empty. */
-function touches(transaction: Y.Transaction): (readonly [root: string, key: string])[] {
-  const found = new Map<string, readonly [string, string]>();
-  const add = (root: Y.AbstractType<unknown>, key: string | null): void => {
-    const name = Y.findRootTypeKey(root);
-    found.set(`${name}\n${key ?? ""}`, [name, key ?? ""]);
-  };
-  for (const [type, keys] of transaction.changed) {
-    let item = type._item;
-    if (item === null) {
-      for (const key of keys) add(type as Y.AbstractType<unknown>, key);
-      continue;
-    }
-    let parent = item.parent as Y.AbstractType<unknown>;
-    while (parent._item !== null) {
-      item = parent._item;
-      parent = item.parent as Y.AbstractType<unknown>;
-    }
-    add(parent, item.parentSub);
-  }
-  return [...found.values()];
-}
-
-function pending(document: Y.Doc): boolean {
-  return document.store.pendingStructs !== null || document.store.pendingDs !== null;
-}
-
-/** Forget what waits for its ground in a document. Whether there was any. */
-function dropPending(document: Y.Doc): boolean {
-  const found = pending(document);
-  document.store.pendingStructs = document.store.pendingDs = null;
-  return found;
-}
-
-/** Whether what comes first of each client in an update follows what the document has of it. */
-function grounded(document: Y.Doc, update: Uint8Array): boolean {
-  const { from } = Y.parseUpdateMeta(update);
-  return [...from].every(([client, clock]) => clock <= Y.getState(document.store, client));
 }
 
 function sameStatus(one: Status, two: Status): boolean {

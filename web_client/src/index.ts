@@ -10,6 +10,7 @@ export { LocalProtocolError, NotSynced, RemoteProtocolError, StoreError, SyncdEr
 export { isId, isSubject, uuid7 } from "./ids.js";
 export type { Json, JsonMap, Layer, PresenceEntry, Right } from "./messages.js";
 export type { Token } from "./link.js";
+export type { Timing } from "./timing.js";
 export type { Message, PostOptions } from "./posted.js";
 export type { Presence } from "./presence.js";
 export type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";

@@ -9,33 +9,10 @@ import { RemoteProtocolError } from "./errors.js";
 import type { ClientMessage, ServerMessage, Welcome } from "./messages.js";
 import { OFFLINE } from "./status.js";
 import type { Status } from "./status.js";
+import type { Timing } from "./timing.js";
 
 /** A token, or what returns one: asked before every connect and before it expires. None: a server for development. */
 export type Token = string | (() => string | Promise<string>) | undefined;
-
-/** How long things may take, in ms. */
-export interface Timing {
-  /** From the attempt to the server's welcome: a network that swallows everything gives no error. */
-  readonly connect: number;
-  /** For a sign of life, where the page has reason to doubt: it was asleep, or the network changed. */
-  readonly doubt: number;
-  /** First wait before coming back, doubled each time. */
-  readonly backoff: number;
-  readonly backoffMax: number;
-  /** A link that held this long was a good one: the next attempt is a first one again. */
-  readonly stable: number;
-  /** A push that is not answered for this long: the session is opened again. */
-  readonly ack: number;
-}
-
-export const TIMING: Timing = {
-  connect: 10_000,
-  doubt: 4_000,
-  backoff: 200,
-  backoffMax: 15_000,
-  stable: 2_000,
-  ack: 60_000,
-};
 
 export interface LinkHost {
   readonly device: string;

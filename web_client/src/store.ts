@@ -8,7 +8,8 @@
 import { StoreError } from "./errors.js";
 import type { Layer, Right } from "./messages.js";
 import type { RefusedEdit } from "./replica.js";
-import type { Progress, Write } from "./uplink.js";
+import type { Write } from "./uplink.js";
+import type { Progress } from "./progress.js";
 
 /** One stored update. Rows are numbered in the order they were committed in, over all sessions and tabs. */
 export interface Row {
@@ -87,9 +88,12 @@ export class Store {
       db.close();
       onGone(this.#gone);
     };
-    db.onversionchange = () =>
-      gone("outdated", "another tab uses a newer version of this page, or erases its data: load the page again");
-    db.onclose = () => gone("cleared", "the browser's data of this page were erased while it was open");
+    const erased = (): void => gone("cleared", "the browser's data of this page were erased while it was open");
+    db.onversionchange = ({ newVersion }) => {
+      if (newVersion === null) erased();
+      else gone("outdated", "another tab uses a newer version of this page: load the page again");
+    };
+    db.onclose = erased;
     this.#close = () => gone("closed", "the store is closed");
   }
 
@@ -341,26 +345,42 @@ function newRecord(session: string): SessionRecord {
   return { session, incarnation: "", version: 0, seq: 0, roots: {}, rights: null, heardAt: 0 };
 }
 
-/** Set what is known of a session. A tab that slept may be behind: within one incarnation it only grows. */
-function note(sessions: IDBObjectStore, session: string, write: StoreWrite & { kind: "progress" | "rights" }): void {
+type Noted = StoreWrite & { kind: "progress" | "rights" };
+
+/** What is to be noted in one transaction, by session: each is read once, so that no note overwrites another. */
+const noting = new WeakMap<IDBObjectStore, Map<string, Noted[]>>();
+
+/** Set what is known of a session, together with whatever else of it is noted in this transaction. */
+function note(sessions: IDBObjectStore, session: string, write: Noted): void {
+  const all = noting.get(sessions) ?? new Map<string, Noted[]>();
+  noting.set(sessions, all);
+  const writes = all.get(session);
+  if (writes) {
+    writes.push(write);
+    return;
+  }
+  const first = [write];
+  all.set(session, first);
   const found = sessions.get(session);
   found.onsuccess = () => {
-    const before = (found.result as SessionRecord | undefined) ?? newRecord(session);
-    const heardAt = Date.now();
-    if (write.kind === "rights") {
-      sessions.put({ ...before, rights: [...write.rights], heardAt });
-      return;
-    }
-    const { incarnation, version, seq, roots } = write.progress;
-    const same = before.incarnation === incarnation;
-    sessions.put({
-      ...before,
-      heardAt,
-      incarnation,
-      version: same ? Math.max(version, before.version) : version,
-      seq: same ? Math.max(seq, before.seq) : seq,
-      roots: same ? { ...before.roots, ...roots } : roots,
-    });
+    all.delete(session);
+    sessions.put(first.reduce(noted, (found.result as SessionRecord | undefined) ?? newRecord(session)));
+  };
+}
+
+/** A tab that slept may be behind: within one incarnation it only grows. */
+function noted(before: SessionRecord, write: Noted): SessionRecord {
+  const heardAt = Date.now();
+  if (write.kind === "rights") return { ...before, rights: [...write.rights], heardAt };
+  const { incarnation, version, seq, roots } = write.progress;
+  const same = before.incarnation === incarnation;
+  return {
+    ...before,
+    heardAt,
+    incarnation,
+    version: same ? Math.max(version, before.version) : version,
+    seq: same ? Math.max(seq, before.seq) : seq,
+    roots: same ? { ...before.roots, ...roots } : roots,
   };
 }
 

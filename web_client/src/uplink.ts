@@ -18,6 +18,7 @@ import {
   type Right,
   type ServerMessage,
 } from "./messages.js";
+import type { Progress } from "./progress.js";
 import { EMPTY_UPDATE, isHeld, readUpdate, stands, type Facts } from "./updates.js";
 import * as Y from "yjs";
 
@@ -27,18 +28,6 @@ export interface OwnRow {
   readonly layer: Layer;
   readonly update: Uint8Array;
 }
-
-/** What the server said this device's copy is a copy of: stored beside it. */
-export interface Progress {
-  /** Empty until the first opening. */
-  readonly incarnation: string;
-  readonly version: number;
-  readonly seq: number;
-  /** Root names of the state to the number of their kind. */
-  readonly roots: { readonly [name: string]: string };
-}
-
-export const NO_PROGRESS: Progress = { incarnation: "", version: 0, seq: 0, roots: {} };
 
 /** This tab's documents. */
 export interface Copy {

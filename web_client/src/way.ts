@@ -8,7 +8,7 @@ import type { Copy } from "./copy.js";
 import { fold, FOLD_ROWS } from "./fold.js";
 import type { Limits } from "./limits.js";
 import { backoffMs, isRefusal } from "./link.js";
-import type { Timing } from "./link.js";
+import type { Timing } from "./timing.js";
 import type { ClientMessage, Right, ServerMessage } from "./messages.js";
 import { together } from "./places.js";
 import { OFFLINE } from "./status.js";
@@ -271,6 +271,7 @@ export class Way {
           this.#rights = [...event.rights] as Right[];
           break;
         case "shut":
+          if (event.code === RESYNC) this.#ready = false; // The copy may be what is out of step: read it anew.
           this.#shut(event.code, event.reason);
           break;
         case "reload":

@@ -8,7 +8,8 @@ import { encode, decodeServer } from "../src/codec.js";
 import { DEFAULT_LIMITS } from "../src/limits.js";
 import { LAYERS, type Layer } from "../src/messages.js";
 import { readUpdate, stands, type Facts } from "../src/updates.js";
-import { NO_PROGRESS, Uplink, type Copy, type UplinkEvent, type Write } from "../src/uplink.js";
+import { Uplink, type Copy, type UplinkEvent, type Write } from "../src/uplink.js";
+import { NO_PROGRESS } from "../src/progress.js";
 import { documents, SESSION } from "./fake_server.js";
 import type { Random } from "./random.js";
 

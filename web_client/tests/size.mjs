@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build } from "vite";
+import { rolldown } from "rolldown";
 
 const LIBRARY_KB_MAX = 45;
 const CONSOLE_KB_MAX = 90;
@@ -11,28 +11,17 @@ const PLACE = resolve(import.meta.dirname, "..");
 const ENTRY = resolve(PLACE, process.env.ENTRY ?? "src/index.ts");
 const CONSOLE = resolve(PLACE, "../syncd/static");
 
-/** Return the bytes of what `entry` needs at once, in one file; what it imports later is loaded later. */
+/** Return the bytes of what `entry` needs at once, and of what it loads when this tab is the one that connects. */
 async function bundled(entry, external = []) {
-  const output = { format: "es", entryFileNames: "entry.js" };
-  const { output: files } = await build({
-    root: PLACE,
-    configFile: false,
-    publicDir: false,
-    logLevel: "error",
-    build: {
-      write: false,
-      target: "es2022",
-      minify: true,
-      modulePreload: false,
-      // Not in library mode, which keeps white space.
-      rolldownOptions: { input: entry, external, preserveEntrySignatures: "strict", output },
-    },
-  });
-  const chunks = new Map(files.map((file) => [file.fileName, file]));
+  const bundle = await rolldown({ cwd: PLACE, input: { entry }, external, preserveEntrySignatures: "allow-extension" });
+  const { output } = await bundle.generate({ format: "es", minify: true, entryFileNames: "[name].js" });
+  await bundle.close();
+  const chunks = new Map(output.map((chunk) => [chunk.fileName, chunk]));
   const wanted = ["entry.js"];
   for (const name of wanted)
     wanted.push(...chunks.get(name).imports.filter((more) => chunks.has(more) && !wanted.includes(more)));
-  return wanted.reduce((sum, name) => sum + gzipSync(chunks.get(name).code, { level: 9 }).length, 0);
+  const size = (names) => names.reduce((sum, name) => sum + gzipSync(chunks.get(name).code, { level: 9 }).length, 0);
+  return { atOnce: size(wanted), later: size([...chunks.keys()].filter((name) => !wanted.includes(name))) };
 }
 
 /** Return the bytes of a page and of the scripts and styles that it names. */
@@ -55,8 +44,10 @@ function report(what, bytes, kbMax = Infinity) {
 }
 
 if (!existsSync(ENTRY)) throw new Error(`${ENTRY} is not there: name another file in ENTRY`);
-report(`${basename(ENTRY)} with all it needs`, await bundled(ENTRY), LIBRARY_KB_MAX);
-report("of that, our own", await bundled(ENTRY, [/^yjs$/, /^lib0/, /^y-protocols/]));
+const { atOnce, later } = await bundled(ENTRY);
+report(`${basename(ENTRY)} with all it needs to open, read, write and save`, atOnce, LIBRARY_KB_MAX);
+report("beside it, in the one tab that connects", later);
+report("of the former, our own", (await bundled(ENTRY, [/^yjs$/, /^lib0/, /^y-protocols/])).atOnce);
 if (existsSync(resolve(CONSOLE, "index.html"))) report("the console's first load", firstLoad(CONSOLE), CONSOLE_KB_MAX);
 else console.log("       The console is not built: npm run build:app");
 if (failed) process.exitCode = 1;

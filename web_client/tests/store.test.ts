@@ -5,7 +5,7 @@ import { beforeEach, expect, test, vi } from "vitest";
 import { StoreError } from "../src/errors.js";
 import { fold } from "../src/fold.js";
 import { Store } from "../src/store.js";
-import type { Progress } from "../src/uplink.js";
+import type { Progress } from "../src/progress.js";
 
 beforeEach(() => {
   globalThis.indexedDB = new IDBFactory();
@@ -29,6 +29,23 @@ function writer(): (key: string) => Uint8Array {
     return written;
   };
 }
+
+test("what is noted of a session in one transaction is all kept", async () => {
+  const store = await Store.open("s");
+  await Promise.all([
+    store.commit("trip", [
+      { kind: "progress", progress: progress(3, 2) },
+      { kind: "rights", rights: ["state"] },
+    ]),
+    store.commit("trip", [{ kind: "progress", progress: progress(4, 3) }]),
+    store.commit("other", [{ kind: "rights", rights: ["presence"] }]),
+  ]);
+
+  const { record } = await store.load("trip");
+  expect([record?.incarnation, record?.version, record?.seq, record?.rights]).toEqual(["i", 4, 3, ["state"]]);
+  expect(record?.roots).toEqual({ root3: "1", root4: "1" });
+  expect((await store.load("other")).record?.rights).toEqual(["presence"]);
+});
 
 test("own rows are numbered in order, and own until they are synced", async () => {
   const store = await Store.open("s");

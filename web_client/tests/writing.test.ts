@@ -5,6 +5,7 @@ import * as Y from "yjs";
 import { Session } from "../src/session.js";
 import { MemoryReplica } from "./memory_replica.js";
 import { pair, texts } from "./pair.js";
+import { writeAll } from "./written.js";
 
 /** Every reference of an update's structs, and its deletions. */
 function references(update: Uint8Array): {
@@ -25,30 +26,6 @@ function references(update: Uint8Array): {
     else if (parent instanceof Y.ID) found.clients.add(parent.client);
   }
   return found;
-}
-
-/** Write all that a session can write. */
-async function writeAll(session: Session): Promise<void> {
-  const question = await session.post("Two days?", {
-    to: ["agent:planner"],
-    parts: [{ type: "file", name: "map.pdf" }],
-  });
-  const answer = await session.post("x".repeat(20_000), { role: "assistant", parent: question.id });
-  await session.edit(question.id, "Three days?");
-  await session.regenerate(answer.id, { to: "agent:planner" });
-  const stream = session.stream({ parent: question.id });
-  stream.reasoning("Mother does not walk far. ");
-  for (let at = 0; at < 30; at++) {
-    stream.text("word ".repeat(200));
-    await stream.flush();
-  }
-  stream.part({ type: "source-url", url: "https://example.com" });
-  stream.text("after");
-  await stream.close();
-  await session.markRead(1);
-  await session.cancel({ message: question.id });
-  await session.approve("r-1", { ok: true });
-  await session.assign("user:tom", { note: "yours" });
 }
 
 describe("the author rule", () => {

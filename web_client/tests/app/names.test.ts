@@ -1,7 +1,7 @@
 /** Names: what is shown of subjects, and what others wrote in them. */
 
 import { expect, test } from "vitest";
-import { hueOf, initials, listed, nameOf, shown, titled } from "../../app/names.js";
+import { callGuest, hueOf, initials, listed, nameOf, shown, titled } from "../../app/names.js";
 
 test("a subject is shown by the part of it that people say", () => {
   expect(nameOf("user:mona")).toBe("mona");
@@ -37,4 +37,18 @@ test("several names are listed as people say them", () => {
   expect(listed([])).toBe("");
   expect(listed(["a"])).toBe("a");
   expect(listed(["a", "b", "c"])).toBe("a, b and c");
+});
+
+test("a guest is called as they call themselves, and marked as one", () => {
+  expect(nameOf("user:guest-5a1897")).toBe("5a18 (guest)");
+  callGuest("user:guest-5a1897", "Theo\u202e ");
+  expect(nameOf("user:guest-5a1897")).toBe("Theo (guest)");
+  expect(initials(nameOf("user:guest-5a1897"))).toBe("TH");
+});
+
+test("nobody but a guest can call themselves anything", () => {
+  callGuest("user:ana", "mona");
+  expect(nameOf("user:ana")).toBe("ana");
+  callGuest("user:guest-77", { toString: () => "mona" });
+  expect(nameOf("user:guest-77")).toBe("77 (guest)");
 });

@@ -1,0 +1,132 @@
+/** What the console reads of a real session, in memory: events, hand-overs, cursors, refused edits, a bound field. */
+
+import { expect, test } from "vitest";
+import type { RefusedEdit } from "../../src/replica.js";
+import { Session } from "../../src/session.js";
+import { Binding } from "../../app/binding.js";
+import { cursorOf, cursorsIn } from "../../app/cursors.js";
+import { eventsOf } from "../../app/events.js";
+import { handoffsOf } from "../../app/handoffs.js";
+import { textsOf } from "../../app/refused.js";
+import { MemoryReplica } from "../memory_replica.js";
+import { MemoryServer } from "../memory_server.js";
+
+const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+async function two() {
+  const server = new MemoryServer();
+  const [mona, ana] = ["user:mona", "user:ana"].map(
+    (subject) => new Session(new MemoryReplica(server, subject).connect()),
+  );
+  await settle();
+  return { server, mona: mona!, ana: ana! };
+}
+
+test("the timeline tells messages and commands with who and what became of them", async () => {
+  const { mona } = await two();
+  await mona.post("Hello", { to: ["agent:planner"] });
+  await mona.assign("agent:planner", { note: "you know" });
+  await settle();
+  const story = { messages: mona.messages(), runs: mona.runs(), commands: mona.commands(), link: [] };
+  const told = eventsOf(story, 100).map(({ who, text }) => `${who} ${text}`);
+  expect(told).toContain("mona message");
+  expect(told).toContain("planner run queued");
+  expect(told).toContain("mona handoff to planner accepted");
+  expect(eventsOf(story, 1)).toHaveLength(1);
+});
+
+test("a hand-over is told with its note, and made once for the same commands", async () => {
+  const { mona, ana } = await two();
+  await mona.assign("user:ana", { note: "yours" });
+  await settle();
+  expect(handoffsOf(ana)).toMatchObject([{ by: "user:mona", to: "user:ana", note: "yours" }]);
+  expect(handoffsOf(ana)).toBe(handoffsOf(ana));
+});
+
+test("a cursor stays at its letter while others write before it, and nonsense is no cursor", async () => {
+  const { mona, ana } = await two();
+  mona.state.text("document").insert(0, "hello world");
+  await settle();
+  ana.presence.update({ cursor: cursorOf("document", ana.state.text("document"), 6) });
+  mona.state.text("document").insert(0, ">> ");
+  await settle();
+  const seen = () => cursorsIn("document", mona.state.text("document"), mona.presence.everyone());
+  expect(seen()).toMatchObject([{ subject: "user:ana", name: "ana", at: 9 }]);
+  for (const cursor of [7, "x", { text: "document" }, { text: "document", at: {} }, { text: "other", at: {} }]) {
+    ana.presence.update({ cursor });
+    await settle();
+    expect(seen().every(({ at }) => at >= 0 && at <= 14)).toBe(true);
+  }
+});
+
+test("what was written in a refused message can be kept", async () => {
+  const { server, ana } = await two();
+  server.refuse = () => ({ code: "forbidden", reason: "not here" });
+  const posted = await ana.post("Something long that I wrote");
+  await expect(posted.synced()).rejects.toThrow();
+  const [edit] = await ana.refused();
+  expect(textsOf(edit as RefusedEdit)).toEqual(["Something long that I wrote"]);
+});
+
+/** As much of a text field as a binding needs. */
+class Field extends EventTarget {
+  value = "";
+  selectionStart = 0;
+  selectionEnd = 0;
+  selectionDirection = "none" as const;
+  scrollTop = 0;
+
+  setSelectionRange(start: number, end: number): void {
+    [this.selectionStart, this.selectionEnd] = [start, end];
+  }
+
+  type(text: string): void {
+    this.value = this.value.slice(0, this.selectionStart) + text + this.value.slice(this.selectionEnd);
+    this.setSelectionRange(this.selectionStart + text.length, this.selectionStart + text.length);
+    this.dispatchEvent(new Event("input"));
+  }
+}
+
+async function bound() {
+  const { mona, ana } = await two();
+  mona.state.text("document").insert(0, "one two");
+  await settle();
+  const field = new Field();
+  const text = ana.state.text("document");
+  const binding = new Binding(field as unknown as HTMLTextAreaElement, text);
+  return { theirs: mona.state.text("document"), text, field, binding };
+}
+
+test("what is typed into a bound field is in the text, and what others write in the field, the caret at its letter", async () => {
+  const { theirs, text, field } = await bound();
+  field.setSelectionRange(3, 3);
+  field.type("!");
+  expect(text.toString()).toBe("one! two");
+  theirs.insert(0, ">> ");
+  await settle();
+  expect(field.value).toBe(">> one! two");
+  expect(field.selectionStart).toBe(7);
+});
+
+test("while an input method composes nothing moves, and then both are there", async () => {
+  const { theirs, text, field } = await bound();
+  field.setSelectionRange(7, 7);
+  field.dispatchEvent(new Event("compositionstart"));
+  field.type("か");
+  theirs.insert(0, ">> ");
+  await settle();
+  expect(field.value).toBe("one twoか");
+  expect(text.toString()).toBe(">> one two");
+  field.dispatchEvent(new Event("compositionend"));
+  await settle();
+  expect(field.value).toBe(">> one twoか");
+  expect(theirs.toString()).toBe(">> one twoか");
+});
+
+test("a binding that is closed lets the field be", async () => {
+  const { theirs, field, binding } = await bound();
+  binding.close();
+  theirs.insert(0, ">> ");
+  await settle();
+  expect(field.value).toBe("one two");
+});

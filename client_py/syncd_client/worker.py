@@ -220,7 +220,7 @@ class Worker:
 
     def _begin(self, session: Session, view: RunView) -> None:
         new = NewAttempt(
-            view.id, view.attempt, self._settings.agent, now_ms(), view.message, self._parent(session, view), view.task
+            view.id, view.attempt, self._settings.agent, now_ms(), view.message, view.parent_run, view.task
         )
         settings = self._settings
         hold = Hold(self._client.life, settings.policy, settings.attempts_max, settings.cancel_stops)
@@ -342,12 +342,6 @@ class Worker:
         del self._used[id]
         if (found := self._client.opened(id)) is not None:
             await found.close()
-
-    @staticmethod
-    def _parent(session: Session, view: RunView) -> str | None:
-        """Return the run that this one is below: where the message that asks for it was written by one."""
-        message = session.message(view.message) if view.message is not None else None
-        return view.parent_run or (message.run if message is not None else None)
 
 
 def _decided(session: Session, run: str) -> RunView | None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from syncd_client import Agent, LeaseLost, LocalProtocolError, Run, RunFailed
 
+from syncd.core.ids import run_id
 from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import Claim, Open, Serve
 from syncd.core.schema import Root
@@ -416,3 +417,31 @@ async def test_a_claim_that_is_answered_late_is_worked_on(
         await until(lambda: not any(task.get_name() == f"claim {run}" for task in asyncio.all_tasks()))
         fake.grant("s", run, fake.link_of(PLANNER).frames(Serve)[0].worker)
         await until(lambda: status(session, run) == "completed")
+
+
+async def test_a_run_is_below_another_where_the_server_says_so(fake: FakeServer, tmp_path: Path) -> None:
+    """An agent's own run puts work below it; a message that only claims to be of a run is below nothing."""
+    parents: dict[str, str | None] = {}
+
+    async def plan(run: Run) -> None:
+        await run.sub("weather?", agent="agent:weather")
+
+    async def tell(run: Run) -> None:
+        parents[run.message.text if run.message else ""] = run.parent
+
+    weather = serving_agent(tmp_path, tell, name="weather")
+    async with serving_agent(tmp_path, plan), weather, person(tmp_path) as session:
+        planned = await ask(fake, session)
+        await until(lambda: status(session, planned) == "completed")
+        draft = session.draft(role="user", to=("agent:weather",))
+        forged = await session.write_message(
+            replace(draft, run=planned, attempt=1, parts=({"type": "text", "text": "mine?"},))
+        )
+        await asyncio.wait_for(forged.synced(), PATIENCE_S)
+        for message in session.messages():
+            if "agent:weather" in message.to:
+                fake.offer("s", run_id(message.id, "agent:weather"), message.id, agent="agent:weather")
+        await until(lambda: len(parents) == 2)
+        assert parents == {"weather?": planned, "mine?": None}
+        asked = {view.message: view.parent_run for view in session.runs() if view.agent == "agent:weather"}
+        assert asked[forged.id] is None

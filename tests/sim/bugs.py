@@ -332,7 +332,7 @@ def two_workers_hold_one_run() -> Iterator[None]:
         if run is None or run.lease is not Lease.LIVE or fact.by != run.agent:
             claim(decisions, fact, at)
         else:
-            run.worker = fact.worker
+            decisions._hold(run, fact.worker)
             decisions._tell(run, Lease.LIVE, at)
 
     with _patch(Decisions, "claim", generous):

@@ -1,6 +1,8 @@
 """Agent and its worker: work is claimed, worked on by whoever has the receipt, and never left open."""
 
 import asyncio
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -445,3 +447,49 @@ async def test_a_run_is_below_another_where_the_server_says_so(fake: FakeServer,
         assert parents == {"weather?": planned, "mine?": None}
         asked = {view.message: view.parent_run for view in session.runs() if view.agent == "agent:weather"}
         assert asked[forged.id] is None
+
+
+async def test_a_worker_that_drains_works_on_what_it_claimed_and_claims_no_more(
+    fake: FakeServer, tmp_path: Path
+) -> None:
+    """What the server grants meanwhile would else wait out the grace; what was not asked for is for others to have."""
+    fake.grants = False
+
+    async def handler(run: Run) -> None:
+        await run.text("in time")
+
+    async with serving_agent(tmp_path, handler) as serving, person(tmp_path) as session:
+        run = await ask(fake, session)
+        await until(lambda: fake.claims)
+        fake.offer("s", "later")
+        await until(lambda: any(task.get_name() == "claim later" for task in asyncio.all_tasks()))
+        os.kill(os.getpid(), signal.SIGTERM)
+        link = fake.link_of(PLANNER)
+        await until(lambda: link.frames(Serve)[-1].slots == 0)
+        fake.tell("s", "later", "queued", agent=PLANNER, by="user:mona")
+        fake.grant("s", run, link.worker)
+        await asyncio.wait_for(serving, PATIENCE_S)
+        assert status(session, run) == "completed"
+        assert [claim.run for claim in link.frames(Claim)] == [run]
+
+
+async def test_a_message_that_nobody_took_as_a_steer_is_answered_while_its_worker_drains(
+    fake: FakeServer, tmp_path: Path
+) -> None:
+    """It was granted to this worker before: it is not left to fail when the time is up."""
+    release = asyncio.Event()
+
+    async def handler(run: Run) -> None:
+        await run.text(f"on {run.message.text if run.message else ''}")
+        await release.wait()
+
+    async with serving_agent(tmp_path, handler, busy="steer") as serving, person(tmp_path) as session:
+        await ask(fake, session, "one")
+        await until(lambda: session.messages()[-1].text == "on one")
+        second = await ask(fake, session, "two")
+        await until(lambda: status(session, second) == "running")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: fake.link_of(PLANNER).frames(Serve)[-1].slots == 0)
+        release.set()
+        await asyncio.wait_for(serving, PATIENCE_S)
+        assert (status(session, second), session.messages()[-1].text) == ("completed", "on two")

@@ -254,7 +254,7 @@ class Run:
         if call_id is not None:
             part["call_id"] = call_id
         part |= {"state": "input-streaming"} if args is None else {"state": "input-available", "input": args}
-        return ToolCall(self, id, name, self.output.add_part(part), call_id=call_id, before=before)
+        return ToolCall(self, id, name, self.output.add_part(part), args=args, call_id=call_id, before=before)
 
     def tool_again(self, call_id: str) -> ToolCall | None:
         """Begin again a call that an earlier attempt made under this id of the model's; None if none did."""

@@ -23,6 +23,7 @@ from syncd_client.adapters.pieces import (
     Step,
     Text,
     ToolApproval,
+    ToolError,
     ToolInput,
     ToolInputDelta,
     ToolInputStart,
@@ -223,6 +224,15 @@ def tooled() -> Any:
     graph.add_conditional_edges("talk", lambda s: "tools" if s["messages"][-1].tool_calls else END)
     graph.add_edge("tools", "talk")
     return graph.compile(checkpointer=InMemorySaver())
+
+
+@pytest.mark.parametrize("way", [tuples, subgraphs, dicts, events, protocol])
+async def test_a_tool_that_asks_has_not_failed(way: Callable[[Any, Any], Any]) -> None:
+    """It leaves by an exception, which one of the streams tells as an error: it is an approval, and nothing else."""
+    before = await pieces_of(way(tooled(), QUESTION))
+
+    assert [piece for piece in before if isinstance(piece, ToolError | ToolOutput)] == []
+    assert [piece.payload for piece in before if isinstance(piece, ToolApproval)] == [{"question": "Book?"}]
 
 
 async def test_a_graph_that_goes_on_tells_of_its_tool_again_and_it_is_shown_once(

@@ -95,7 +95,7 @@ def nothing_pushed_again() -> None:
     real = ClientMachine._settle
 
     def settle(self: ClientMachine, vectors: Any) -> None:
-        self._synced(list(self._own))
+        self._synced(list(self._pushes.owns))
         real(self, vectors)
 
     ClientMachine._settle = settle  # type: ignore[method-assign]

@@ -111,7 +111,7 @@ function matched(found: readonly Word[], at: number, phrase: Phrase, mayBegin: b
 function fold(word: string): string {
   const plain = word.normalize("NFKD").replace(/\p{M}/gu, unlessAccent).normalize("NFC");
   // By way of upper case, where ß is SS and both sigmas are one; the lower case of a word's last sigma is another.
-  return plain.toUpperCase().toLowerCase().replaceAll("ς", "σ");
+  return plain.toLowerCase().toUpperCase().toLowerCase().replaceAll("ς", "σ");
 }
 
 /** Nothing for an accent, which combines with what is before it; a mark that is a letter of its own, as in Thai, stays. */

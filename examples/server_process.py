@@ -34,11 +34,12 @@ class ServerProcess:
         cores: frozenset[int] | None = None,
         keys: str = "",
         program: Sequence[str] = ("-m", "syncd"),
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Choose a free port. `limits` differ from their defaults; `cores` are those it may run on, all its threads.
 
         Tokens are signed with `keys`; without any the server is in its development mode. `program` is what Python
-        runs, before the arguments.
+        runs, before the arguments; `settings` are more of them by name, without `SYNCD_`.
         """
         self.store = store
         self.port = free_port()
@@ -47,6 +48,7 @@ class ServerProcess:
         self._cores = cores
         self._env = {name: value for name, value in os.environ.items() if not name.startswith("SYNCD_")}  # Invariant 2.
         self._env |= {f"SYNCD_LIMITS__{name.upper()}": f"{value:.17g}" for name, value in (limits or {}).items()}
+        self._env |= {f"SYNCD_{name}": value for name, value in (settings or {}).items()}
         self._env |= {"SYNCD_LOG_LEVEL": "warning"} | ({"SYNCD_KEYS": keys} if keys else {"SYNCD_DEV": "1"})
         self._program = program
         self._process: asyncio.subprocess.Process | None = None

@@ -181,9 +181,9 @@ async def test_each_tab_has_a_place_of_its_own_in_the_presence(bare: ServerProce
     await other.evaluate("session().presence.update({ at: 'ben' })")
     seen = "JSON.stringify(session().presence.everyone().map((entry) => entry.state.at).sort())"
 
-    await true_in(other, f"{seen} === '[\"one\",\"two\"]'")
-    await true_in(one, f"{seen} === '[\"ben\",\"two\"]'")
-    await true_in(two, f"{seen} === '[\"ben\",\"one\"]'")
+    await true_in(other, f'{seen} === \'["one","two"]\'')
+    await true_in(one, f'{seen} === \'["ben","two"]\'')
+    await true_in(two, f'{seen} === \'["ben","one"]\'')
     await two.close()
     await true_in(other, f"{seen} === '[\"one\"]'")
     await true_in(one, f"{seen} === '[\"ben\"]'")

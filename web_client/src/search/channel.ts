@@ -89,10 +89,15 @@ export class Channel implements Holder {
     });
   }
 
+  /** Wait for no answer any more: whoever was asked does not hold the copy now. */
+  abandon(): void {
+    for (const settle of this.#asked.values()) settle({ ok: false, code: "moved", reason: "another tab holds it now" });
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#channel.close();
-    for (const settle of this.#asked.values()) settle({ ok: false, code: "gone", reason: "closed" }); // Invariant 1.
+    this.abandon(); // Invariant 1.
   }
 
   #hear(said: Said): void {

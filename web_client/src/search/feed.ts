@@ -14,8 +14,8 @@ export interface FeedHost {
   readonly holds: boolean;
   /** All messages of a session, null if they are not at hand. */
   messages(session: string): readonly Searchable[] | null;
-  /** The holder did not do it. What was to be done is kept. */
-  failed(error: Unanswered): void;
+  /** `holder` did not do it. What was to be done is kept. */
+  failed(holder: Holder, error: Unanswered): void;
   /** There is nothing more to do. */
   idle(): void;
 }
@@ -87,17 +87,17 @@ export class Feed {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
-    let failure: Unanswered | null = null;
-    while (failure === null && !this.#isClosed && this.host.holder !== null) {
+    while (!this.#isClosed && this.host.holder !== null) {
+      const holder = this.host.holder;
       const next = this.#next();
       if (next === null) break;
       this.#sending = next;
-      failure = await this.#send(this.host.holder, next);
+      const failure = await this.#send(holder, next);
       this.#sending = null;
+      if (failure !== null) this.host.failed(holder, failure);
     }
     this.#isRunning = false;
-    if (failure !== null) this.host.failed(failure);
-    else if (this.isIdle) this.host.idle();
+    if (this.isIdle) this.host.idle();
     this.#wait();
   }
 

@@ -25,6 +25,8 @@ export type { SearchSession } from "./attached.js";
 export type { Failure, Searchable, SearchHit } from "./requests.js";
 export { scan } from "./scan.js";
 export type { Haystack } from "./scan.js";
+export { Unanswered } from "./requests.js";
+export { leadershipOf } from "./tenure.js";
 export type { Leadership } from "./tenure.js";
 export { matches, phrases, snippet } from "./words.js";
 export type { Phrase, Snippet } from "./words.js";
@@ -34,7 +36,7 @@ export interface SearchOptions {
   readonly store: string;
   /** Where `search/worker.js` is served, with what it imports: on this origin. */
   readonly workerUrl: string | URL;
-  /** Which tab may hold the copy: the one that leads. By default the search elects one of its own. */
+  /** Which tab may hold the copy: `leadershipOf(client)`. By default the search elects one of its own. */
   readonly leadership?: Leadership;
   /** A session's content, for `download`: see `contentOf`. */
   readonly content?: (session: string) => SessionContent | Promise<SessionContent>;
@@ -89,7 +91,7 @@ export class SearchCopy {
         return holds();
       },
       messages: (session) => this.#attached.get(session)?.messages() ?? null,
-      failed: (error) => this.#failed(error),
+      failed: (holder, error) => this.#failed(holder, error),
       idle: () => this.#settle(true),
     });
   }
@@ -167,7 +169,7 @@ export class SearchCopy {
         const found = holder.ask({ kind: "search", query, session: session ?? null, limit });
         return await this.#merged((await found) as SearchHit[], query, session, limit);
       } catch (error) {
-        this.#failed(error instanceof Unanswered ? error : new Unanswered("failed", String(error)));
+        this.#failed(holder, error instanceof Unanswered ? error : new Unanswered("failed", String(error)));
       }
     } else this.#channel?.who();
     return await scan(this.#haystack(session), query, limit); // Invariant 1.
@@ -217,6 +219,7 @@ export class SearchCopy {
 
   #opened(): void {
     this.#isElsewhere = false;
+    this.#channel?.abandon();
     this.#channel?.announce(true);
     this.#index();
   }
@@ -235,6 +238,7 @@ export class SearchCopy {
   #held(isNew: boolean): void {
     if (this.#tenure.holder !== null) return;
     if (this.#isElsewhere && !isNew) return;
+    if (isNew) this.#channel?.abandon();
     this.#isElsewhere = true;
     this.#index();
   }
@@ -253,8 +257,9 @@ export class SearchCopy {
   }
 
   /** Whoever holds the copy did not do what was asked. */
-  #failed(error: Unanswered): void {
-    if (this.#status.code === "closed") return;
+  #failed(holder: Holder, error: Unanswered): void {
+    // It was another one's: what was asked of it is asked again.
+    if (holder !== this.#holder || error.code === "moved") return;
     if (error.code === "rebuilt") {
       if (this.#tenure.holder !== null) this.#channel?.announce(true);
       this.#index();
@@ -274,7 +279,7 @@ export class SearchCopy {
       return { ok: true, value: await holder.ask(ask) };
     } catch (error) {
       const { code, message } = error instanceof Unanswered ? error : new Unanswered("failed", String(error));
-      if (holder !== null && holder === this.#tenure.holder) this.#failed(new Unanswered(code, message));
+      if (holder !== null) this.#failed(holder, new Unanswered(code, message));
       return { ok: false, code, reason: message };
     }
   }

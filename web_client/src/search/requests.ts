@@ -81,8 +81,9 @@ export type WorkerAsk =
 /**
  * Why there is no answer. `rebuilt`: the copy was damaged, an empty one is in its place. `busy`: another tab's worker has
  * the files. `no-opfs`, `quota`, `no-wasm`: this browser, or its settings, do not allow it. `gone`: nobody answers.
+ * `moved`: whoever was asked does not hold the copy any more, somebody else does.
  */
-export type Failure = "rebuilt" | "busy" | "no-opfs" | "no-wasm" | "quota" | "failed" | "gone";
+export type Failure = "rebuilt" | "moved" | "busy" | "no-opfs" | "no-wasm" | "quota" | "failed" | "gone";
 
 export type Reply =
   | { readonly ok: true; readonly value: unknown }

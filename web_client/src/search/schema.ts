@@ -22,8 +22,6 @@ export const COPY_TABLES = `
   CREATE TABLE mark (session TEXT PRIMARY KEY, count INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
   -- The ascii tokenizer leaves everything beyond ASCII alone: the words come through as they were made here.
   CREATE VIRTUAL TABLE message_words USING fts5 (words, tokenize = 'ascii');
-  -- What is taken out of the index is not to be read in its file.
-  INSERT INTO message_words (message_words, rank) VALUES ('secure-delete', 1);
   PRAGMA user_version = ${COPY_VERSION};
 `;
 

@@ -11,6 +11,28 @@ import { WorkerLink } from "./worker_link.js";
  */
 export type Leadership = (begin: (term: AbortSignal) => void) => () => void;
 
+/** The leadership of a tab that says whether it leads, as `Client` does. */
+export function leadershipOf(tab: {
+  readonly leads: boolean;
+  subscribe(listener: () => void): () => void;
+}): Leadership {
+  return (begin) => {
+    let term: AbortController | null = null;
+    const look = () => {
+      if (tab.leads === (term !== null)) return;
+      term?.abort();
+      term = tab.leads ? new AbortController() : null;
+      if (term !== null) begin(term.signal);
+    };
+    const end = tab.subscribe(look);
+    look();
+    return () => {
+      end();
+      term?.abort();
+    };
+  };
+}
+
 /** A leadership of the search's own, by a lock; where there are no locks, every tab tries. */
 export function ownLeadership(name: string): Leadership {
   return (begin) => {
@@ -69,6 +91,7 @@ export class Tenure {
 
   /** Let go of the copy until the next term: it cannot be used. */
   giveUp(why: Unanswered): void {
+    this.#link = null;
     this.#giveUp.abort(why);
   }
 

@@ -14,6 +14,9 @@ const FILE = "/search.sqlite";
 /** The file, its journal, and one in reserve. */
 const FILES = 3;
 
+/** Of memory for pages. Indexing goes through all of a small copy again and again. */
+const CACHE_KIB = 16 << 10;
+
 const SQLITE_IOERR = 10;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
@@ -104,8 +107,11 @@ export class Pool {
 
   #open(): void {
     this.#database = new this.files.OpfsSAHPoolDb(FILE);
+    // No other connection can be there. A journal that is cut off keeps nothing of what was taken out.
+    this.#database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE;");
     // The copy is derived: what a crash of the machine takes, the next open finds missing by its marks.
     this.#database.exec("PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;");
+    this.#database.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
     this.#search = new SearchDatabase(this.#database);
   }
 

@@ -34,6 +34,9 @@ const SINGLE =
   "\\u{1f000}-\\u{1f3fa}\\u{1f400}-\\u{1faff}\\u{20000}-\\u{3ffff}";
 const LETTER = `(?![${SINGLE}])[\\p{L}\\p{N}]`;
 const WORD = new RegExp(`[${SINGLE}]|(?:${LETTER})+(?:[\\u0300-\\u036f]+(?:${LETTER})*)*`, "gu");
+// The same for most texts, and five times as fast: what it finds with such a character in it is gone through again.
+const RUN = new RegExp(`[\\p{L}\\p{N}][\\p{L}\\p{N}\\u0300-\\u036f]*|[${SINGLE}]`, "gu");
+const HAS_SINGLE = new RegExp(`[${SINGLE}]`, "u");
 const ASCII_WORD = /[0-9A-Za-z]+/g;
 // oxlint-disable-next-line no-control-regex
 const ASCII = /^[\x00-\x7f]*$/;
@@ -41,9 +44,18 @@ const ASCII = /^[\x00-\x7f]*$/;
 /** The words of `text`, in order. */
 export function* words(text: string): Generator<Word> {
   const isAscii = ASCII.test(text);
-  for (const match of text.matchAll(isAscii ? ASCII_WORD : WORD)) {
-    const folded = isAscii ? match[0].toLowerCase() : fold(match[0]);
-    yield { folded, start: match.index, end: match.index + match[0].length };
+  for (const run of text.matchAll(isAscii ? ASCII_WORD : RUN)) {
+    const [found] = run;
+    if (isAscii || ASCII.test(found)) {
+      yield { folded: found.toLowerCase(), start: run.index, end: run.index + found.length };
+    } else if (!HAS_SINGLE.test(found)) {
+      yield { folded: fold(found), start: run.index, end: run.index + found.length };
+    } else {
+      for (const match of found.matchAll(WORD)) {
+        const start = run.index + match.index;
+        yield { folded: fold(match[0]), start, end: start + match[0].length };
+      }
+    }
   }
 }
 
@@ -59,11 +71,9 @@ export function phrases(query: string): Phrase[] {
 
 /** Whether `text` holds every phrase of `query`. */
 export function matches(text: string, query: readonly Phrase[]): boolean {
-  if (ASCII.test(text)) {
-    // Cheap, and settles most texts: a folded word that is there is in the text as it is, but for case.
-    const lower = text.toLowerCase();
-    if (query.some((phrase) => phrase.some((word) => !lower.includes(word)))) return false;
-  }
+  // Cheap, and settles most texts: a word that is there is in what is left of the text without marks and case.
+  const bare = bareOf(text);
+  if (query.some((phrase) => phrase.some((word) => !bare.includes(bareOf(word))))) return false;
   const found = Array.from(words(text));
   return query.every((phrase, nth) => {
     const isLast = nth === query.length - 1;
@@ -109,9 +119,17 @@ function matched(found: readonly Word[], at: number, phrase: Phrase, mayBegin: b
 
 /** A word without case, accents and width. */
 function fold(word: string): string {
-  const plain = word.normalize("NFKD").replace(/\p{M}/gu, unlessAccent).normalize("NFC");
-  // By way of upper case, where ß is SS and both sigmas are one; the lower case of a word's last sigma is another.
-  return plain.toLowerCase().toUpperCase().toLowerCase().replaceAll("ς", "σ");
+  return caseless(word.normalize("NFKD").replace(/\p{M}/gu, unlessAccent).normalize("NFC"));
+}
+
+/** A text without case, marks and width: cheaper than its words, and has in it what is left of each of them. */
+function bareOf(text: string): string {
+  return ASCII.test(text) ? text.toLowerCase() : caseless(text.normalize("NFKD").replace(/\p{M}+/gu, ""));
+}
+
+/** By way of upper case, where ß is SS and both sigmas are one; the lower case of a word's last sigma is another. */
+function caseless(text: string): string {
+  return text.toLowerCase().toUpperCase().toLowerCase().replaceAll("ς", "σ");
 }
 
 /** Nothing for an accent, which combines with what is before it; a mark that is a letter of its own, as in Thai, stays. */

@@ -228,6 +228,56 @@ async def test_without_a_file_system_messages_are_gone_through(bare: ServerProce
     assert await found(tab, "tram") == ["trip/m1"]
 
 
+async def test_a_policy_without_webassembly_is_said(bare: ServerProcess, new_device: MakeDevice) -> None:
+    """What counts is the policy that the worker's own file came with; a search goes through the messages then."""
+
+    async def strictly(route: Any) -> None:
+        response = await route.fetch()
+        policy = response.headers["content-security-policy"]
+        assert "'wasm-unsafe-eval'" in policy
+        strict = policy.replace(" 'wasm-unsafe-eval'", "")
+        await route.fulfill(response=response, headers={**response.headers, "content-security-policy": strict})
+
+    device = await new_device("ana", bare)
+    await device.context.route("**/assets/worker-*.js", strictly)
+    tab = await opened(device)
+    await becomes(tab, mode="scan", code="no-wasm")
+    await set_messages(tab, "trip", {"m1": "The tram to Belém"})
+
+    assert await found(tab, "tram") == ["trip/m1"]
+    assert all("Content Security Policy" in trouble for trouble in device.troubles)
+    device.troubles.clear()
+
+
+async def test_the_tab_that_leads_a_client_holds_the_copy(bare: ServerProcess, new_device: MakeDevice) -> None:
+    """With real sessions: what is posted in any tab is found in all, also by the next leader, and can be downloaded."""
+    device = await new_device("ana", bare)
+    first = await device.tab("/search.html")
+    await first.evaluate("search.startClient()")
+    await becomes(first, mode="index", holds=True)
+    second = await device.tab("/search.html")
+    await second.evaluate("search.startClient()")
+    await becomes(second, mode="index", holds=False)
+    assert [await tab.evaluate("search.leads()") for tab in (first, second)] == [True, False]
+    await second.evaluate("search.post('The tram to Belém')")
+    await indexed(second)
+
+    for tab in (first, second):
+        await true_in(tab, "search.search('belem').then((hits) => hits.length === 1 && hits[0].by === 'user:mona')")
+    await first.close()
+    await becomes(second, mode="index", holds=True)
+    await second.evaluate("search.post('The tram home')")
+    await indexed(second)
+    assert len(await found(second, "tram")) == 2
+    data = base64.b64decode(await second.evaluate("search.download('trip')"))
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.deserialize(data)
+        texts = database.execute('SELECT seq, "by", text FROM messages ORDER BY seq').fetchall()
+        receipts = database.execute("SELECT count(*) FROM receipts WHERE kind = 'message'").fetchone()
+    assert texts == [(1, "user:mona", "The tram to Belém"), (2, "user:mona", "The tram home")]
+    assert receipts == (2,)
+
+
 async def _without_opfs(route: Any) -> None:
     """Answer with the worker, in a browser that does not let it have files."""
     response = await route.fetch()

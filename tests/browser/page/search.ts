@@ -1,7 +1,8 @@
-// A page with a search copy over sessions that are plain lists: the search alone, without a server's sessions.
+// A page with a search copy: over sessions that are plain lists, or over a client of the library.
 
 import * as Y from "yjs";
-import { SearchCopy, contentOf } from "../../../web_client/src/search/index.js";
+import { Client } from "../../../web_client/src/client.js";
+import { SearchCopy, contentOf, leadershipOf } from "../../../web_client/src/search/index.js";
 import type { Searchable, SearchHit, SearchStatus } from "../../../web_client/src/search/index.js";
 import workerUrl from "../../../web_client/src/search/worker.ts?worker&url";
 
@@ -45,6 +46,7 @@ const sessions = new Map<string, Listed>();
 const transcript = new Y.Doc();
 const state = new Y.Doc();
 let copy: SearchCopy;
+let client: Client;
 
 // Put messages into a session; a new one is attached with them.
 function set(id: string, given: readonly Given[]): void {
@@ -65,6 +67,32 @@ const page = {
     });
     copy.start();
   },
+  // The same over a client of the library, with the session `trip` open, as an app puts them together.
+  async startClient(): Promise<void> {
+    client = new Client({ token: "dev:mona", store: "mona" });
+    copy = new SearchCopy({
+      store: client.storeName,
+      workerUrl,
+      leadership: leadershipOf(client),
+      content: async (id) => {
+        const replica = await client.replica(id);
+        try {
+          return contentOf(id, replica.document("transcript"), replica.document("state"), Date.now());
+        } finally {
+          await replica.close();
+        }
+      },
+    });
+    copy.start();
+    copy.attach(await client.open("trip"));
+  },
+  leads: (): boolean => client.leads,
+  async post(text: string): Promise<void> {
+    const session = await client.open("trip");
+    await (await session.post(text)).synced();
+    await session.close();
+  },
+
   status: (): SearchStatus => copy.status,
   set,
   put: (id: string, given: readonly Searchable[]): void => copy.put(id, given),

@@ -28,8 +28,8 @@ export interface ChannelHost {
   left(): void;
 }
 
-/** An answer that did not come in time is not waited for: a tab that is closed, or frozen, sends none. */
-const DEADLINE_MS = 1000;
+/** An answer that did not come in time is not waited for: a tab that was killed, or is frozen, sends none. */
+const DEADLINE_MS = 1500;
 /** Of writes, which wait for the disk. Nobody looks on. */
 const WRITE_DEADLINE_MS = 10_000;
 

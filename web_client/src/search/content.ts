@@ -124,9 +124,12 @@ function commandRow(id: string, command: Fields, receipt: Fields, raw: unknown):
   };
 }
 
-/** The entries of a root, as JSON values. */
+/** The entries of a root, as JSON values. Not by the root's own `toJSON`: `__proto__` is an id. */
 function entries(document: Y.Doc, root: string): [string, unknown][] {
-  return Object.entries(document.getMap(root).toJSON());
+  return Array.from(document.getMap(root).entries(), ([key, value]) => {
+    const { toJSON } = Object(value) as { toJSON?: () => unknown };
+    return [key, typeof toJSON === "function" ? toJSON.call(value) : value];
+  });
 }
 
 function fields(value: unknown): Fields {

@@ -53,7 +53,7 @@ export interface SearchStatus {
 }
 
 const STARTING: SearchStatus = { mode: "scan", holds: false, code: "starting", reason: "no tab holds a copy yet" };
-/** A holder that was asked to write is asked again after so long, unless another one says that it is there. */
+/** After so long it is asked again who holds the copy, when whoever did gave no answer. */
 const ASK_AGAIN_MS = 2000;
 
 /**

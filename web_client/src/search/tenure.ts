@@ -43,8 +43,10 @@ export function ownLeadership(name: string): Leadership {
         begin(life.signal);
         return new Promise<void>((resolve) => life.signal.addEventListener("abort", () => resolve()));
       };
-      // Rejects when it is given up before it was had.
-      navigator.locks.request(`syncd-search:${name}`, { signal: life.signal }, hold).catch(() => {});
+      navigator.locks.request(`syncd-search:${name}`, { signal: life.signal }, hold).catch(() => {
+        // Given up before it was had; or locks are refused here, as in a page without an origin.
+        if (!life.signal.aborted) begin(life.signal);
+      });
     }
     return () => life.abort();
   };

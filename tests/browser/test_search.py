@@ -157,6 +157,22 @@ async def test_a_frozen_holder_is_not_waited_for(bare: ServerProcess, new_device
     await becomes(second, mode="index")
 
 
+async def test_files_that_are_in_use_are_waited_for(bare: ServerProcess, new_device: MakeDevice) -> None:
+    """A new leader whose predecessor still has them asks that one meanwhile, takes nothing away, and has them next."""
+    device = await new_device("ana", bare)
+    first = await holder(device)
+    await set_messages(first, "trip", {"m1": "The tram to Belém"})
+    await indexed(first)
+    second = await device.tab("/search.html")
+    await second.evaluate("search.start('search', true)")
+    await becomes(second, mode="index", holds=False)
+    assert await found(second, "belem") == ["trip/m1"]
+    await first.close()
+
+    await becomes(second, mode="index", holds=True)
+    assert await found(second, "belem") == ["trip/m1"]
+
+
 async def test_a_damaged_copy_is_made_anew(bare: ServerProcess, new_device: MakeDevice) -> None:
     """All that the tabs have open is in it again, by itself; the same for one whose files are gone."""
     device = await new_device("ana", bare)

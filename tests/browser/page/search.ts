@@ -47,6 +47,7 @@ const transcript = new Y.Doc();
 const state = new Y.Doc();
 let copy: SearchCopy;
 let client: Client;
+const forever = new AbortController();
 
 // Put messages into a session; a new one is attached with them.
 function set(id: string, given: readonly Given[]): void {
@@ -59,10 +60,13 @@ function set(id: string, given: readonly Given[]): void {
 const LATIN = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore".split(" ");
 
 const page = {
-  start(store = "search"): void {
+  // With `always`, this tab tries to hold the copy whoever else does.
+  start(store = "search", always = false): void {
+    const begin = { leadership: (lead: (term: AbortSignal) => void) => (lead(forever.signal), () => forever.abort()) };
     copy = new SearchCopy({
       store,
       workerUrl,
+      ...(always ? begin : {}),
       content: (id) => contentOf(id, transcript, state, 1_764_000_000_000),
     });
     copy.start();

@@ -33,6 +33,20 @@ describe("a downloaded session", () => {
     expect(file.selectArray("SELECT id, exported_at FROM session")).toEqual(["trip", 5]);
   });
 
+  test("a text is whole, with all its segments, in its part and in its message", () => {
+    const file = fileOf((document) => {
+      const more = Y.Array.from([new Y.Text("do"), new Y.Text("n")]);
+      const part = new Y.Map<unknown>([
+        ["type", "text"],
+        ["text", new Y.Text("Lon")],
+        ["more", more],
+      ]);
+      document.getMap("messages").set("m1", new Y.Map<unknown>([["parts", Y.Array.from([part])]]));
+    });
+    expect(file.selectArrays("SELECT message, position, text FROM parts")).toEqual([["m1", 0, "London"]]);
+    expect(file.selectValue("SELECT text FROM messages")).toBe("London");
+  });
+
   test("what is not as the schema says is kept as it is, and breaks nothing", () => {
     const file = fileOf((document) => {
       const messages = document.getMap("messages");

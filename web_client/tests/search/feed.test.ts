@@ -116,6 +116,15 @@ describe("the feed", () => {
       ["z", "last"],
     ]);
     expect(feed.isIdle).toBe(true);
+    next.fails = new Unanswered("gone", "closed");
+    feed.put("other", [message("z", "newest")]);
+    await vi.advanceTimersByTimeAsync(500);
+    expect([host.failures, feed.isIdle]).toEqual([["gone", "gone"], false]);
+    next.fails = null;
+    host.holder = next;
+    feed.kick();
+    await vi.advanceTimersByTimeAsync(500);
+    expect([next.texts.get("z"), feed.isIdle]).toEqual(["newest", true]);
   });
 
   test("forgets a session that is to be removed", async () => {

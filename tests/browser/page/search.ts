@@ -131,7 +131,7 @@ const page = {
       all += new TextDecoder("latin1").decode(await file.arrayBuffer());
       if (!spoil || file.size <= 8192) continue;
       const writing = await handle.createWritable({ keepExistingData: true });
-      await writing.write({ type: "write", position: 4096 + 100, data: new Uint8Array(file.size - 4196).fill(0x5a) });
+      await writing.write({ type: "write", position: 8192, data: new Uint8Array(file.size - 8192).fill(0x5a) });
       await writing.close();
     }
     return all;

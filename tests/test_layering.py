@@ -20,7 +20,7 @@ _ALLOWED = {
 #: Modules of the standard library that bring no clock, chance, file, socket or thread.
 _PURE = {
     "__future__", "array", "base64", "binascii", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib",
-    "itertools", "json", "math", "operator", "re", "string", "struct", "sys", "typing", "zlib",
+    "heapq", "itertools", "json", "math", "operator", "re", "string", "struct", "sys", "typing", "zlib",
 }  # fmt: skip
 #: Packages that only these files or folders may import.
 _ONLY = {

@@ -1,7 +1,7 @@
 """Run: one agent working on one thing, as the agent's code sees it.
 
-Writes through a `RunOutput`, and follows what the server says of the run. Knows nothing of links or of how work is
-offered; see `worker`.
+Follows what the server says of the run; what is written into it is in `run_writing`. Knows nothing of links or of how
+work is offered; see `worker`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from syncd.core.errors import LocalProtocolError, SyncdError
 from syncd.core.ids import run_id, uuid7
 from syncd.core.messages import Json
 from syncd.core.run_view import RunView, run_of_fact
-from syncd.core.run_writer import NewAttempt, PartPlace
+from syncd.core.run_writer import NewAttempt
 from syncd.core.schema import NewMessage, Root, text_part
 from syncd.core.transcript import MessageView
 from syncd_client.calls import RunCalls
@@ -28,10 +28,9 @@ from syncd_client.copy import now_ms
 from syncd_client.history import Format, Turn, render, turns
 from syncd_client.run_failures import LeaseLost
 from syncd_client.run_output import RunOutput
-from syncd_client.run_stream import PieceWriter, Streamed
+from syncd_client.run_writing import RunWriting
 from syncd_client.steering import Steer, Steering
 from syncd_client.sub_run import OwnSubRun, SubRun
-from syncd_client.tool import ToolCall
 
 if TYPE_CHECKING:
     from syncd_client.session import Session
@@ -61,7 +60,7 @@ class Hold:
     cancel_stops: bool = True
 
 
-class Run:
+class Run(RunWriting):
     """One attempt of a run, for its handler to write.
 
     1. Nothing is written after its end, nor once another worker has it.
@@ -78,6 +77,7 @@ class Run:
         hold: Hold,
         moved: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(RunCalls(session, new.run, since=since, attempt=new.attempt))
         self.session = session
         self.id = new.run
         self.agent = new.agent
@@ -86,7 +86,6 @@ class Run:
         self.resumed = since < new.attempt
         self.parent = new.parent_run
         self.task = new.task
-        self.output: RunOutput
         self._new = new
         self._since = since
         self._hold = hold
@@ -98,12 +97,6 @@ class Run:
         self.cancelled_by: str | None = None
         self._worker_task: asyncio.Task[Any] | None = None
         self._steering = Steering(session, new.run, new.message, ())
-        self._usage: dict[str, Json] = {}
-        self._provider: dict[str, Json] = {}
-        self._finish_reason: str | None = None
-        self._data: dict[tuple[str, str], PartPlace] = {}
-        self._calls = RunCalls(session, new.run, since=since, attempt=new.attempt)
-        self._pieces: PieceWriter | None = None
         self._unwatch: Callable[[], None] = lambda: None
 
     # Life, as the worker leads it
@@ -201,98 +194,6 @@ class Run:
         or `parts`: `{role, name, parts}` as they stand in the transcript.
         """
         return render(self.turns(), format, me=self.agent)
-
-    # Writing
-
-    async def text(self, text: str) -> None:
-        """Append to the answer. Stored and sent with what comes within 40 ms.
-
-        Raises:
-            LeaseLost: another worker has the run now, or it is over.
-        """
-        self.check()
-        await self.output.append(text, "text")
-
-    async def reasoning(self, text: str) -> None:
-        """Append to the reasoning that is shown apart from the answer."""
-        self.check()
-        await self.output.append(text, "reasoning")
-
-    async def source(self, *, url: str, title: str = "") -> None:
-        """Name a source."""
-        self.part({"type": "source-url", "url": url, **({"title": title} if title else {})})
-
-    async def file(self, *, url: str, media_type: str) -> None:
-        """Add a file that was made."""
-        self.part({"type": "file", "url": url, "media_type": media_type})
-
-    async def data(self, name: str, value: Json, id: str | None = None) -> None:
-        """Add a value of the app's own; the same `name` and `id` again replace it."""
-        self.check()
-        place = self._data.get((name, id)) if id is not None else None
-        if place is not None:
-            self.output.set_part(place, {"data": value})
-            return
-        place = self.part({"type": f"data-{name}", "data": value, **({"id": id} if id is not None else {})})
-        if id is not None:
-            self._data[name, id] = place
-
-    def part(self, part: Mapping[str, Json]) -> PartPlace:
-        """Add a part of any type, whole as it is; return where it stands."""
-        self.check()
-        return self.output.add_part(part)
-
-    def tool(self, name: str, args: Json = None, *, call_id: str | None = None) -> ToolCall:
-        """Begin a call of a tool. Without `args` they follow by `input_delta` and `input`. `call_id`: the model's own.
-
-        A run that is taken up again finds a call of the same name and arguments that an earlier attempt made: it keeps
-        that one's id, so what was decided on it counts; see `ToolCall.before`.
-        """
-        self.check()
-        id, before = self._calls.begin(name, args)
-        part: dict[str, Json] = {"type": "tool", "name": name, "tool_call": id}
-        if call_id is not None:
-            part["call_id"] = call_id
-        part |= {"state": "input-streaming"} if args is None else {"state": "input-available", "input": args}
-        return ToolCall(self, id, name, self.output.add_part(part), call_id=call_id, before=before)
-
-    def tool_again(self, call_id: str) -> ToolCall | None:
-        """Begin again a call that an earlier attempt made under this id of the model's; None if none did."""
-        found = self._calls.named(call_id)
-        return self.tool(*found, call_id=call_id) if found is not None else None
-
-    async def stream(self, source: Any) -> Streamed:
-        """Write what a model or agent library streams; return how that ended.
-
-        Takes any async iterator of strings or pieces, and what the adapters know. Ends early when somebody steers with
-        `interrupt`: `Streamed.interrupted` says so, and `steering` has what was said.
-        """
-        self.check()
-        self._pieces = self._pieces or PieceWriter(self)
-        return await self._pieces.run(source)
-
-    def usage(self, counts: Mapping[str, int] | None = None, **more: int) -> None:
-        """Add to what the run cost, such as `input_tokens=12, output_tokens=30`."""
-        self.check()
-        for name, count in {**(counts or {}), **more}.items():
-            before = self._usage.get(name, 0)
-            self._usage[name] = count + (before if isinstance(before, int | float) else 0)
-        self.output.set({"usage": self._usage})
-
-    def provider(self, values: Mapping[str, Json] | None = None, **more: Json) -> None:
-        """Keep what only the model's side understands, such as ids to resume there. The same name replaces."""
-        self.check()
-        self._provider |= {**(values or {}), **more}
-        self.output.set({"provider": self._provider})
-
-    def finish_reason(self, reason: str) -> None:
-        """Say why the model stopped; it becomes the run's, if it completes."""
-        self._finish_reason = reason
-
-    async def flush(self) -> None:
-        """Return when all that was written so far is on this disk."""
-        self.check()
-        await self.output.flush()
 
     # What people say meanwhile
 

@@ -71,8 +71,9 @@ class Streamed:
 class PieceWriter:
     """Writes the streams of one run, one after the other.
 
-    1. A call that a stream never began is the last one of that name in this run. One that it begins is a new one,
-       whatever another stream called by that name.
+    1. A call that a stream never began is the last one of that name in this run; its arguments alone begin a new one,
+       unless that last one has the same and no result: a library that was asked to go on tells them again. One that a
+       stream begins is a new one, whatever another stream called by that name.
     """
 
     def __init__(self, run: Run) -> None:
@@ -143,12 +144,17 @@ class PieceWriter:
             case ToolInputDelta(call, delta):
                 self._call(call).input_delta(delta)
             case ToolInput(call, name, args):
-                if call not in self._begun or call in streamed.inputs:  # Invariant 1.
-                    self._begin(call, self._run.tool(name, args, call_id=call))
-                else:
+                if call in self._begun and call not in streamed.inputs:
                     self._calls[call].input(args)
+                elif call in streamed.inputs or not self._waits(call, name, args):  # Invariant 1.
+                    self._begin(call, self._run.tool(name, args, call_id=call))
                 streamed.inputs[call] = args
                 streamed.calls.append(self._calls[call])
+
+    def _waits(self, call: str, name: str, args: Json) -> bool:
+        """Whether an earlier stream made this very call, and it has no result yet."""
+        found = self._calls.get(call)
+        return found is not None and not found.answered and (found.name, found.args) == (name, args)
 
     async def _answer(self, piece: ToolOutput | ToolError | ToolApproval, streamed: Streamed) -> None:
         call = self._call(piece.call, piece.payload if isinstance(piece, ToolApproval) else None)

@@ -1,13 +1,14 @@
 """Session: one session as an app sees it, from the local copy, with or without a network.
 
-Holds the machine and gives it its turns; the link is the client's. Knows nothing of sockets.
+Holds the machine and gives it its turns. What can be read of it is in `reading`, what can be written into its
+transcript in `writing`; the link is the client's. Knows nothing of sockets.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -28,47 +29,32 @@ from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFu
 from syncd.core.ids import run_key
 from syncd.core.messages import Json, Layer, Opened, PresenceEntry, ServerMessage
 from syncd.core.replica import Replica, ReplicaBroken
-from syncd.core.run_view import RunView, RunViews
-from syncd.core.run_writer import set_attempt
-from syncd.core.schema import NewMessage, Root, text_part
-from syncd.core.transcript import (
-    MessageView,
-    TranscriptView,
-    put_command,
-    put_message,
-    put_read,
-    read_command,
-    read_commands,
-    read_reads,
-)
+from syncd.core.schema import Root
+from syncd.core.transcript import MessageView
 from syncd.core.update import Kind
 from syncd.store.local import RefusedUpdate
 from syncd_client.changes import Changes
-from syncd_client.commands import Commanding
-from syncd_client.copy import LocalCopy, fresh_client_id, now_ms, uncollected
-from syncd_client.drafts import Drafts
+from syncd_client.copy import LocalCopy, fresh_client_id, uncollected
 from syncd_client.feed import Feed
-from syncd_client.forks import edit_of, regeneration_of
-from syncd_client.posted import Message
 from syncd_client.presence import Presence
 from syncd_client.standing import Standing
 from syncd_client.state import SharedState
 from syncd_client.status import Link, Status
-from syncd_client.stream import ClientIds, MessageStream
+from syncd_client.stream import ClientIds
+from syncd_client.text_index import TextIndex
 from syncd_client.view import View
-from syncd_client.waiting import Waiting
 from syncd_client.watchers import Watchers
+from syncd_client.writing import Writing
 
 if TYPE_CHECKING:
     from syncd_client.client import Client
 
 _log = structlog.get_logger("syncd.client")
 
-_INDEX_S = 0.5
 _RETRY_S = 1.0
 
 
-class Session(Commanding):
+class Session(Writing):
     """One session on this device. Open it with `Client.open`.
 
     1. An edit is applied at once; `post`, `command` and a stream's end return when it is on this disk.
@@ -77,26 +63,21 @@ class Session(Commanding):
     """
 
     def __init__(self, client: Client, session: str) -> None:
+        super().__init__()
         self.id = session
         self.state = SharedState(self)
         self.presence = Presence(self)
         self.watchers = Watchers()
         self._client = client
-        self._view = TranscriptView()
-        self._runs = RunViews()
         self._feed = Feed(self)
-        self._waiting = Waiting()
         self._wake = asyncio.Event()
         self._turns: asyncio.Task[None] | None = None
-        self._stale_texts: set[str] = set()
-        self._index_timer: asyncio.TimerHandle | None = None
         self._standing = Standing(self)
-        self._drafts = Drafts()
         self._reload_wanted = False
         self._store_error: StoreError | None = None
         self._stream_ids = ClientIds(fresh_client_id)
         self._copy = LocalCopy(client.store, session, client.limits, life=client.life)
-        self.machine: ClientMachine
+        self._texts = TextIndex(self._copy, self.message, client.keep)
 
     # Life
 
@@ -111,11 +92,10 @@ class Session(Commanding):
     async def close(self) -> None:
         """Save what is not saved, and let go. The server keeps the session, and this disk its copy."""
         if self._turns is not None:
-            if self._index_timer is not None:
-                self._index_timer.cancel()
+            self._texts.close()
             try:
                 await self.saved()
-                await self._index_texts()
+                await self._texts.write()
             except StoreError as error:
                 _log.warning("session_closed_unsaved", session=self.id, reason=str(error))
             self._turns.cancel()
@@ -140,25 +120,6 @@ class Session(Commanding):
         """How many own edits are not on the server's disk yet."""
         return self.machine.unsynced
 
-    @property
-    def seq(self) -> int:
-        """The `seq` of the last message or command that this copy has."""
-        views = self.messages()
-        return max((view.seq for view in views if view.seq is not None), default=0)
-
-    def messages(self) -> list[MessageView]:
-        """Return all messages in the agreed order, own ones that are not sent yet last."""
-        return self._view.messages(self._transcript())
-
-    def message(self, message: str) -> MessageView | None:
-        """Return one message, None if there is none of that id."""
-        return self._view.message(self._transcript(), message)
-
-    def history(self, *, before: int | None = None, limit: int = 50) -> list[MessageView]:
-        """Return the newest `limit` messages with a `seq` below `before`, oldest first."""
-        views = [v for v in self.messages() if v.seq is not None and (before is None or v.seq < before)]
-        return views[-limit:]
-
     def view(self, *, page: int = 50, selected: Mapping[str, str] | None = None) -> View:
         """Return a look at this session's branches: the newest `page` messages of the one that is shown.
 
@@ -166,47 +127,9 @@ class Session(Commanding):
         """
         return View(self, page=page, selected=selected)
 
-    def commands(self) -> list[dict[str, Json]]:
-        """Return all commands with their receipts, in the agreed order."""
-        return read_commands(self._transcript())
-
-    def command_json(self, command: str) -> dict[str, Json] | None:
-        """Return one command with its receipt (None while there is none), None if there is none of that id."""
-        return read_command(self._transcript(), command)
-
-    def reads(self) -> dict[str, int]:
-        """Return how far each subject has read: subject to `seq`."""
-        return read_reads(self._transcript())
-
-    def runs(self) -> list[RunView]:
-        """Return all runs, in the order they were made in."""
-        return self._runs.runs(self._transcript())
-
-    def run(self, run: str) -> RunView | None:
-        """Return one run, None if there is none of that id."""
-        return self._runs.run(self._transcript(), run)
-
-    def superseded(self, message: MessageView) -> bool:
-        """Whether a message is output of an attempt that no longer counts: kept, and shown as such."""
-        return self._runs.superseded(self._transcript(), message)
-
-    def decision(self, tool_call: str) -> Mapping[str, Json] | None:
-        """Return the one decision on a tool call, `{command, by, kind, at, payload?}`; None before there is one."""
-        return self._runs.decision(self._transcript(), tool_call)
-
-    @property
-    def responsible(self) -> str | None:
-        """Who is responsible: the last that the session was handed to, a person or an agent."""
-        found = self.handed_over()
-        return str(found["to"]) if found is not None else None
-
-    def handed_over(self) -> Mapping[str, Json] | None:
-        """Return the last hand-over, `{to, by, at, note?, command}`; None if there was none."""
-        return self._runs.responsible(self._transcript())
-
     async def search(self, query: str, *, limit: int = 50) -> list[MessageView]:
         """Return this copy's messages that hold all words of `query`, best first."""
-        await self._index_texts()
+        await self._texts.write()
         hits = await self._client.store.search(query, session=self.id, limit=limit)
         return [view for hit in hits if (view := self.message(hit.message)) is not None]
 
@@ -214,107 +137,7 @@ class Session(Commanding):
         """Return what is new from now on, in order; first `CaughtUp`."""
         return self._feed.open(self.status)
 
-    # Writing
-
-    async def post(
-        self,
-        text: str = "",
-        *,
-        to: Sequence[str] = (),
-        role: str = "user",
-        parts: Sequence[Mapping[str, Any]] = (),
-        parent: str | None = None,
-        fork_of: str | None = None,
-        metadata: Mapping[str, Json] | None = None,
-        expires_in_s: float | None = None,
-    ) -> Message:
-        """Write a message; return when it is on this disk.
-
-        The work that it makes for the agents in `to` is ended as failed, `expired`, if it is not over in time.
-
-        Raises:
-            LocalProtocolError: it is not as the schema says, too large, or the token does not allow it.
-            StoreError: this disk did not take it; nothing was written.
-        """
-        if not text and not parts:
-            raise LocalProtocolError("a message holds a text or parts")
-        new = self._drafts.message(
-            self._client.subject,
-            role=role,
-            to=to,
-            parent=parent,
-            fork_of=fork_of,
-            metadata=metadata,
-            parts=((text_part(text),) if text else ()) + tuple(parts),
-            expires_in_s=expires_in_s,
-        )
-        return await self.write_message(new)
-
-    async def edit(self, message: str, text: str, *, to: Sequence[str] | None = None) -> Message:
-        """Write `text` as an alternative to a message, for the same addressees unless `to` says others.
-
-        Raises: as `post`, and LocalProtocolError if there is no such message.
-        """
-        fork = edit_of(self.messages(), message, text, to=to)
-        return await self.write_message(self._drafts.message(self._client.subject, **fork))
-
-    async def regenerate(self, message: str, *, to: str | None = None) -> Message:
-        """Ask for another answer in place of `message`: of the agent that made it, or of `to`.
-
-        Return the request; the agent's answer to it takes its place. Raises: as `edit`.
-        """
-        fork = regeneration_of(self.messages(), message, to=to)
-        return await self.write_message(self._drafts.message(self._client.subject, **fork))
-
-    async def write_message(self, new: NewMessage) -> Message:
-        """Write a message as it is; return when it is on this disk. As `post`."""
-        if sum(len(str(part).encode(errors="replace")) for part in new.parts) > self.machine.update_bytes_max():
-            raise LocalProtocolError(f"a message holds at most {self.machine.update_bytes_max()} bytes")
-        ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_message(replica, new))
-        assert ticket is not None
-        await self._waiting.until_saved(ticket)
-        return Message(self, new.id, ticket)
-
-    def stream(
-        self,
-        *,
-        role: str = "assistant",
-        to: Sequence[str] = (),
-        parent: str | None = None,
-        metadata: Mapping[str, Json] | None = None,
-    ) -> MessageStream:
-        """Return a message to write bit by bit: `async with session.stream() as stream: await stream.text(...)`."""
-        subject = self._client.subject
-        return MessageStream(self, self._drafts.message(subject, role=role, to=to, parent=parent, metadata=metadata))
-
-    async def command(
-        self, kind: str, *, target: Mapping[str, str], payload: Json = None, expires_in_s: float | None = None
-    ) -> str:
-        """Write a command, such as `cancel` with `target={"run": id}`; return its id when it is on this disk.
-
-        Its outcome comes as a receipt: see `CommandChanged`.
-        """
-        return (await self._write_command(kind, target=target, payload=payload, expires_in_s=expires_in_s))[0]
-
-    async def _write_command(
-        self, kind: str, *, target: Mapping[str, str], payload: Json, expires_in_s: float | None
-    ) -> tuple[str, int]:
-        """See `commands.Commanding`."""
-        new = self._drafts.command(kind, target=target, payload=payload, expires_in_s=expires_in_s)
-        ticket = self._edit(Layer.TRANSCRIPT, lambda replica: put_command(replica, new))
-        assert ticket is not None
-        await self._waiting.until_saved(ticket)
-        return new.id, ticket
-
-    async def mark_read(self, seq: int | None = None) -> None:
-        """Say that this subject has read up to `seq`, the newest message without one."""
-        subject = self._client.subject
-        seq = self.seq if seq is None else seq
-        if not subject or self.reads().get(subject, -1) >= seq:
-            return
-        ticket = self._edit(Layer.TRANSCRIPT, lambda r: put_read(r, subject, seq=seq, at=now_ms()))
-        if ticket is not None:
-            await self._waiting.until_saved(ticket)
+    # What was written
 
     async def saved(self) -> None:
         """Return when every edit made so far is on this disk.
@@ -348,19 +171,6 @@ class Session(Commanding):
         """Who this device's token names."""
         return self._client.subject
 
-    def draft(self, *, role: str, parent: str | None = None, to: Sequence[str] = ()) -> NewMessage:
-        """Return a message of this subject, to be written."""
-        return self._drafts.message(self._client.subject, role=role, to=to, parent=parent, metadata=None)
-
-    def attempt_json(self, run: str, attempt: int) -> dict[str, Json]:
-        """Return the entry of an attempt as it stands, empty if there is none."""
-        found = self._replica(Layer.TRANSCRIPT).read(Root.RUNS, run_key(run, attempt))
-        return found if isinstance(found, dict) else {}
-
-    def set_attempt(self, run: str, attempt: int, fields: Mapping[str, Json]) -> None:
-        """Set fields of an attempt's entry that was begun here or by an earlier process of this subject."""
-        self._edit(Layer.TRANSCRIPT, lambda replica: set_attempt(replica, run, attempt, fields))
-
     def claim(self, run: str, policy: str, attempts_max: int) -> bool:
         """Ask for a run that waits. Whether it was asked: only while the session is live."""
         asked = self.machine.claim(run, policy, attempts_max)
@@ -382,21 +192,6 @@ class Session(Commanding):
     def state_roots(self) -> Mapping[str, Kind]:
         """See `state.StateHost`."""
         return self.machine.document(Layer.STATE).index.roots
-
-    def _transcript(self) -> Replica:
-        """Return the transcript, with both views of it told what changed: they are of one state."""
-        replica = self._replica(Layer.TRANSCRIPT)
-        touched = self.machine.take_touched()
-        self._view.touch(touched)
-        self._runs.touch(touched)
-        return replica
-
-    def _replica(self, layer: Layer) -> Replica:
-        try:
-            return self.machine.document(layer).replica
-        except ReplicaBroken:
-            self.reload()
-            raise
 
     def take_stream_id(self) -> tuple[int, int]:
         """See `stream.StreamHost`."""
@@ -519,9 +314,7 @@ class Session(Commanding):
     def _changed(self, layer: Layer, entries: Sequence[tuple[str, str]], own: bool) -> None:
         if layer is Layer.TRANSCRIPT:
             self.watchers.tell(entries)
-        self._stale_texts.update(self._feed.changed(layer, entries, own=own))
-        if self._stale_texts and self._index_timer is None:
-            self._index_timer = asyncio.get_running_loop().call_later(_INDEX_S, self._index_soon)
+        self._texts.changed(self._feed.changed(layer, entries, own=own))
 
     def _maybe_all_synced(self) -> None:
         if not self.machine.unsynced:
@@ -582,7 +375,7 @@ class Session(Commanding):
         """See `standing.StandingHost`."""
         self._feed.status(status)
 
-    # Loading anew, folding, indexing
+    # Loading anew
 
     def reload(self) -> None:
         """Have the machine made anew from what is stored: this one's documents hold what they should not, or failed."""
@@ -614,8 +407,7 @@ class Session(Commanding):
         self.machine = machine
         self._stream_ids = ClientIds(fresh_client_id)
         self.presence.repeat()
-        self._view.reset()
-        self._runs.reset()
+        self._read_anew()
         self._maybe_all_synced()
         self._feed.replaced([view.id for view in self.messages()], self.state_roots())
         runs = [(Root.RUNS, run_key(view.id, view.attempt)) for view in self.runs()]
@@ -627,11 +419,3 @@ class Session(Commanding):
         if rows := await self._copy.others(self._client.subject):
             self.machine.absorb(rows)
             self._wake.set()
-
-    def _index_soon(self) -> None:
-        self._index_timer = None
-        self._client.keep(asyncio.create_task(self._index_texts(), name=f"index {self.id}"))
-
-    async def _index_texts(self) -> None:
-        stale, self._stale_texts = self._stale_texts, set()
-        await self._copy.index(view for id in stale if (view := self.message(id)) is not None)

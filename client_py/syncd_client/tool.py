@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from syncd_client.run import Run
 
 _NO_ANSWER = "no answer in time"
+_ANSWERED = ("output-available", "output-error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +64,20 @@ class ToolCall:
         name: str,
         place: PartPlace,
         *,
+        args: Json = None,
         call_id: str | None = None,
         before: Mapping[str, Json] | None = None,
     ) -> None:
         self.id = id
         self.name = name
+        #: The complete arguments, None while there are none.
+        self.args = args
         self.call_id = call_id
         #: The part that an earlier attempt of this run wrote for the same call, when the run was taken up again.
         self.before = before
         self._run = run
+        #: Whether it has an output, or failed.
+        self.answered = before is not None and before.get("state") in _ANSWERED
         self._place = place
         self._carried = {k: before[k] for k in ("deadline_at", "reminded_at") if k in before} if before else {}
 
@@ -92,6 +98,7 @@ class ToolCall:
     def input(self, args: Json) -> None:
         """Set the complete arguments."""
         self._set(state="input-available", input=args)
+        self.args = args
 
     def ask(self, payload: Json) -> None:
         """Say what whoever decides should know beside the arguments: the part has it as `asked`."""
@@ -150,6 +157,7 @@ class ToolCall:
     def _set(self, **fields: Json) -> None:
         self._run.check()
         self._run.output.set_part(self._place, fields)
+        self.answered = self.answered or fields.get("state") in _ANSWERED
 
     async def _decided(self, state: str, timeout: Duration | None, reminder: Duration | None) -> Decision:  # noqa: ASYNC109
         started_ms = now_ms()

@@ -77,7 +77,11 @@ class Worker:
         self._settings = settings
         self._held: dict[tuple[str, str], _Held] = {}
         self._claims: dict[tuple[str, str], asyncio.Task[None]] = {}
+        # Those of the claims that the server was asked, and may have granted.
+        self._asked: set[tuple[str, str]] = set()
         self._used: dict[str, float] = {}
+        # No more work is taken; and nothing is begun of what was taken.
+        self._draining = False
         self._stopping = False
         self._drained_at: float | None = None
         self._refused = ""
@@ -96,15 +100,15 @@ class Worker:
         key = work.session, work.run
         held = self._held.get(key)
         is_here = key in self._claims or (held is not None and held.run.open_here)
-        if self._stopping or is_here or self.running >= self._settings.slots:
+        if self._draining or is_here or self.running >= self._settings.slots:
             return  # Not claimed, it is offered to another worker.
         task = asyncio.create_task(self._claim(work), name=f"claim {work.run}")
         self._claims[key] = task
-        task.add_done_callback(lambda _: self._claims.pop(key, None))
+        task.add_done_callback(lambda _: self._unclaim(key))
         self._client.keep(task)
 
     def _serve(self) -> Serve:
-        slots = 0 if self._stopping else self._settings.slots
+        slots = 0 if self._draining else self._settings.slots
         per_session = 1 if self._settings.busy == "queue" else self._settings.slots
         return Serve(self._client.life, slots, per_session)
 
@@ -117,9 +121,13 @@ class Worker:
 
     def drain(self, within_s: float) -> None:
         """Take no more work; `run` returns when nothing is being worked on, or after so long. Again: at once."""
-        self._drained_at = time.monotonic() + (0.0 if self._stopping else within_s)
-        self._stopping = True
+        self._drained_at = time.monotonic() + (0.0 if self._draining else within_s)
+        self._draining = True
         self._client.send(self._serve())
+        for key, task in self._claims.items():
+            # What the server was asked for it may have granted: that is worked on. The rest it offers to others.
+            if key not in self._asked:
+                task.cancel()
 
     async def run(self) -> None:
         """Take work until cancelled, or drained.
@@ -147,7 +155,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Have all handlers stop, end what they leave open, and bring it to the server if there is a link."""
-        self._stopping = True
+        self._draining = self._stopping = True
         self._client.send(self._serve())
         tasks = [*self._claims.values()]
         for held in list(self._held.values()):
@@ -186,6 +194,7 @@ class Worker:
                 return
             async with asyncio.timeout(CLAIM_TIMEOUT_S):
                 await session.watchers.until(lambda: self._claimable(session, work.run), roots=(Root.RECEIPTS,))
+                self._asked.add((work.session, work.run))
                 session.claim(work.run, self._settings.policy, self._settings.attempts_max)
                 view = await session.watchers.until(lambda: _decided(session, work.run), roots=(Root.RECEIPTS,))
         except TimeoutError:
@@ -197,6 +206,10 @@ class Worker:
             return
         if view.lease == "live" and view.worker == self._client.life and not self._stopping:
             self._begin(session, view)  # Invariant 1.
+
+    def _unclaim(self, key: tuple[str, str]) -> None:
+        self._claims.pop(key, None)
+        self._asked.discard(key)
 
     def _begin_late(self, session: Session, run: str) -> None:
         """Begin a run whose claim is answered after all: the server counts it as held while its session is open."""
@@ -220,7 +233,7 @@ class Worker:
 
     def _begin(self, session: Session, view: RunView) -> None:
         new = NewAttempt(
-            view.id, view.attempt, self._settings.agent, now_ms(), view.message, self._parent(session, view), view.task
+            view.id, view.attempt, self._settings.agent, now_ms(), view.message, view.parent_run, view.task
         )
         settings = self._settings
         hold = Hold(self._client.life, settings.policy, settings.attempts_max, settings.cancel_stops)
@@ -342,12 +355,6 @@ class Worker:
         del self._used[id]
         if (found := self._client.opened(id)) is not None:
             await found.close()
-
-    @staticmethod
-    def _parent(session: Session, view: RunView) -> str | None:
-        """Return the run that this one is below: where the message that asks for it was written by one."""
-        message = session.message(view.message) if view.message is not None else None
-        return view.parent_run or (message.run if message is not None else None)
 
 
 def _decided(session: Session, run: str) -> RunView | None:

@@ -6,7 +6,6 @@ tasks, clocks or databases.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -49,7 +48,6 @@ from syncd.core.messages import (
     Opened,
     PresenceChanged,
     PresenceEntry,
-    Push,
     Reject,
     ServerMessage,
     SetPresence,
@@ -57,16 +55,14 @@ from syncd.core.messages import (
     Update,
 )
 from syncd.core.presence import apply_presence
-from syncd.core.replica import MERGE_MAX, Replica, merge
+from syncd.core.pushes import Own, Pushes
+from syncd.core.replica import Replica
 from syncd.core.schema import Root
 from syncd.core.transcript import count_receipts
 from syncd.core.update import EMPTY_UPDATE, DecodedUpdate, Kind
 from syncd.core.varint import decode_state_vector
 
-#: Bytes of one push, of pushes not yet acked, and the room a frame needs beside its update.
-_PUSH_BYTES = 256 << 10
-_FLIGHT_BYTES = 1 << 20
-_FLIGHT_PUSHES = 16
+#: The room a frame needs beside its update.
 _FRAME_OVERHEAD = 256
 
 
@@ -76,27 +72,6 @@ class LinkState(Enum):
     CLOSED = "closed"
     OPENING = "opening"
     OPEN = "open"
-
-
-@dataclass(slots=True)
-class _Own:
-    row: int
-    layer: Layer
-    update: bytes
-    ends: Mapping[int, int]
-    ticket: int
-    structs: int
-    # Whether a message or command begins here, which will get a receipt.
-    starts: bool = False
-    alone: bool = False
-
-
-@dataclass(slots=True)
-class _Flight:
-    number: int
-    rows: list[int]
-    size: int
-    sent_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -151,14 +126,10 @@ class ClientMachine:
             ),
         }
         self._roots = dict(roots or {})
-        self._own: dict[int, _Own] = {}
+        self._pushes = Pushes(session, structs_max=limits.update_structs_max)
         self._unsaved: dict[int, StoreOwn] = {}
         self._planned: dict[int, tuple[Mapping[int, int], bool, int]] = {}
         self._waiting: list[LocalRow] = []
-        # Rows to push, in order; those that were synced otherwise meanwhile are skipped.
-        self._queues: dict[Layer, deque[int]] = {layer: deque() for layer in LAYERS}
-        self._flights: deque[_Flight] = deque()
-        self._number = 0
         self._ticket = 0
         self._given: dict[int, int] = {}
         self._turn = _Turn()
@@ -183,7 +154,7 @@ class ClientMachine:
     def tickets(self) -> dict[int, int]:
         """Return the tickets of the edits that are stored and not synced, by row."""
         waiting = {row.row: self._given[row.row] for row in self._waiting if row.row in self._given}
-        return waiting | {own.row: own.ticket for own in self._own.values()}
+        return waiting | {own.row: own.ticket for own in self._pushes.owns.values()}
 
     @property
     def last_ticket(self) -> int:
@@ -193,7 +164,7 @@ class ClientMachine:
     def absorb(self, rows: Iterable[LocalRow]) -> None:
         """Take rows that another process wrote into the same store. It is theirs to push them."""
         for row in rows:
-            if row.row not in self._own:
+            if row.row not in self._pushes.owns:
                 self._take(LocalRow(row.row, row.layer, row.update, own=False))
         self._retry_waiting()
 
@@ -212,8 +183,8 @@ class ClientMachine:
             ticket = self._given.get(row.row)
             if ticket is None:
                 self._ticket = ticket = self._ticket + 1
-            own = _Own(row.row, row.layer, row.update, plan.ends, ticket, decoded.structs, _starts(plan))
-            self._own[row.row] = own
+            own = Own(row.row, row.layer, row.update, plan.ends, ticket, decoded.structs, _starts(plan))
+            self._pushes.load(own)
         self._changed(row.layer, plan, own=False)
         return None
 
@@ -229,7 +200,7 @@ class ClientMachine:
     @property
     def unsynced(self) -> int:
         """How many own edits are not on the server's disk yet."""
-        return len(self._own) + len(self._unsaved) + sum(row.own for row in self._waiting)
+        return len(self._pushes.owns) + len(self._unsaved) + sum(row.own for row in self._waiting)
 
     # Own edits
 
@@ -328,7 +299,7 @@ class ClientMachine:
         """Start opening the session on a new link."""
         self.disconnect()
         self.state = LinkState.OPENING
-        ids = {client for own in self._own.values() for client in own.ends} | set(client_ids)
+        ids = {client for own in self._pushes.owns.values() for client in own.ends} | set(client_ids)
         self._out.append(
             Open(
                 session=self.session,
@@ -344,8 +315,7 @@ class ClientMachine:
         """The link is gone. What was not acked will be pushed again."""
         self.state = LinkState.CLOSED
         self._out.clear()
-        self._flights.clear()
-        self._number = 0
+        self._pushes.stop()
         if self.presence:
             gone = tuple(
                 PresenceEntry(e.peer, e.subject, e.name, e.kind, e.device, None) for e in self.presence.values()
@@ -369,7 +339,7 @@ class ClientMachine:
         elif isinstance(message, Update):
             self._remote(message.layer, message.update)
         elif isinstance(message, Ack):
-            self._ack(message.number)
+            self._synced(self._pushes.acked(message.number))
         elif isinstance(message, Reject):
             self._rejected(message)
         elif isinstance(message, PresenceChanged):
@@ -420,7 +390,7 @@ class ClientMachine:
         }
         done = [
             own.row
-            for own in self._own.values()
+            for own in self._pushes.owns.values()
             # Invariant 3. An update of deletions alone moves no clock: it is pushed again, which is harmless.
             if own.ends and all(end <= held.get(own.layer, {}).get(client, 0) for client, end in own.ends.items())
         ]
@@ -434,10 +404,10 @@ class ClientMachine:
                     code, reason = RejectCode.DEPENDS_ON_REFUSED, "it builds on an update that was refused"
                 self._set_aside([row.row], [self._given[row.row]] if row.row in self._given else (), code, reason)
         for layer in LAYERS:
-            rows = [own for own in self._own.values() if own.layer is layer]
-            if rows and not self._allowed(layer):
-                self._refuse(rows, RejectCode.FORBIDDEN, f"the token no longer allows to write the {layer}")
-            self._queues[layer] = deque(own.row for own in rows)
+            owns = self._pushes.of(layer)
+            if owns and not self._allowed(layer):
+                self._refuse(owns, RejectCode.FORBIDDEN, f"the token no longer allows to write the {layer}")
+            self._pushes.start(layer)
 
     def _remote(self, layer: Layer, update: bytes) -> None:
         document = self._documents[layer]
@@ -477,36 +447,18 @@ class ClientMachine:
         touched, self._touched = self._touched, {}
         return touched
 
-    def _ack(self, number: int) -> None:
-        done: list[int] = []
-        while self._flights and self._flights[0].number <= number:
-            done += self._flights.popleft().rows
-        self._synced(done)
-
     def _synced(self, rows: list[int]) -> None:
         if rows:
-            tickets = [self._own.pop(row).ticket for row in rows]
             self._turn.writes.append(StoreSynced(rows))
-            self._turn.events.append(Synced(tickets))
+            self._turn.events.append(Synced(self._pushes.done(rows)))
 
     def _rejected(self, reject: Reject) -> None:
-        flight = next((f for f in self._flights if f.number == reject.number), None)
-        if flight is None or not flight.rows:
-            return
-        rows, flight.rows = [self._own[row] for row in flight.rows], []
-        if all(own.alone for own in rows):
-            self._refuse(rows, reject.code, reject.reason)
-            return
-        for own in rows:  # Which of them it was shows when they go one by one.
-            own.alone = True
-        # In the order they were made (invariant 2), also among those of pushes that were sent back before.
-        layer = rows[0].layer
-        self._queues[layer] = deque(sorted({*self._queues[layer], *(own.row for own in rows)}))
+        if owns := self._pushes.rejected(reject.number):
+            self._refuse(owns, reject.code, reject.reason)
 
-    def _refuse(self, owns: Sequence[_Own], code: str, reason: str) -> None:
-        for own in owns:
-            del self._own[own.row]
-        self._set_aside([own.row for own in owns], [own.ticket for own in owns], code, reason)
+    def _refuse(self, owns: Sequence[Own], code: str, reason: str) -> None:
+        rows = [own.row for own in owns]
+        self._set_aside(rows, self._pushes.done(rows), code, reason)
         self._wants_reload("an edit was refused")
 
     def _set_aside(self, rows: Sequence[int], tickets: Sequence[int], code: str, reason: str) -> None:
@@ -521,10 +473,7 @@ class ClientMachine:
 
     def tick(self, now: float) -> None:
         """Shut the session if a push was not acked in time. `now` is monotonic, in seconds."""
-        for flight in self._flights:
-            if flight.sent_at is None:
-                flight.sent_at = now
-        oldest = self._flights[0].sent_at if self._flights else None
+        oldest = self._pushes.oldest_at(now)
         if oldest is not None and now - oldest > self._ack_timeout_s and not self.storage_full:
             self._shut(CloseCode.RESYNC, f"no ack within {self._ack_timeout_s:g} s")
 
@@ -543,8 +492,8 @@ class ClientMachine:
         for write, row in zip(owns, rows, strict=True):
             del self._unsaved[write.ticket]
             ends, starts, structs = self._planned.pop(write.ticket)
-            self._own[row] = _Own(row, write.layer, write.update, ends, write.ticket, structs, starts)
-            self._queues[write.layer].append(row)  # Invariant 1: it is stored.
+            # Invariant 1: it is stored.
+            self._pushes.add(Own(row, write.layer, write.update, ends, write.ticket, structs, starts))
         saved = (Saved([write.ticket for write in owns]),) if owns else ()
         return (*saved, *ready.events)
 
@@ -557,41 +506,9 @@ class ClientMachine:
             # What a reload will set right is not pushed in its present state.
             if not self.storage_full and not self._reload:
                 for layer in LAYERS:
-                    self._pump(layer)
+                    self._out += self._pushes.take(layer)  # Invariant 2.
         out, self._out = self._out, []
         return out
-
-    def _pump(self, layer: Layer) -> None:
-        queue = self._queues[layer]
-        flying = sum(flight.size for flight in self._flights)
-        while queue and len(self._flights) < _FLIGHT_PUSHES and flying < _FLIGHT_BYTES:
-            owns: list[_Own] = []
-            size = structs = 0
-            starters = None
-            while queue and len(owns) < MERGE_MAX:
-                own = self._own.get(queue[0])
-                if own is not None:
-                    full = (
-                        size + len(own.update) > _PUSH_BYTES or structs + own.structs > self._limits.update_structs_max
-                    )
-                    if owns and (own.alone or owns[0].alone or full):
-                        break
-                    if own.starts:
-                        # A merge is in order of client ids, and receipts follow it: messages under different ids that
-                        # were written one after the other must not share a push.
-                        if starters not in (None, own.ends.keys()):
-                            break
-                        starters = own.ends.keys()
-                    owns.append(own)
-                    size += len(own.update)
-                    structs += own.structs
-                queue.popleft()
-            if owns:
-                flying += size
-                self._number += 1
-                update = merge([own.update for own in owns])
-                self._flights.append(_Flight(self._number, [own.row for own in owns], size))
-                self._out.append(Push(self.session, layer, self._number, update))  # Invariant 2.
 
 
 def _starts(plan: Plan) -> bool:

@@ -1,4 +1,4 @@
-"""Decisions: what the server decides of runs, commands, tool calls and who is responsible. PROTOCOL 5.6.
+"""Decisions: what the server decides of runs, commands, tool calls and who is responsible. PROTOCOL 5.7.
 
 Facts and time in, receipts out. Holds what earlier receipts say, and nothing else: it is rebuilt from them. Knows
 nothing of updates, peers' sockets or the log.
@@ -14,6 +14,7 @@ from typing import Final
 from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, whole
 from syncd.core.ids import is_id, is_subject, run_id, run_of_call
 from syncd.core.messages import Json
+from syncd.core.timetable import Timetable
 from syncd.core.work import WorkRow
 
 AGENT_KIND: Final = "agent:"
@@ -95,19 +96,18 @@ class Decisions:
         self._grace_s = grace_s
         self._per_message_max = per_message_max
         self._runs: dict[str, _Run] = {}
-        # Those that time, or a worker that comes or goes, can change.
-        self._timed: dict[str, _Run] = {}
         self._by_message: dict[str, list[str]] = {}
         self._by_parent: dict[str, list[str]] = {}
         self._decided: dict[str, Mapping[str, Json]] = {}
         self.responsible = ""
         self._handoffs = 0
-        # Agent and worker to how many links it has here.
+        # Agent and worker to how many links it has here, and to the runs that are its.
         self._workers: dict[tuple[str, str], int] = {}
-        # Somebody came or went since the last `settle`.
-        self._moved = False
-        # As the last `settle` left it: it is asked for with every token, and there may be thousands of runs.
-        self._due_at: float | None = None
+        self._held: dict[tuple[str, str], dict[str, _Run]] = {}
+        # There may be thousands of runs: `settle` looks at those that something happened to since it was called last,
+        # to them or to their worker, and at those that time has come for.
+        self._moved: dict[str, _Run] = {}
+        self._timetable = Timetable()
         self._receipts: list[tuple[str, Json]] = []
         self._changed: dict[str, _Run] = {}
 
@@ -134,14 +134,13 @@ class Decisions:
             run = self._runs.get(run_of_call(call))
             if run is not None and run.lease is Lease.SUSPENDED and whole(decision["at"]) >= run.at:
                 run.answered = True
-        self._moved = bool(self._timed)
 
     def _replay(self, run: _Run, value: Mapping[str, Json]) -> None:
         run.count += 1
         run.lease = Lease(value["lease"])
         run.attempt, run.since, run.at = whole(value["attempt"]), whole(value["since"]), whole(value["at"])
         run.expires_at = whole(value.get("expires_at")) or run.expires_at
-        run.worker = str(value.get("worker", ""))
+        self._hold(run, str(value.get("worker", "")))
         run.policy = str(value.get("policy", run.policy))
         run.attempts_max = whole(value.get("attempts_max")) or run.attempts_max
         run.cancelled_by = str(value.get("cancelled_by", run.cancelled_by))
@@ -155,25 +154,38 @@ class Decisions:
         if run.parent:
             self._by_parent.setdefault(run.parent, []).append(run.id)
 
+    def _hold(self, run: _Run, worker: str) -> None:
+        """Have a run be this worker's from now on; nobody's, if that is empty."""
+        if run.worker:
+            held = self._held[run.agent, run.worker]
+            del held[run.id]
+            if not held:
+                del self._held[run.agent, run.worker]
+        run.worker, run.lost_at, run.told = worker, None, False
+        if worker:
+            self._held.setdefault((run.agent, worker), {})[run.id] = run
+
     def _time(self, run: _Run) -> None:
+        """Have the next `settle` look at a run, if time, or a worker that comes or goes, can change it."""
         if not run.ended and (run.worker or run.expires_at):
-            self._timed[run.id] = run
+            self._moved[run.id] = run
         else:
-            self._timed.pop(run.id, None)
+            self._moved.pop(run.id, None)
+            self._timetable.set(run.id, None)
 
     # Who is here
 
     def here(self, agent: str, worker: str) -> None:
         """A link of this worker has the session open."""
         self._workers[agent, worker] = self._workers.get((agent, worker), 0) + 1
-        self._moved |= bool(self._timed)
+        self._moved |= self._held.get((agent, worker), {})
 
     def gone(self, agent: str, worker: str) -> None:
         """A link of this worker is gone."""
         left = self._workers.pop((agent, worker), 0) - 1
         if left > 0:
             self._workers[agent, worker] = left
-        self._moved |= bool(self._timed)
+        self._moved |= self._held.get((agent, worker), {})
 
     def agent(self, run: str) -> str | None:
         """Return whose run it is, None if there is none of that id."""
@@ -205,8 +217,9 @@ class Decisions:
         if run is None:
             if fact.attempt != 1 or len(fact.run) > RUN_CHARS_MAX:
                 return
-            run = _Run(fact.run, fact.by, fact.message, fact.parent, worker=fact.worker)
+            run = _Run(fact.run, fact.by, fact.message, fact.parent)
             run.attempt = run.since = 1
+            self._hold(run, fact.worker)
             self._add(run)
             self._tell(run, Lease.LIVE, at, by=fact.by)
         self._status(run, fact.by, fact.attempt, fact.status, at)
@@ -233,7 +246,7 @@ class Decisions:
     def _detach(self, run: _Run, at: int) -> None:
         """Its worker gave it up."""
         heard = run.lease is Lease.LIVE  # What was decided while it ran.
-        run.worker = ""
+        self._hold(run, "")
         if run.cancelled_by:
             self._end(run, at, status="cancelled")  # Nobody is left who would.
         elif run.answered and not heard:
@@ -254,7 +267,8 @@ class Decisions:
         if not run.resume:
             run.since = run.attempt
         run.resume = False
-        run.worker, run.policy, run.attempts_max = fact.worker, fact.policy, fact.attempts_max
+        self._hold(run, fact.worker)
+        run.policy, run.attempts_max = fact.policy, fact.attempts_max
         self._tell(run, Lease.LIVE, at)
 
     # Commands
@@ -343,8 +357,8 @@ class Decisions:
         self._tell(run, Lease.QUEUED, at)
 
     def _hand_over(self, fact: NewCommandFact, payload: Json, at: int) -> Outcome:
-        to = payload.get("to") if isinstance(payload, dict) else None
-        if not is_subject(to):
+        to = _heir(payload)
+        if not to:
             return Outcome.DENIED
         if to == self.responsible:
             return Outcome.DUPLICATE
@@ -352,16 +366,15 @@ class Decisions:
         if isinstance(payload.get("note"), str):
             value["note"] = payload["note"]
         self._receipts.append((f"a:{self._handoffs}", value))
-        self.responsible = str(to)
+        self.responsible = to
         self._handoffs += 1
         return Outcome.ACCEPTED
 
     def _redirect(
         self, fact: NewCommandFact, runs: Sequence[_Run], alive: Sequence[_Run], payload: Json, at: int
     ) -> Outcome:
-        to = payload.get("to") if isinstance(payload, dict) else None
-        message = runs[0].message
-        if not isinstance(to, str) or not is_subject(to) or not to.startswith(AGENT_KIND) or not message:
+        to, message = _heir(payload), runs[0].message
+        if not to.startswith(AGENT_KIND) or not message:
             return Outcome.DENIED
         if not alive:
             return Outcome.LATE
@@ -375,20 +388,26 @@ class Decisions:
 
     def settle(self, now: float, at: int) -> None:
         """Let time pass, and workers that are back go on. `now` is monotonic in seconds, `at` Unix ms."""
-        for run in list(self._timed.values()):
-            if run.expires_at and run.ends_at is None:
-                run.ends_at = now + (run.expires_at - at) / 1000
-            if run.ends_at is not None and now >= run.ends_at:
-                self._end(run, at, status="failed", code="expired")
-            elif not run.worker:
-                continue
-            elif (run.agent, run.worker) in self._workers:
-                self._found(run, at)
-            elif run.lost_at is None:
-                run.lost_at = now
-            elif not run.told and now >= run.lost_at + self._grace_s:
-                self._lost(run, at)
-        self._moved, self._due_at = False, self._find_due()
+        self._moved |= {id: self._runs[id] for id in self._timetable.take(now)}
+        for run in list(self._moved.values()):
+            self._look(run, now, at)
+        self._moved.clear()
+
+    def _look(self, run: _Run, now: float, at: int) -> None:
+        if run.expires_at and run.ends_at is None:
+            run.ends_at = now + (run.expires_at - at) / 1000
+        if run.ends_at is not None and now >= run.ends_at:
+            self._end(run, at, status="failed", code="expired")
+        elif run.worker and (run.agent, run.worker) in self._workers:
+            self._found(run, at)
+        elif run.worker and run.lost_at is None:
+            run.lost_at = now
+        elif run.lost_at is not None and not run.told and now >= run.lost_at + self._grace_s:
+            self._lost(run, at)
+        if not run.ended:
+            told_at = run.lost_at + self._grace_s if run.lost_at is not None and not run.told else None
+            due = [due_at for due_at in (run.ends_at, told_at) if due_at is not None]
+            self._timetable.set(run.id, min(due, default=None))
 
     def _found(self, run: _Run, at: int) -> None:  # Invariant 5.
         run.lost_at, run.told = None, False
@@ -416,13 +435,7 @@ class Decisions:
 
     def due_at(self, now: float) -> float | None:
         """Return when `settle` has something to do, on the clock of `now`; None for never."""
-        return now if self._moved else self._due_at
-
-    def _find_due(self) -> float | None:
-        runs = self._timed.values()
-        due = [run.lost_at + self._grace_s for run in runs if run.lost_at is not None and not run.told]
-        due += [run.ends_at for run in runs if run.ends_at is not None]
-        return min(due, default=None)
+        return now if self._moved else self._timetable.next()
 
     # Receipts out
 
@@ -430,6 +443,7 @@ class Decisions:
         extra: dict[str, Json] = {"status": status}
         if code:
             extra["code"] = code
+        self._hold(run, "")
         self._tell(run, Lease.ENDED, at, **extra)
 
     def _tell(self, run: _Run, lease: Lease, at: int, **extra: Json) -> None:
@@ -439,7 +453,7 @@ class Decisions:
             for name, found in (("message", run.message), ("parent_run", run.parent), ("expires_at", run.expires_at)):
                 if found:
                     value[name] = found
-        if lease is not Lease.ENDED and run.worker:
+        if run.worker:
             value |= {"worker": run.worker}
         if lease is Lease.LIVE:
             value |= {"policy": run.policy, "attempts_max": run.attempts_max}
@@ -453,7 +467,6 @@ class Decisions:
         if lease is Lease.LIVE:
             run.lost_at, run.told = None, False
         self._time(run)
-        self._moved |= run.id in self._timed
         self._changed[run.id] = run
 
     def take(self) -> tuple[list[tuple[str, Json]], list[WorkRow]]:
@@ -468,3 +481,9 @@ class Decisions:
         return WorkRow(
             run.agent, self._session, run.id, run.message, lease, run.attempt, run.at, worker, run.expires_at
         )
+
+
+def _heir(payload: Json) -> str:
+    """Return whom the payload of a hand-over names, empty if that is no subject."""
+    to = payload.get("to") if isinstance(payload, dict) else None
+    return to if isinstance(to, str) and is_subject(to) else ""

@@ -112,6 +112,17 @@ def set_attempt(replica: Replica, run: str, attempt: int, fields: Mapping[str, J
     return replica.edit(change)
 
 
+def put_consumed(replica: Replica, run: str, attempt: int, commands: Iterable[str], at: int) -> bytes:
+    """Mark steers as consumed by an attempt, at `at` (Unix ms); return the update."""
+    path, ids = (Root.RUNS, run_key(run, attempt), "consumed"), list(commands)
+
+    def change(r: Replica) -> None:
+        for id in ids:
+            r.set(path, id, at)
+
+    return replica.edit(change)
+
+
 class RunWriter:
     """Writes one run, attempt after attempt, message after message.
 
@@ -152,14 +163,7 @@ class RunWriter:
 
     def consume(self, commands: Iterable[str], at: int) -> bytes:
         """Mark steers as consumed, at `at` (Unix ms)."""
-        path = (Root.RUNS, run_key(self._run, self._attempt), "consumed")
-        ids = list(commands)
-
-        def change(r: Replica) -> None:
-            for id in ids:
-                r.set(path, id, at)
-
-        return self._replica.edit(change)
+        return put_consumed(self._replica, self._run, self._attempt, commands, at)
 
     def begin_message(self, new: NewMessage) -> bytes:
         """Begin a message: parts go to it from now on."""

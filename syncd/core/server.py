@@ -20,7 +20,7 @@ from syncd.core.entries import (
     encode_binding,
 )
 from syncd.core.errors import HOSTILE_CODES, CloseCode, LocalProtocolError, RejectCode, Rejected, StoreDamaged
-from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, read_facts
+from syncd.core.facts import ClaimFact, read_facts
 from syncd.core.grant import Grant, Right
 from syncd.core.index import Plan
 from syncd.core.limits import Limits
@@ -41,13 +41,13 @@ from syncd.core.messages import (
     Update,
 )
 from syncd.core.presence import PresenceTable
+from syncd.core.receipts import decide
 from syncd.core.replica import ReplicaBroken, check_value, merge_batch
 from syncd.core.schema import SCHEMA_VERSION, SERVER_SUBJECT, Root
 from syncd.core.server_turn import Batch, Drop, Peer, Ready, Send
 from syncd.core.transcript import MessageView, TranscriptView
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_map_entries
 from syncd.core.varint import decode_state_vector, encode_state_vector
-from syncd.core.work import WorkRow
 
 _LAYER_RIGHTS = {
     Layer.TRANSCRIPT: frozenset({Right.TRANSCRIPT, Right.COMMAND}),
@@ -383,7 +383,11 @@ class ServerMachine:
         if not self.pending():
             return None
         batch, self._batch = self._batch, Batch()
-        decided, work = self._decide(batch, now_ms) if batch.facts or self._decides() else ((), ())
+        decided, work = (
+            decide(batch.facts, self.content, self._decisions, now=self._now, now_ms=now_ms)
+            if batch.facts or self._decides()
+            else ((), ())
+        )
         receipts = self._write_receipts(batch, decided, now_ms) if decided else b""
         merged: dict[Layer, Sequence[bytes]] = {}
         for layer, accepted in batch.accepted.items():
@@ -394,31 +398,6 @@ class ServerMachine:
         entries = [encode_binding(subject, client_ids) for subject, client_ids in batch.bindings]
         entries += [Entry(ENTRY_KIND[layer], update) for layer, updates in merged.items() for update in updates]
         return Ready(self.version, entries, batch, receipts, merged, work)
-
-    def _decide(self, batch: Batch, now_ms: int) -> tuple[Sequence[tuple[str, Json]], Sequence[WorkRow]]:
-        """Return the receipts of a batch in order, and the runs that they move."""
-        decisions = self._decisions
-        numbered: list[tuple[str, Json]] = []
-        for fact in batch.facts:
-            if isinstance(fact, NewMessageFact):
-                self.content.seq += 1
-                numbered.append((f"m:{fact.id}", {"seq": self.content.seq, "by": fact.by, "at": now_ms}))
-                decisions.message(fact, now_ms)
-            elif isinstance(fact, NewCommandFact):
-                self.content.seq += 1
-                outcome = str(decisions.command(fact, now_ms))
-                numbered.append(
-                    (f"c:{fact.id}", {"seq": self.content.seq, "by": fact.by, "at": now_ms, "outcome": outcome})
-                )
-            elif isinstance(fact, NewAttemptFact):
-                decisions.attempt(fact, now_ms)
-            elif isinstance(fact, StatusFact):
-                decisions.status(fact, now_ms)
-            else:
-                decisions.claim(fact, now_ms)
-        decisions.settle(self._now, now_ms)
-        receipts, work = decisions.take()
-        return numbered + receipts, work
 
     def _write_receipts(self, batch: Batch, decided: Sequence[tuple[str, Json]], now_ms: int) -> bytes:
         document = self._documents[Layer.TRANSCRIPT]

@@ -11,8 +11,8 @@ from typing import Final
 from syncd.core.errors import LocalProtocolError
 from syncd.core.ids import is_id, run_key, run_of_call
 from syncd.core.messages import Json
-from syncd.core.replica import Replica, SharedMap, SharedText, check_text, check_value, merge
-from syncd.core.run_writer import TOOL_STATES
+from syncd.core.replica import Replica, SharedText, check_text, check_value, merge
+from syncd.core.run_writer import TOOL_STATES, NewAttempt, put_attempt, put_consumed, set_attempt
 from syncd.core.schema import STREAMED_PARTS, NewMessage, Root
 from syncd.core.transcript import SEGMENT_BYTES, PartWriter, put_message
 
@@ -34,7 +34,7 @@ class RunPen:
         self._entry = entry
         self._output = output
         self._run = run
-        self._key = run_key(run, attempt)
+        self._attempt = attempt
         self._parts: PartWriter | None = None
         self._message = ""
         # Where the parts stand that may be written again, by type and id.
@@ -56,32 +56,30 @@ class RunPen:
     @property
     def written(self) -> int:
         """The number of the last call of `write`, 0 for none."""
-        number = self._entry.read(Root.RUNS, self._key, WRITTEN)
+        number = self._entry.read(Root.RUNS, run_key(self._run, self._attempt), WRITTEN)
         return number if isinstance(number, int) else 0
 
-    def begin(self, fields: Mapping[str, Json]) -> bytes:
-        """Write the entry of an attempt that begins."""
-        body = SharedMap(fields) | {"consumed": SharedMap()}
-        return self._entry.edit(lambda r: r.set((Root.RUNS,), self._key, SharedMap(body)))
+    def begin(self, new: NewAttempt) -> bytes:
+        """Write the entry of the attempt, which begins.
+
+        Raises:
+            LocalProtocolError: it is not as the schema says.
+        """
+        return put_attempt(self._entry, new)
 
     def change(self, fields: Mapping[str, Json]) -> bytes:
         """Set fields of the entry. A text that is open is done if the attempt is.
 
         Raises:
-            LocalProtocolError: a value is not JSON.
+            LocalProtocolError: a value is not JSON, or no status.
         """
-        check_value(dict(fields))
+        change = set_attempt(self._entry, self._run, self._attempt, fields)
         done = [self._parts.finish()] if self._parts is not None and "ended_at" in fields else []
-        return merge([*done, self._set(fields)])
+        return merge([*done, change])
 
     def consume(self, commands: Sequence[str], at: int) -> bytes:
         """Mark steers as consumed, at `at` (Unix ms)."""
-
-        def change(replica: Replica) -> None:
-            for command in commands:
-                replica.set((Root.RUNS, self._key, "consumed"), command, at)
-
-        return self._entry.edit(change)
+        return put_consumed(self._entry, self._run, self._attempt, commands, at)
 
     def write(self, number: int, parts: Sequence[Mapping[str, Json]], new: NewMessage | None = None) -> bytes:
         """Append `parts`, which were checked, as the call `number`; to `new` if there is no message yet."""
@@ -92,7 +90,8 @@ class RunPen:
             self._parts, self._message = PartWriter(self._output, new.id), new.id
         for part in parts:
             updates += self._add(self._parts, part)
-        return merge([*updates, self._set({WRITTEN: number})])  # Invariant 1.
+        updates.append(set_attempt(self._entry, self._run, self._attempt, {WRITTEN: number}))
+        return merge(updates)  # Invariant 1.
 
     def _go_on(self, message: str) -> None:
         self._message, self._parts = message, PartWriter(self._output, message)
@@ -102,13 +101,6 @@ class RunPen:
         for at, part in enumerate(parts):
             if isinstance(part, dict) and (name := _name(part)) is not None:
                 self._places[name] = at
-
-    def _set(self, fields: Mapping[str, Json]) -> bytes:
-        def change(replica: Replica) -> None:
-            for name, value in fields.items():
-                replica.set((Root.RUNS, self._key), name, value)
-
-        return self._entry.edit(change)
 
     def check(self, parts: Sequence[Mapping[str, Json]]) -> None:
         """Refuse parts that are not as they must be.

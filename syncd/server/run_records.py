@@ -21,6 +21,7 @@ from syncd.core.limits import Limits
 from syncd.core.messages import Claim, Json, Layer, Work
 from syncd.core.replica import Replica
 from syncd.core.run_view import RunView, RunViews
+from syncd.core.run_writer import NewAttempt
 from syncd.core.schema import NewMessage, Root
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_prefix
 from syncd.server.run_events import Commands, Standing, read_events, read_standing
@@ -114,7 +115,7 @@ class RunRecords:
                 attempt = await self._claim(seat, worker, run, start)
                 pen = self._pen(seat, desk, run, attempt)
                 if not _replica(seat.live).contains(Root.RUNS, run_key(run, attempt)):
-                    await self._commit(seat, desk, pen.begin(self._entry(seat, worker, run, attempt, start)))
+                    await self._commit(seat, desk, pen.begin(self._new(seat, run, attempt, start)))
                 standing = read_standing(_replica(seat.live), run)
                 if standing is None or not standing.holds(attempt) or standing.holders[attempt] != worker.id:
                     raise RunRefused("run_taken", f"run {run} went to another worker")
@@ -152,22 +153,12 @@ class RunRecords:
             raise RunRefused("run_taken", f"run {run} is {standing.status}, and another worker's")
         return standing.attempt
 
-    def _entry(self, seat: Seat, worker: Worker, run: str, attempt: int, start: Start) -> dict[str, Json]:
-        """Return what the entry of an attempt says as it begins. What the server knows counts."""
-        standing = read_standing(_replica(seat.live), run)
-        known: dict[str, Json] = (
-            {"message": start.message, "parent_run": start.parent_run}
-            if standing is None
-            else {"message": standing.message, "parent_run": standing.parent_run}
+    def _new(self, seat: Seat, run: str, attempt: int, start: Start) -> NewAttempt:
+        """Return an attempt that begins. What the server knows of its run counts."""
+        known = read_standing(_replica(seat.live), run) or start
+        return NewAttempt(
+            run, attempt, seat.grant.subject, self._sessions.now_ms(), known.message, known.parent_run, start.task
         )
-        entry: dict[str, Json] = {
-            "run": run,
-            "attempt": attempt,
-            "agent": worker.grant.subject,
-            "status": "running",
-            "started_at": self._sessions.now_ms(),
-        }
-        return entry | {name: value for name, value in {**known, "task": start.task}.items() if value is not None}
 
     # Output
 

@@ -1,7 +1,8 @@
 """Sessions: all live sessions of this process, and the one commit loop.
 
 Loads a session once, gathers what its peers sent, commits one transaction for all sessions that have something, and
-only then lets anybody see it. Knows nothing of sockets: peers are outlets. What REST offers is in `records`.
+only then lets anybody see it. Knows nothing of sockets: peers are outlets. What REST offers is in `records`, how grown
+logs are folded in `folding`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from syncd.core.messages import ClientMessage, Open, Reject, ServerMessage, Stor
 from syncd.core.replica import ReplicaBroken
 from syncd.core.server import ServerMachine
 from syncd.core.server_turn import Drop, Ready, Send
+from syncd.server.folding import Folding
 from syncd.server.metrics import Metrics
 from syncd.store.log import Append, SessionInfo, SessionLog, WorkRow
 
@@ -107,8 +109,7 @@ class Sessions:
         self._lives: dict[str, LiveSession] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._dirty: dict[str, LiveSession] = {}
-        self._folding: dict[str, LiveSession] = {}
-        self._fold_due = asyncio.Event()
+        self._folding = Folding(log, is_here=lambda live: self._lives.get(live.session) is live, failed=self._broke)
         self._failed_at: dict[str, float] = {}
         self._broken: set[str] = set()
         self._scrub_due = False
@@ -134,7 +135,7 @@ class Sessions:
     async def start(self) -> None:
         """Start the loop. The log is open already."""
         self._tasks = [asyncio.create_task(self._run(), name="commit loop")]
-        self._tasks.append(asyncio.create_task(self._fold(), name="session fold"))
+        self._tasks.append(asyncio.create_task(self._folding.run(), name="session fold"))
         self._tasks.append(asyncio.create_task(self._sweep(), name="session sweep"))
 
     async def stop(self) -> None:
@@ -268,7 +269,7 @@ class Sessions:
         try:
             self._deliver(live, live.machine.catch_up(peer), owed=True)
         except ReplicaBroken as error:
-            self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
+            self._broke(live, error)
 
     async def delete(self, session: str) -> bool:
         """Erase a session for good; its peers are told. Return whether there was one."""
@@ -335,7 +336,7 @@ class Sessions:
                 self._time(live)  # A timer may fire a little before what it is for is due.
             return ready
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
-            self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
+            self._broke(live, error)
             return None
 
     async def _commit(self, turns: Sequence[tuple[LiveSession, Ready]]) -> bool:
@@ -371,12 +372,10 @@ class Sessions:
         try:
             self._deliver(live, machine.advance(ready))
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
-            self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
+            self._broke(live, error)
             return
         self._time(live)
-        if machine.content.wants_snapshot() and live.session not in self._folding:
-            self._folding[live.session] = live
-            self._fold_due.set()
+        self._folding.look(live)
 
     def _time(self, live: LiveSession) -> None:
         """Have the loop look again when time alone makes something due."""
@@ -393,37 +392,6 @@ class Sessions:
     def _time_passed(self, live: LiveSession) -> None:
         live.timer = None
         self.mark(live)
-
-    # Folding
-
-    async def _fold(self) -> None:
-        """Fold grown logs, one at a time, while commits go on in between."""
-        while True:
-            await self._fold_due.wait()
-            while self._folding:
-                session, live = next(iter(self._folding.items()))
-                try:
-                    # It may have grown by as much again meanwhile.
-                    while self._lives.get(session) is live and live.machine.content.wants_snapshot():
-                        if not await self._fold_one(live):
-                            break
-                finally:
-                    self._folding.pop(session, None)
-                del live  # or it would stay in memory until the next
-            self._fold_due.clear()
-
-    async def _fold_one(self, live: LiveSession) -> bool:
-        try:
-            folded = live.machine.content.snapshot()
-            await self.log.compact(live.session, through=folded.version, snapshot=folded.data)
-            live.machine.content.compacted(folded)
-            return True
-        except StorageFull:
-            _log.warning("compaction_waits", session=live.session, reason="storage full")
-        except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
-            if self._lives.get(live.session) is live:  # Else it was deleted or thrown away meanwhile.
-                self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
-        return False
 
     def _deliver(self, live: LiveSession, sends: Sequence[Send | Drop], *, owed: bool = False) -> None:
         for send in sends:
@@ -443,6 +411,9 @@ class Sessions:
                     live.machine.fall_behind(peer)
 
     # When something fails
+
+    def _broke(self, live: LiveSession, error: BaseException) -> None:
+        self._fail(live, CloseCode.SERVER_ERROR, "the session is being loaded again", error)
 
     def _fail(self, live: LiveSession, code: CloseCode, reason: str, error: BaseException | None) -> None:
         """Throw a machine away; its peers come back to one that is loaded from the log."""  # Invariant 3.

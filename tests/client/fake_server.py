@@ -200,16 +200,22 @@ class FakeServer:
         for key in found.replica.keys(Root.MESSAGES):
             if found.receipt(f"m:{key}") is None:
                 self._receipt(session, f"m:{key}", link.subject)
+                below = self._below(session, link.subject, found.replica.read(Root.MESSAGES, key, "run"))
                 for subject in found.replica.read(Root.MESSAGES, key, "to") or ():
                     if subject.startswith("agent:"):
                         run = run_id(key, subject)
-                        self.tell(session, run, "queued", agent=subject, message=key, by=link.subject)
+                        self.tell(session, run, "queued", agent=subject, message=key, by=link.subject, **below)
         for key in found.replica.keys(Root.COMMANDS):
             if found.receipt(f"c:{key}") is None:
                 command = found.replica.read(Root.COMMANDS, key)
                 self._receipt(session, f"c:{key}", link.subject, outcome=self._decide(session, link.subject, command))
         for key in found.replica.keys(Root.RUNS):
             self._moved(link, session, *split_run_key(key))
+
+    def _below(self, session: str, by: str, run: Json) -> dict[str, Json]:
+        """What the first fact of work says of the run that asked for it: only a run of the asker's own counts."""
+        first = self.session(session).receipt(f"r:{run}.0")
+        return {"parent_run": run} if isinstance(first, dict) and first.get("agent") == by else {}
 
     def _receipt(self, session: str, key: str, by: str, **extra: Json) -> None:
         found = self.session(session)

@@ -1,6 +1,8 @@
 """Agent and its worker: work is claimed, worked on by whoever has the receipt, and never left open."""
 
 import asyncio
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 from syncd_client import Agent, LeaseLost, LocalProtocolError, Run, RunFailed
 
+from syncd.core.ids import run_id
 from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import Claim, Open, Serve
 from syncd.core.schema import Root
@@ -416,3 +419,77 @@ async def test_a_claim_that_is_answered_late_is_worked_on(
         await until(lambda: not any(task.get_name() == f"claim {run}" for task in asyncio.all_tasks()))
         fake.grant("s", run, fake.link_of(PLANNER).frames(Serve)[0].worker)
         await until(lambda: status(session, run) == "completed")
+
+
+async def test_a_run_is_below_another_where_the_server_says_so(fake: FakeServer, tmp_path: Path) -> None:
+    """An agent's own run puts work below it; a message that only claims to be of a run is below nothing."""
+    parents: dict[str, str | None] = {}
+
+    async def plan(run: Run) -> None:
+        await run.sub("weather?", agent="agent:weather")
+
+    async def tell(run: Run) -> None:
+        parents[run.message.text if run.message else ""] = run.parent
+
+    weather = serving_agent(tmp_path, tell, name="weather")
+    async with serving_agent(tmp_path, plan), weather, person(tmp_path) as session:
+        planned = await ask(fake, session)
+        await until(lambda: status(session, planned) == "completed")
+        draft = session.draft(role="user", to=("agent:weather",))
+        forged = await session.write_message(
+            replace(draft, run=planned, attempt=1, parts=({"type": "text", "text": "mine?"},))
+        )
+        await asyncio.wait_for(forged.synced(), PATIENCE_S)
+        for message in session.messages():
+            if "agent:weather" in message.to:
+                fake.offer("s", run_id(message.id, "agent:weather"), message.id, agent="agent:weather")
+        await until(lambda: len(parents) == 2)
+        assert parents == {"weather?": planned, "mine?": None}
+        asked = {view.message: view.parent_run for view in session.runs() if view.agent == "agent:weather"}
+        assert asked[forged.id] is None
+
+
+async def test_a_worker_that_drains_works_on_what_it_claimed_and_claims_no_more(
+    fake: FakeServer, tmp_path: Path
+) -> None:
+    """What the server grants meanwhile would else wait out the grace; what was not asked for is for others to have."""
+    fake.grants = False
+
+    async def handler(run: Run) -> None:
+        await run.text("in time")
+
+    async with serving_agent(tmp_path, handler) as serving, person(tmp_path) as session:
+        run = await ask(fake, session)
+        await until(lambda: fake.claims)
+        fake.offer("s", "later")
+        await until(lambda: any(task.get_name() == "claim later" for task in asyncio.all_tasks()))
+        os.kill(os.getpid(), signal.SIGTERM)
+        link = fake.link_of(PLANNER)
+        await until(lambda: link.frames(Serve)[-1].slots == 0)
+        fake.tell("s", "later", "queued", agent=PLANNER, by="user:mona")
+        fake.grant("s", run, link.worker)
+        await asyncio.wait_for(serving, PATIENCE_S)
+        assert status(session, run) == "completed"
+        assert [claim.run for claim in link.frames(Claim)] == [run]
+
+
+async def test_a_message_that_nobody_took_as_a_steer_is_answered_while_its_worker_drains(
+    fake: FakeServer, tmp_path: Path
+) -> None:
+    """It was granted to this worker before: it is not left to fail when the time is up."""
+    release = asyncio.Event()
+
+    async def handler(run: Run) -> None:
+        await run.text(f"on {run.message.text if run.message else ''}")
+        await release.wait()
+
+    async with serving_agent(tmp_path, handler, busy="steer") as serving, person(tmp_path) as session:
+        await ask(fake, session, "one")
+        await until(lambda: session.messages()[-1].text == "on one")
+        second = await ask(fake, session, "two")
+        await until(lambda: status(session, second) == "running")
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(lambda: fake.link_of(PLANNER).frames(Serve)[-1].slots == 0)
+        release.set()
+        await asyncio.wait_for(serving, PATIENCE_S)
+        assert (status(session, second), session.messages()[-1].text) == ("completed", "on two")

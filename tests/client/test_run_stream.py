@@ -117,6 +117,40 @@ async def test_calls_are_told_apart_by_stream_and_answered_by_name(fake: FakeSer
         assert (parts[0]["raw_input"], parts[0]["asked"]) == ('{"n": 1}', {"why": "dear"})
 
 
+async def test_arguments_that_are_told_again_are_of_the_call_that_has_no_result(
+    fake: FakeServer, tmp_path: Path
+) -> None:
+    """A library that goes on says what it calls once more. With a result, other arguments or another tool it is new."""
+    streams: list[Streamed] = []
+
+    async def handler(run: Run) -> None:
+        for script in (
+            [piece("ToolInput", call="c1", name="book", args={"n": 1})],
+            [piece("ToolInput", call="c1", name="book", args={"n": 1}), piece("Step")],
+            [piece("ToolInput", call="c1", name="book", args={"n": 1}), piece("ToolOutput", call="c1", output="ok")],
+            [piece("ToolInput", call="c1", name="book", args={"n": 1})],
+            [piece("ToolInput", call="c1", name="book", args={"n": 2})],
+            [piece("ToolInput", call="c1", name="look", args={"n": 2})],
+        ):
+            streams.append(await run.stream(play(*script)))
+        await streams[-1].calls[0].output("seen")
+        streams.append(await run.stream(play(piece("ToolInput", call="c1", name="look", args={"n": 2}))))
+
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
+        assert (await ended(session, await ask(fake, session))).error is None
+        parts = [part for part in session.messages()[-1].parts if part["type"] == "tool"]
+        assert [(part["name"], part["input"], part.get("output")) for part in parts] == [
+            ("book", {"n": 1}, "ok"),
+            ("book", {"n": 1}, None),
+            ("book", {"n": 2}, None),
+            ("look", {"n": 2}, "seen"),
+            ("look", {"n": 2}, None),
+        ]
+        assert [[call.name for call in streamed.calls] for streamed in streams] == [
+            ["book"], ["book"], [], ["book"], ["book"], ["look"], ["look"],
+        ]  # fmt: skip
+
+
 async def test_a_failure_of_the_models_side_is_the_runs(fake: FakeServer, tmp_path: Path) -> None:
     """With its code; what came before it stays."""
 

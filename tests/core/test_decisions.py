@@ -451,10 +451,42 @@ def test_a_run_that_is_given_up_after_its_cancel_is_over(court: Court) -> None:
     assert court.command("steer", run=RUN, payload={"text": "go on"}) == "late"
 
 
-def test_asking_what_is_due_looks_at_no_run(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked with every token: what the last `settle` found is the answer until something moves."""
-    court.claim("w1")
-    court.decisions.gone(AGENT, "w1")
+def test_a_turn_looks_only_at_the_runs_it_is_about(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: those that were moved, whose worker came or went, or whose time has come."""
+    court.decisions.here(AGENT, "w1")
+    for number in range(1000):
+        court.decisions.attempt(NewAttemptFact(f"n{number}", 1, AGENT, "w1", "", "", "running"), court.at)
+    court.post("m2", expires_at=100_000)
+    court.claim("w2")
+    looked: list[str] = []
+    look = court.decisions._look
+
+    def noted(run: Any, now: float, at: int) -> None:
+        looked.append(run.id)
+        look(run, now, at)
+
+    monkeypatch.setattr(court.decisions, "_look", noted)
+
+    court.say("suspended")
+    assert (looked, court.decisions.due_at(court.now)) == ([RUN], 100.0 - 0.001)
+    court.decisions.gone(AGENT, "w2")
+    assert court.decisions.due_at(court.now) == court.now
     court.settle()
-    monkeypatch.setattr(court.decisions, "_timed", None)
-    assert court.decisions.due_at(court.now) == court.now + GRACE_S
+    assert (looked, court.decisions.due_at(court.now)) == ([RUN] * 2, court.now + GRACE_S)
+    court.settle(after_s=GRACE_S)
+    court.settle(after_s=100.0)
+    assert looked == [RUN] * 3 + [run_id("m2", AGENT)]
+    assert court.decisions.due_at(court.now) is None
+
+
+def test_a_run_that_is_detached_while_its_worker_is_away_is_not_lost_as_well(court: Court) -> None:
+    """Nobody holds it any more, so there is nobody to wait for: nothing is due before it expires."""
+    court.post("m2", expires_at=100_000)
+    run = run_id("m2", AGENT)
+    court.claim("w1", run)
+    court.decisions.gone(AGENT, "w1")
+    court.settle(after_s=1.0)
+    court.say("detached", run=run)
+    assert court.decisions.due_at(court.now) == pytest.approx(100.0, abs=0.01)
+    court.settle(after_s=GRACE_S + 1)
+    assert court.leases(run) == ["queued", "live", "suspended"]

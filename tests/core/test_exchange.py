@@ -209,7 +209,9 @@ def test_an_ack_says_nothing_that_is_not_on_disk() -> None:
                 top = max((m.number for m in world.down[device.name] if isinstance(m, Ack)), default=0)
                 if top and device.machine.state is LinkState.OPEN:
                     applied = world.server.reloaded().machine.document(Layer.TRANSCRIPT).applied
-                    rows = [row for flight in device.machine._flights if flight.number <= top for row in flight.rows]
-                    for own in (device.machine._own[row] for row in rows):
+                    rows = [
+                        row for flight in device.machine._pushes.flights if flight.number <= top for row in flight.rows
+                    ]
+                    for own in (device.machine._pushes.owns[row] for row in rows):
                         if own.layer is Layer.TRANSCRIPT:
                             assert all(applied.get(client, 0) >= end for client, end in own.ends.items())

@@ -87,7 +87,7 @@ def written_twice() -> None:
             await real(self, text, **rest)
         return await real(self, text, **rest)
 
-    Session.post = post  # type: ignore[method-assign]
+    Session.post = post  # type: ignore[method-assign, assignment]
 
 
 def nothing_pushed_again() -> None:
@@ -95,7 +95,7 @@ def nothing_pushed_again() -> None:
     real = ClientMachine._settle
 
     def settle(self: ClientMachine, vectors: Any) -> None:
-        self._synced(list(self._own))
+        self._synced(list(self._pushes.owns))
         real(self, vectors)
 
     ClientMachine._settle = settle  # type: ignore[method-assign]

@@ -203,6 +203,11 @@ function checkConversation(file) {
   for (const [name, doc] of Object.entries(docs)) assert.deepStrictEqual(plain(doc.toJSON()), file.ends[name])
 }
 
+// How words are found is the clients' own business, and replayed by them: what matches is marked.
+function checkSearch(item) {
+  if (item.matches && item.phrases.length > 0) assert(item.excerpt.includes('\u2068'))
+}
+
 const CHECKS = {
   'refused_frames.json': (file) => [[file.cases, checkRefused]],
   'updates.json': (file) => [[file.accepted, checkUpdate]],
@@ -210,6 +215,7 @@ const CHECKS = {
   'entries.json': (file) => [[file.cases, checkEntry]],
   'branches.json': (file) => [[file.cases, checkBranches]],
   'runs.json': (file) => [[file.cases, checkRun]],
+  'search.json': (file) => [[file.cases, checkSearch]],
   'conversation.json': (file) => [[[{ name: 'as a whole' }], () => checkConversation(file)]],
 }
 

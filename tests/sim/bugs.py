@@ -332,7 +332,7 @@ def two_workers_hold_one_run() -> Iterator[None]:
         if run is None or run.lease is not Lease.LIVE or fact.by != run.agent:
             claim(decisions, fact, at)
         else:
-            run.worker = fact.worker
+            decisions._hold(run, fact.worker)
             decisions._tell(run, Lease.LIVE, at)
 
     with _patch(Decisions, "claim", generous):
@@ -393,7 +393,7 @@ def no_push_after_reconnect() -> Iterator[None]:
 
     def idle(machine: ClientMachine, vectors: Mapping[Layer, bytes]) -> None:
         settle(machine, vectors)
-        for queue in machine._queues.values():
+        for queue in machine._pushes._queues.values():
             queue.clear()
 
     with _patch(ClientMachine, "_settle", idle):
@@ -406,7 +406,7 @@ def synced_on_open() -> Iterator[None]:
     settle = ClientMachine._settle
 
     def trusting(machine: ClientMachine, vectors: Mapping[Layer, bytes]) -> None:
-        machine._synced(list(machine._own))
+        machine._synced(list(machine._pushes.owns))
         settle(machine, vectors)
 
     with _patch(ClientMachine, "_settle", trusting):

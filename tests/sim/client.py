@@ -298,8 +298,8 @@ class ClientNode:
 
     def _check_queues(self) -> None:
         machine = self.machine
-        assert len(machine._flights) <= 16, "more pushes under way than allowed"
-        assert sum(flight.size for flight in machine._flights) <= (1 << 20) + (256 << 10), "too much under way"
+        assert len(machine._pushes.flights) <= 16, "more pushes under way than allowed"
+        assert sum(flight.size for flight in machine._pushes.flights) <= (1 << 20) + (256 << 10), "too much under way"
 
 
 def run(coroutine: Coroutine[Any, Any, _T]) -> _T:

@@ -8,6 +8,7 @@ from tests.vectors.entries import entry_vectors
 from tests.vectors.frames import frame_vectors
 from tests.vectors.refusals import refusal_vectors
 from tests.vectors.runs import run_vectors
+from tests.vectors.search import search_vectors
 from tests.vectors.updates import state_vector_vectors, update_vectors
 from tests.vectors.vector import PLACE, render
 
@@ -22,6 +23,7 @@ def files() -> dict[str, str]:
         "entries.json": entry_vectors(),
         "branches.json": branch_vectors(),
         "runs.json": run_vectors(),
+        "search.json": search_vectors(),
     }
     return {path: render(content) for path, content in vectors.items()} | {"conversation.json": _conversation()}
 

@@ -122,6 +122,8 @@ class Events:
 
     def _tool_failed(self, item: Mapping[str, Any]) -> Iterator[Piece]:
         id, calls = item["data"].get("tool_call_id"), self._messages.calls
+        if _is_interrupt(item["data"].get("error")):
+            return  # It did not fail: it asks, and is run again with the answer.
         call = calls.find(id) if id else calls.start(item["run_id"])
         if not calls.has(id):
             yield ToolInput(call, str(item["name"]), plain(item["data"].get("input")))
@@ -352,6 +354,11 @@ class Message:
     def _start(self, id: str | None) -> str:
         self.ids.append(id or "")
         return self._calls.start(id)
+
+
+def _is_interrupt(error: Any) -> bool:
+    """Whether a graph leaves a node, or a tool, by this exception to stop or to ask. Told by its name, as all here."""
+    return any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__)
 
 
 def _sources(annotations: Any) -> list[Source]:

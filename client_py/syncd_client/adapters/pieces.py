@@ -6,7 +6,7 @@ The order carries meaning: `Text` and `Reasoning` go on with the part that is op
 open one; `PartEnd`, or a piece that is a part of its own, closes it. `call` names a tool call within one stream: two
 calls of one stream never share a name, even where a library used one id twice. What is said of a call that this stream
 did not start by `ToolInputStart` is about the run's last call of that name, if it has no result yet: after an approval
-the library is asked to go on, in a stream of its own.
+the library is asked to go on, in a stream of its own. Its arguments told again, by `ToolInput`, begin no other call.
 """
 
 from collections.abc import Mapping

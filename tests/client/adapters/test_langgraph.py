@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
+from syncd_client import Run
 from syncd_client.adapters import Piece, recognise
 from syncd_client.adapters.pieces import (
     Data,
@@ -19,6 +23,7 @@ from syncd_client.adapters.pieces import (
     Step,
     Text,
     ToolApproval,
+    ToolError,
     ToolInput,
     ToolInputDelta,
     ToolInputStart,
@@ -27,7 +32,9 @@ from syncd_client.adapters.pieces import (
 
 from tests.client.adapters.models import Scripted, called, said
 from tests.client.adapters.stub import pieces_of, stream
-from tests.harness import PATIENCE_S
+from tests.client.agents import ask, ended, person, serving_agent, status
+from tests.client.fake_server import FakeServer
+from tests.harness import PATIENCE_S, until
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 
@@ -195,3 +202,60 @@ async def test_closing_stops_the_graph(way: Callable[[Any, Any], Any]) -> None:
                 break
     async with asyncio.timeout(PATIENCE_S):
         await left.wait()
+
+
+@tool
+def book(to: str) -> str:
+    """Book, once somebody said so."""
+    return f"{to}: {interrupt({'question': 'Book?'})}"
+
+
+def tooled() -> Any:
+    """A graph whose tool asks by itself, in the middle of its call."""
+    model = Scripted(scripts=[called("book", '{"to":', '"Lisbon"}'), said("Booked it.", id="m2")])
+
+    async def talk(state: MessagesState, config: RunnableConfig) -> dict[str, Any]:
+        return {"messages": [await model.ainvoke(state["messages"], config)]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("talk", talk)
+    graph.add_node("tools", ToolNode([book]))
+    graph.add_edge(START, "talk")
+    graph.add_conditional_edges("talk", lambda s: "tools" if s["messages"][-1].tool_calls else END)
+    graph.add_edge("tools", "talk")
+    return graph.compile(checkpointer=InMemorySaver())
+
+
+@pytest.mark.parametrize("way", [tuples, subgraphs, dicts, events, protocol])
+async def test_a_tool_that_asks_has_not_failed(way: Callable[[Any, Any], Any]) -> None:
+    """It leaves by an exception, which one of the streams tells as an error: it is an approval, and nothing else."""
+    before = await pieces_of(way(tooled(), QUESTION))
+
+    assert [piece for piece in before if isinstance(piece, ToolError | ToolOutput)] == []
+    assert [piece.payload for piece in before if isinstance(piece, ToolApproval)] == [{"question": "Book?"}]
+
+
+async def test_a_graph_that_goes_on_tells_of_its_tool_again_and_it_is_shown_once(
+    fake: FakeServer, tmp_path: Path
+) -> None:
+    """In the mode "tools" a resumed graph starts the tool that asked anew: the same call, which has its result then."""
+    graph = tooled()
+    modes = [*MODES, "tools"]
+
+    async def handler(run: Run) -> None:
+        [asked] = (await run.stream(graph.astream(QUESTION, THREAD, stream_mode=modes))).asked
+        decision = await asked.call.approval()
+        answer: Command[Any] = Command(resume="yes" if decision.approved else "no")
+        await run.stream(graph.astream(answer, THREAD, stream_mode=modes))
+
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
+        run = await ask(fake, session)
+        await until(lambda: status(session, run) in ("suspended", "failed"))
+        await session.approve(f"{run}-1_1")
+        assert (await ended(session, run)).error is None
+        tools = [part for part in session.messages()[-1].parts if part["type"] == "tool"]
+        assert [(part["name"], part["state"], part.get("output")) for part in tools] == [
+            ("book", "output-available", "Lisbon: yes"),
+            ("approval", "approval-responded", None),
+        ]
+        assert session.messages()[-1].text == "Booked it. "

@@ -3,10 +3,11 @@
 Every device notes reports of the policy and fails its test for them; here the whole console is walked through.
 """
 
+from functools import partial
 from pathlib import Path
 
 from examples.server_process import ServerProcess
-from tests.browser.chromium import true_in
+from tests.browser.chromium import Device, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in
 from tests.browser.scenes import walk
@@ -61,6 +62,9 @@ async def test_what_the_policy_forbids_is_refused(served: ServerProcess, new_dev
     assert refused["eval"] == "EvalError"
     assert refused["style"] != "7px"
     for rule in ("require-trusted-types-for", "connect-src", "style-src"):
-        reported = f"CSP report: {rule}"
-        await until(lambda reported=reported: any(reported in trouble for trouble in device.troubles), reported)
+        await until(partial(_reported, device, rule), f"a report on {rule}")
     device.troubles.clear()
+
+
+def _reported(device: Device, rule: str) -> bool:
+    return any(f"CSP report: {rule}" in trouble for trouble in device.troubles)

@@ -279,7 +279,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   // TabsHost
 
   lead(): void {
-    this.#lead = new Lead(this);
+    this.#lead = new Lead(this, this.#told.status.link === "live");
     // Those that the leader before spoke of are another's now.
     this.#say();
     void this.#lead.start();
@@ -308,7 +308,6 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     switch (message.kind) {
       case "here":
         this.#lead?.places(from, message.places);
-        this.#lead?.tell();
         break;
       case "lead":
         this.#say();
@@ -448,8 +447,12 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   }
 
   async #giveToken(): Promise<void> {
-    const token = typeof this.#token === "function" ? await this.#token() : (this.#token ?? "");
-    this.post({ kind: "retry", token });
+    try {
+      const token = typeof this.#token === "function" ? await this.#token() : (this.#token ?? "");
+      this.post({ kind: "retry", token });
+    } catch {
+      // There is none now. The one that leads goes on with its own, and this tab asks again when it leads.
+    }
   }
 
   // The page and the store

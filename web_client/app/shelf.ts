@@ -11,6 +11,7 @@ import type { Client } from "../src/client.js";
 import type { Session } from "../src/session.js";
 import type { Summary } from "../src/summary.js";
 import type { MessageView } from "../src/transcript.js";
+import { leave } from "./caught_up.js";
 import { request, type SessionRow } from "./api.js";
 
 /** How many are kept open. The server's own bound for a link is 64. */
@@ -70,6 +71,7 @@ export class Shelf {
     let opened = this.#open.get(id);
     if (opened === undefined) {
       opened = this.client.open(id).then((session) => {
+        leave(session);
         session.subscribe(() => this.#later(id));
         this.#later(id);
         return session;

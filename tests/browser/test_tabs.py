@@ -19,11 +19,16 @@ from tests.harness import PATIENCE_S, SECRET, mint, until
 _HEARTBEAT_S = 1.0
 _DAY_MS = 86_400_000
 #: A clock that is wrong, for everything that asks what time it is; lengths of time are measured on another one.
-_WRONG_CLOCK = f"""
+_WRONG_CLOCK = """
 const now = Date.now;
 Date.now = () => now() + OFFSET;
-window.Date = class extends Date {{ constructor(...given) {{ given.length ? super(...given) : super(Date.now()); }} }};
+window.Date = class extends Date { constructor(...given) { given.length ? super(...given) : super(Date.now()); } };
 """.replace("OFFSET", str(_DAY_MS))
+#: Receipts are the server's alone.
+_FORGE = """(() => {
+  const edit = replica().edit("transcript", (document) => document.getMap("receipts").set("m:x", { seq: 1 }));
+  return edit.synced.then(() => "synced", (error) => `${error.name} ${error.code}`);
+})()"""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -525,10 +530,9 @@ async def test_a_store_is_one_subjects(bare: ServerProcess, new_device: MakeDevi
     ana.proxy.cut()
     await true_in(one, "look().link !== 'live'")
     await write(one, "ana's")
-    await one.reload()
+    await one.close()
     ana.proxy.heal()
-    await one.goto(ana.url + "/tabs.html")
-    await one.evaluate("start({ token: 'dev:ben' })")
+    one = await started(ana, token="dev:ben")
     await true_in(one, "look().link === 'refused'")
     reason = str(await look(one, "reason"))
     assert "user:ana" in reason
@@ -598,7 +602,7 @@ async def test_somebody_elses_edit_does_not_make_ones_own_synced(bare: ServerPro
     other = await started(ben, token="dev:ben")
     await live(other)
     ana.proxy.stall(up=True, down=False)
-    await two.evaluate("session().post('mine').then((m) => m.synced()).then(() => { window.acked = true; })")
+    await two.evaluate("void session().post('mine').then((m) => m.synced()).then(() => { window.acked = true; })")
     await have(one, texts=["mine"])
     await write(other, "theirs")
     await have(one, two, texts=["mine", "theirs"])
@@ -611,18 +615,29 @@ async def test_somebody_elses_edit_does_not_make_ones_own_synced(bare: ServerPro
     await true_in(two, "window.acked")
 
 
+async def test_a_tab_that_slept_through_a_refusal_does_not_call_it_synced(
+    bare: ServerProcess, new_device: MakeDevice
+) -> None:
+    """It was not told what became of its edit; when it wakes it says so, and shows it no longer."""
+    ana = await new_device("ana", bare)
+    one, two = await pair(ana)
+    await two.evaluate("deaf = true")
+    await two.evaluate(f"void ({_FORGE}).then((answer) => {{ window.answer = answer; }})")
+    await true_in(one, "told.some((change) => change.kind === 'refused')")
+    assert await two.evaluate("replica().document('transcript').getMap('receipts').has('m:x')")
+    await two.evaluate("deaf = false; document.dispatchEvent(new Event('resume'))")
+
+    await true_in(two, "window.answer === 'NotSynced server_only'")
+    await true_in(two, "!replica().document('transcript').getMap('receipts').has('m:x')")
+
+
 async def test_an_edit_that_is_refused_is_set_aside_in_all_tabs(
     bare: ServerProcess, new_device: MakeDevice, tmp_path: Path
 ) -> None:
     """It leaves the documents of every tab, can be read with its reason, and what was written beside it goes on."""
     ana = await new_device("ana", bare)
     one, two = await pair(ana)
-    # Receipts are the server's alone.
-    forge = """(() => {
-      const edit = replica().edit("transcript", (document) => document.getMap("receipts").set("m:x", { seq: 1 }));
-      return edit.synced.then(() => "synced", (error) => `${error.name} ${error.code}`);
-    })()"""
-    answer = asyncio.ensure_future(two.evaluate(forge))
+    answer = asyncio.ensure_future(two.evaluate(_FORGE))
     await write(one, "honest one")
     await write(two, "honest two")
     assert await answer == "NotSynced server_only"

@@ -37,6 +37,8 @@ export interface ClientOptions {
 /** The leader is asked for a sign of life while own edits wait, and else now and then. */
 const CHECK_UNSYNCED_MS = 2_000;
 const CHECK_MS = 10_000;
+const REOPEN_MS = 50;
+const REOPEN_MAX_MS = 3_000;
 const CUT_OFF: Status = { ...OFFLINE, reason: "this tab's network is switched off" };
 
 /**
@@ -277,7 +279,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   // TabsHost
 
   lead(): void {
-    this.#lead = new Lead(this);
+    this.#lead = new Lead(this, this.#told.status.link === "live");
     // Those that the leader before spoke of are another's now.
     this.#say();
     void this.#lead.start();
@@ -306,7 +308,6 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     switch (message.kind) {
       case "here":
         this.#lead?.places(from, message.places);
-        this.#lead?.tell();
         break;
       case "lead":
         this.#say();
@@ -446,8 +447,12 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   }
 
   async #giveToken(): Promise<void> {
-    const token = typeof this.#token === "function" ? await this.#token() : (this.#token ?? "");
-    this.post({ kind: "retry", token });
+    try {
+      const token = typeof this.#token === "function" ? await this.#token() : (this.#token ?? "");
+      this.post({ kind: "retry", token });
+    } catch {
+      // There is none now. The one that leads goes on with its own, and this tab asks again when it leads.
+    }
   }
 
   // The page and the store
@@ -486,12 +491,24 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     );
   }
 
+  /** While the browser is still erasing, it opens nothing. */
+  async #reopen(): Promise<Store> {
+    for (let wait = REOPEN_MS; ; wait *= 2) {
+      try {
+        return await Store.open(this.storeName, (error) => void this.#gone(error));
+      } catch (error) {
+        if (wait > REOPEN_MAX_MS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+  }
+
   async #gone(error: StoreError): Promise<void> {
     if (this.#closed) return;
     this.#part();
     if (error.code !== "cleared") return;
     try {
-      this.#store = await Store.open(this.storeName, (again) => void this.#gone(again));
+      this.#store = await this.#reopen();
       for (const { copy } of this.#copies.values()) await copy.rescue();
       if (!this.#cut) this.#rejoin();
     } catch (failed) {

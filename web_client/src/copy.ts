@@ -9,6 +9,9 @@ import { LocalProtocolError, NotSynced, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS, FRAME_OVERHEAD_BYTES } from "./limits.js";
 import { LAYERS } from "./messages.js";
 import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
+import { dropPending, freshClientId, grounded, makeRoots, pending, ROOTS, touches } from "./documents.js";
+import { Adopt, newPending } from "./edits.js";
+import type { Pending } from "./edits.js";
 import type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";
 import type { Status } from "./status.js";
 import type { Row, Store } from "./store.js";
@@ -33,32 +36,9 @@ export interface CopyHost {
   released(copy: Copy): void;
 }
 
-/** Own updates that one write into the store brings there, and who waits for them. */
-interface Pending {
-  readonly layer: Layer;
-  readonly update: Uint8Array;
-  readonly saved: Deferred;
-  readonly synced: Deferred;
-}
-
-interface Deferred {
-  readonly promise: Promise<void>;
-  resolve(): void;
-  reject(error: Error): void;
-}
-
-const ROOTS = ["messages", "runs", "commands", "reads", "receipts"] as const;
 /** Of one update; and so many bytes hold at least that many. PROTOCOL 8. */
 const STRUCTS_MAX = DEFAULT_LIMITS.updateStructsMax;
 const STRUCT_BYTES_MIN = 2;
-const KINDS: Readonly<Record<string, new () => Y.AbstractType<unknown>>> = {
-  0: Y.Array,
-  1: Y.Map,
-  2: Y.Text,
-  3: Y.XmlElement as unknown as new () => Y.AbstractType<unknown>,
-  4: Y.XmlFragment as unknown as new () => Y.AbstractType<unknown>,
-  6: Y.XmlText,
-} as Readonly<Record<string, new () => Y.AbstractType<unknown>>>;
 
 /**
  * One session in one tab.
@@ -92,6 +72,8 @@ export class Copy implements Replica {
   #seen = 0;
   #known = new Set<number>();
   #fresh: Row[] = [];
+  /** Updates whose ground the documents do not have. */
+  #waiting: Pick<Row, "layer" | "update">[] = [];
   #presence: { readonly [key: string]: Json } | null = null;
   #loading: Promise<void> | null = null;
   #closed = false;
@@ -113,7 +95,7 @@ export class Copy implements Replica {
   async #load(): Promise<void> {
     const { store } = this.#host;
     await store.settled();
-    const { record, rows } = await store.load(this.session);
+    const [{ record, rows }, aside] = await Promise.all([store.load(this.session), store.refused(this.session)]);
     if (record !== null) {
       const { incarnation, version, seq, roots } = record;
       this.progress = { incarnation, version, seq, roots };
@@ -133,39 +115,46 @@ export class Copy implements Replica {
     this.generation += 1;
     const last = rows.at(-1)?.row ?? 0;
     const mine = new Map(rows.filter((row) => row.own).map(({ row }) => [row, this.#mine.get(row) ?? null]));
+    const refused = new Map(aside.map((edit) => [edit.row, edit]));
     for (const [row, pending] of this.#mine) {
       if (mine.has(row)) continue;
-      if (row <= last) pending?.synced.resolve();
+      if (row <= last) settle(pending, refused.get(row));
       else mine.set(row, pending);
     }
     // What was written here while it was read stands behind it.
     const behind = [...mine].flatMap(([row, own]) => (row > last && own !== null ? [own] : []));
-    for (const { layer, update } of [...behind, ...this.#unsaved]) {
-      if (grounded(this.#documents[layer], update)) this.fits(layer, update);
-    }
+    this.#waiting.push(...behind, ...this.#unsaved);
+    this.#retry();
     this.#mine = mine;
     this.#seen = last;
     this.#known = new Set([...mine.keys()].filter((row) => row > last));
   }
 
-  /** Take rows into empty documents. Invariant 5: those that stand on what is not there are left out. */
+  /** Take rows into empty documents. */
   #fill(rows: readonly Row[]): void {
+    this.#waiting = [];
     for (const layer of LAYERS) {
-      const document = this.#documents[layer];
       const updates = rows.filter((row) => row.layer === layer);
-      this.#apply(document, updates);
-      if (!pending(document)) continue;
+      this.#apply(this.#documents[layer], updates);
+      if (!pending(this.#documents[layer])) continue;
       this.#documents[layer].destroy();
       this.#documents[layer] = this.#make(this.progress.roots)[layer];
-      let waiting = updates;
-      let before: number;
-      do {
-        before = waiting.length;
-        waiting = waiting.filter(
-          ({ update }) => !grounded(this.#documents[layer], update) || !this.fits(layer, update),
-        );
-      } while (waiting.length > 0 && waiting.length < before);
+      this.#waiting.push(...updates);
     }
+    this.#retry();
+  }
+
+  /** Take rows that stand on something that was not there, as far as it is now. Invariant 5. */
+  #retry(): void {
+    let before: number;
+    do {
+      before = this.#waiting.length;
+      this.#waiting = this.#waiting.filter(({ layer, update }) => {
+        if (!grounded(this.#documents[layer], update)) return true;
+        Y.applyUpdate(this.#documents[layer], update, this.#remote);
+        return dropPending(this.#documents[layer]);
+      });
+    } while (this.#waiting.length > 0 && this.#waiting.length < before);
   }
 
   #apply(document: Y.Doc, rows: readonly Row[]): void {
@@ -185,7 +174,7 @@ export class Copy implements Replica {
 
   /** The store was erased and is a new one: what this tab wrote and is not synced goes there. */
   async rescue(): Promise<void> {
-    const stored = [...this.#mine.values()].filter((own) => own !== null);
+    const stored = [...this.#mine.values()].flatMap((own) => (own !== null && own.update.length > 0 ? [own] : []));
     this.#mine.clear();
     this.progress = NO_PROGRESS;
     for (const own of [...stored, ...this.#unsaved]) {
@@ -203,9 +192,24 @@ export class Copy implements Replica {
     this.absorb(found);
     this.#seen = Math.max(this.#seen, rows.at(-1)?.row ?? 0);
     for (const row of this.#known) if (row <= this.#seen) this.#known.delete(row);
-    const own = await store.own(this.session);
-    this.syncedRows([...this.#mine.keys()].filter((row) => !own.has(row)));
+    await this.#catchUpOwn();
     return found.filter((row) => row.own);
+  }
+
+  /** Look what became of own rows meanwhile. */
+  async #catchUpOwn(): Promise<void> {
+    const { store } = this.#host;
+    const before = [...this.#mine.keys()];
+    const [own, aside] = await Promise.all([store.own(this.session), store.refused(this.session)]);
+    const gone = before.filter((row) => !own.has(row));
+    const refused = aside.filter(({ row }) => gone.includes(row) && this.#mine.has(row));
+    for (const edit of refused) {
+      settle(this.#mine.get(edit.row), edit);
+      this.#mine.delete(edit.row);
+      this.#tell({ kind: "refused", edit });
+    }
+    this.syncedRows(gone);
+    if (refused.length > 0) await this.reload(); // Invariant 3.
   }
 
   /** Take rows that are in the store. */
@@ -228,6 +232,7 @@ export class Copy implements Replica {
       this.#apply(document, updates);
       gap = dropPending(document) || gap;
     }
+    this.#retry();
     if (mine) this.#tell({ kind: "unsynced" });
     // What it stands on was not told: it is in the store, before it.
     if (gap && this.#loading === null) void this.reload().catch(() => {});
@@ -254,7 +259,9 @@ export class Copy implements Replica {
   fits(layer: Layer, update: Uint8Array): boolean {
     const document = this.#documents[layer];
     Y.applyUpdate(document, update, this.#remote);
-    return !dropPending(document);
+    if (dropPending(document)) return false;
+    this.#retry();
+    return true;
   }
 
   // What is told of it
@@ -274,7 +281,7 @@ export class Copy implements Replica {
   /** The server refused these rows: they are in the store among the refused ones. A reload follows. */
   async refusedRows(rows: readonly number[], code: string, reason: string): Promise<void> {
     for (const row of rows) {
-      this.#mine.get(row)?.synced.reject(new NotSynced(code, reason || `the server refused it: ${code}`));
+      settle(this.#mine.get(row), { code, reason });
       this.#mine.delete(row);
     }
     this.#tell({ kind: "unsynced" });
@@ -293,8 +300,10 @@ export class Copy implements Replica {
     this.#standing = standing;
     this.#rights = standing.rights ?? this.#rights;
     this.#takeRoots(standing.roots);
-    if (before === null || !sameStatus(before.status, standing.status)) this.#tell({ kind: "status" });
-    if (before?.presence !== standing.presence || before.tabs !== standing.tabs) this.#tell({ kind: "presence" });
+    if (before === null || !same(before.status, standing.status)) this.#tell({ kind: "status" });
+    if (before === null || !same([before.presence, before.tabs], [standing.presence, standing.tabs])) {
+      this.#tell({ kind: "presence" });
+    }
   }
 
   /** The link stands elsewhere; where it is not live, nobody is there. */
@@ -516,106 +525,14 @@ export class Copy implements Replica {
   }
 }
 
-/** An edit, from when it is made until it is known which update it came to. */
-class Adopt implements Edit {
-  readonly saved: Promise<void>;
-  readonly synced: Promise<void>;
-  error: LocalProtocolError | null = null;
-  readonly #saved = deferred();
-  readonly #synced = deferred();
-
-  constructor() {
-    this.saved = this.#saved.promise;
-    this.synced = this.#synced.promise;
-  }
-
-  adopt(own: Pending): void {
-    own.saved.promise.then(this.#saved.resolve, this.#saved.reject);
-    own.synced.promise.then(this.#synced.resolve, this.#synced.reject);
-  }
-
-  nothing(): void {
-    this.#saved.resolve();
-    this.#synced.resolve();
-  }
-
-  fail(error: LocalProtocolError): void {
-    this.error = error;
-    this.#saved.reject(error);
-    this.#synced.reject(error);
-  }
-}
-
-function newPending(update: Uint8Array, layer: Layer): Pending {
-  return { layer, update, saved: deferred(), synced: deferred() };
-}
-
-function deferred(): Deferred {
-  let resolve!: () => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  promise.catch(() => {}); // Nobody has to wait for it.
-  return { promise, resolve, reject };
-}
-
-/** A client id that was never used: 53 random bits. */
-function freshClientId(): number {
-  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
-  return (high & 0x1f_ffff) * 0x1_0000_0000 + low || 1;
-}
-
-function makeRoots(document: Y.Doc, roots: Readonly<Record<string, string>>): void {
-  for (const [name, kind] of Object.entries(roots)) {
-    const type = KINDS[kind];
-    if (type !== undefined) document.get(name, type);
-  }
-}
-
-/** The top-level entries (root, key) that a transaction changed; of a root that is no map, the key is empty. */
-function touches(transaction: Y.Transaction): (readonly [root: string, key: string])[] {
-  const found = new Map<string, readonly [string, string]>();
-  const add = (root: Y.AbstractType<unknown>, key: string | null): void => {
-    const name = Y.findRootTypeKey(root);
-    found.set(`${name}\n${key ?? ""}`, [name, key ?? ""]);
-  };
-  for (const [type, keys] of transaction.changed) {
-    let item = type._item;
-    if (item === null) {
-      for (const key of keys) add(type as Y.AbstractType<unknown>, key);
-      continue;
-    }
-    let parent = item.parent as Y.AbstractType<unknown>;
-    while (parent._item !== null) {
-      item = parent._item;
-      parent = item.parent as Y.AbstractType<unknown>;
-    }
-    add(parent, item.parentSub);
-  }
-  return [...found.values()];
-}
-
-function pending(document: Y.Doc): boolean {
-  return document.store.pendingStructs !== null || document.store.pendingDs !== null;
-}
-
-/** Forget what waits for its ground in a document. Whether there was any. */
-function dropPending(document: Y.Doc): boolean {
-  const found = pending(document);
-  document.store.pendingStructs = document.store.pendingDs = null;
-  return found;
-}
-
-/** Whether what comes first of each client in an update follows what the document has of it. */
-function grounded(document: Y.Doc, update: Uint8Array): boolean {
-  const { from } = Y.parseUpdateMeta(update);
-  return [...from].every(([client, clock]) => clock <= Y.getState(document.store, client));
-}
-
-function sameStatus(one: Status, two: Status): boolean {
+function same(one: unknown, two: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(two);
+}
+
+/** An own row is no longer one that waits: it was refused, or it is on the server's disk. */
+function settle(own: Pending | null | undefined, refused?: { readonly code: string; readonly reason: string }): void {
+  if (refused === undefined) own?.synced.resolve();
+  else own?.synced.reject(new NotSynced(refused.code, refused.reason || `the server refused it: ${refused.code}`));
 }
 
 /** Of a session the leader has said nothing of yet: the link is there, and it is being opened. */

@@ -9,7 +9,7 @@ export type { Command, CommandOptions, CommandView } from "./commands.js";
 export { LocalProtocolError, NotSynced, RemoteProtocolError, StoreError, SyncdError, TimedOut } from "./errors.js";
 export { isId, isSubject, uuid7 } from "./ids.js";
 export type { Json, JsonMap, Layer, PresenceEntry, Right } from "./messages.js";
-export type { Token } from "./link.js";
+export type { Timing, Token } from "./link.js";
 export type { Message, PostOptions } from "./posted.js";
 export type { Presence } from "./presence.js";
 export type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";

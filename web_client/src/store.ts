@@ -87,9 +87,12 @@ export class Store {
       db.close();
       onGone(this.#gone);
     };
-    db.onversionchange = () =>
-      gone("outdated", "another tab uses a newer version of this page, or erases its data: load the page again");
-    db.onclose = () => gone("cleared", "the browser's data of this page were erased while it was open");
+    const erased = (): void => gone("cleared", "the browser's data of this page were erased while it was open");
+    db.onversionchange = ({ newVersion }) => {
+      if (newVersion === null) erased();
+      else gone("outdated", "another tab uses a newer version of this page: load the page again");
+    };
+    db.onclose = erased;
     this.#close = () => gone("closed", "the store is closed");
   }
 

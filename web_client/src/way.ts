@@ -56,6 +56,8 @@ export class Way {
   #status: Status = { ...OFFLINE, link: "reconnecting" };
   #refused = false;
   #attempts = 0;
+  /** What all tabs were told last. */
+  #told = "";
   #reopen: ReturnType<typeof setTimeout> | null = null;
   #turning = false;
   #stopped = false;
@@ -104,6 +106,7 @@ export class Way {
     if (before !== undefined && JSON.stringify(before) === JSON.stringify(place)) return;
     if (place.visible || before === undefined) this.#places.delete(tab); // Behind the others: looked at last.
     this.#places.set(tab, place);
+    if (before === undefined) this.#told = ""; // It was told nothing yet.
     this.#show();
   }
 
@@ -323,6 +326,9 @@ export class Way {
   #tell(): void {
     if (this.#stopped) return;
     const { standing } = this;
+    const told = JSON.stringify(standing);
+    if (told === this.#told) return;
+    this.#told = told;
     this.copy.stands(standing);
     this.#host.post({ kind: "standing", session: this.session, standing });
   }

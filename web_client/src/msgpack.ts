@@ -185,26 +185,20 @@ export class Unpacker {
     const tag = this.#uint(1);
     const length = tag === wide ? this.#uint(2) : tag === wide + 1 ? this.#uint(4) : tag - fixed;
     if (length < 0 || (tag < wide && length > mask) || tag > wide + 1) throw new TypeError(`must be ${what}`);
-    return this.#fits(length);
-  }
-
-  /** Refuse more items than there are bytes, before room is made for them. */
-  #fits(items: number): number {
-    if (items > this.left) throw new RangeError("cut short");
-    return items;
+    return length;
   }
 
   #items(length: number, depth: number): unknown[] {
     if (depth >= READ_DEPTH_MAX) throw new RangeError("nested too deep");
     const items: unknown[] = [];
-    for (this.#fits(length); length > 0; length--) items.push(this.value(depth + 1));
+    for (; length > 0; length--) items.push(this.value(depth + 1));
     return items;
   }
 
   #pairs(length: number, depth: number): { [key: string]: unknown } {
     if (depth >= READ_DEPTH_MAX) throw new RangeError("nested too deep");
     const pairs: { [key: string]: unknown } = {};
-    for (this.#fits(length); length > 0; length--) {
+    for (; length > 0; length--) {
       const key = this.key();
       pairs[key] = this.value(depth + 1);
     }

@@ -67,6 +67,14 @@ test("an update needs what it refers to: origins, parents and what it deletes", 
   expect([...readUpdate(deleted!).needs]).toEqual([[7, 3]]);
 });
 
+test("what is appended needs what it is appended to", () => {
+  const [text] = written(7, append("abc"));
+  const other = new Y.Doc();
+  other.clientID = 8;
+  Y.applyUpdate(other, text!);
+  expect([...readUpdate(writes(other, append("!"))[0]!).needs]).toEqual([[7, 3]]);
+});
+
 test("an update stands where all it needs is there", () => {
   const [, second] = written(7, append("ab"), append("cd"));
   const facts = readUpdate(second!);

@@ -4,7 +4,7 @@ import * as Y from "yjs";
 import { decodeClient, decodeServer, encode } from "../src/codec.js";
 import { DEFAULT_LIMITS } from "../src/limits.js";
 import type { ClientMessage, Opened, PresenceEntry, Push, ServerMessage } from "../src/messages.js";
-import { merge, readUpdate, stands } from "../src/updates.js";
+import { EMPTY_UPDATE, merge, readUpdate, stands } from "../src/updates.js";
 import { NO_PROGRESS, Uplink, type Copy, type Progress, type UplinkEvent, type Write } from "../src/uplink.js";
 import { documents, entriesOf } from "./fake_server.js";
 import { deletions, Pen, row } from "./pen.js";
@@ -359,6 +359,33 @@ describe("refusals", () => {
     expect(pushed(bench.turn())).toHaveLength(1);
   });
 
+  test("what builds on what builds on a refused row is set aside with it, whichever tabs wrote them", () => {
+    const bench = new Bench();
+    bench.open();
+    const [first, second, third] = [new Pen(7), new Pen(8), new Pen(9)];
+    const set = (pen: Pen) =>
+      row(
+        "state",
+        pen.write((doc) => doc.getMap("ui").set("key", pen.id)),
+      );
+    const bad = set(first);
+    second.read(bad.update);
+    const heir = set(second);
+    third.read(merge([bad.update, heir.update]));
+    const last = set(third);
+    expect([...readUpdate(last.update).needs.keys()]).toEqual([8]);
+    for (const each of [bad, heir, last]) bench.uplink.take(each);
+    bench.turn();
+    bench.receive(reject(1));
+    bench.receive(reject(2, "wrong_content"));
+    expect(bench.refused).toEqual([
+      [bad.row, "wrong_content"],
+      [heir.row, "depends_on_refused"],
+      [last.row, "depends_on_refused"],
+    ]);
+    expect(bench.uplink.unsynced).toBe(0);
+  });
+
   test("a row that builds on what the server does not have is set aside when the session opens", () => {
     const bench = new Bench();
     const pen = new Pen(7);
@@ -465,6 +492,13 @@ describe("what others write", () => {
     const older = server.write((doc) => doc.getMap("receipts").set("m:b", { seq: 2 }));
     bench.receive(update(data), update(older), update(server.append("x").update, "state"));
     expect(bench.uplink.seq).toBe(4);
+  });
+
+  test("an update that changes nothing is not stored", () => {
+    const bench = new Bench();
+    bench.open({ updates: { state: EMPTY_UPDATE } });
+    bench.receive(update(EMPTY_UPDATE));
+    expect(bench.writes.map((write) => write.kind)).toEqual(["progress"]);
   });
 
   test("an update that does not fit shuts the session, and is neither stored nor applied", () => {

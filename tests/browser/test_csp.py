@@ -19,11 +19,10 @@ async def test_nothing_of_the_console_breaks_the_policy(
     """Sign-in, list, session, panel, dialogs, search, the service worker, and the same again without a network."""
     device = await new_device("ana", served)
     async with busy_session(served.url, tmp_path):
-        tab = None
-        async for scene, page in walk(device):
-            tab = page
+        async for scene, _ in walk(device):
             assert device.troubles == [], scene
-        assert tab is not None
+        tab = await device.tab("/s/trip")
+        await shown(tab, "Lisbon in May")
         await true_in(tab, "navigator.serviceWorker.ready.then((registration) => Boolean(registration.active))")
         await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
         await device.offline(True)

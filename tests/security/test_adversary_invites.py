@@ -101,7 +101,7 @@ async def test_a_forged_code_is_refused(here: Client, name: str) -> None:
 async def test_a_code_is_no_token(here: Client) -> None:
     """Neither in a request nor in a hello, as it is or dressed up with a token's claims; it opens nothing by itself."""
     code = (await here.invite())["code"]
-    dressed = signed(code, aud=["syncd", "syncd/invite"], sub="user:eve", sessions={"*": list(ALL)})
+    dressed = signed(code, aud=["syncd", "syncd/invite"], sub="user:eve", name="Eve", sessions={"*": list(ALL)})
     for sent in (code, dressed):
         assert (await here.call("GET", "/v1/sessions", sent))[0] == 401
         async with RawLink(here.server.url) as link:

@@ -72,6 +72,7 @@ export class Shelf {
     if (opened === undefined) {
       opened = this.client.open(id).then((session) => {
         leave(session);
+        meetTitle(session);
         session.subscribe(() => this.#later(id));
         this.#later(id);
         return session;
@@ -169,6 +170,15 @@ export class Shelf {
   #tell(): void {
     localStorage.setItem(this.#place, JSON.stringify(this.entries().slice(0, REMEMBERED))); // Invariant 3.
     for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Have the map with the title be one, before it comes from somebody else: till then its kind is not known. */
+function meetTitle(session: Session): void {
+  try {
+    session.state.map("session");
+  } catch (error) {
+    console.warn(`session ${session.id} has no title that could be read:`, error);
   }
 }
 

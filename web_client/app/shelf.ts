@@ -11,6 +11,7 @@ import type { Client } from "../src/client.js";
 import type { Session } from "../src/session.js";
 import type { Summary } from "../src/summary.js";
 import type { MessageView } from "../src/transcript.js";
+import { leave } from "./caught_up.js";
 import { request, type SessionRow } from "./api.js";
 
 /** How many are kept open. The server's own bound for a link is 64. */
@@ -70,6 +71,8 @@ export class Shelf {
     let opened = this.#open.get(id);
     if (opened === undefined) {
       opened = this.client.open(id).then((session) => {
+        leave(session);
+        meetTitle(session);
         session.subscribe(() => this.#later(id));
         this.#later(id);
         return session;
@@ -167,6 +170,15 @@ export class Shelf {
   #tell(): void {
     localStorage.setItem(this.#place, JSON.stringify(this.entries().slice(0, REMEMBERED))); // Invariant 3.
     for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Have the map with the title be one, before it comes from somebody else: till then its kind is not known. */
+function meetTitle(session: Session): void {
+  try {
+    session.state.map("session");
+  } catch (error) {
+    console.warn(`session ${session.id} has no title that could be read:`, error);
   }
 }
 

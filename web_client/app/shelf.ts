@@ -86,7 +86,12 @@ export class Shelf {
   /** Look what there is, here and at the server. Without a server it is what is here. */
   async refresh(): Promise<void> {
     await this.#opening;
-    for (const summary of await this.client.sessions()) this.#note(summary.session, { summary });
+    try {
+      for (const summary of await this.client.sessions()) this.#note(summary.session, { summary });
+    } catch (error) {
+      // The store was erased a moment ago, or is not to be had; what is open says so where it is shown.
+      console.warn("the copies on this device could not be listed:", error);
+    }
     this.#tell();
     try {
       let after = "";

@@ -53,10 +53,12 @@ def heed_interrupts() -> None:
         signal.signal(signal.SIGINT, lambda _number, _frame: None)
 
 
-def mint(subject: str, rights: Iterable[str] = MEMBER, *, sessions: str = "*", ttl_s: float = 3_600.0) -> str:
+def mint(
+    subject: str, rights: Iterable[str] = MEMBER, *, sessions: str = "*", ttl_s: float = 3_600.0, name: str = ""
+) -> str:
     """Return a token that every server here takes."""
     auth = Auth(parse_keys(SECRET), revocations=Revocations(None), metrics=Metrics())
-    return auth.mint(subject, {sessions: tuple(rights)}, ttl_s=ttl_s).token
+    return auth.mint(subject, {sessions: tuple(rights)}, ttl_s=ttl_s, name=name).token
 
 
 async def until(condition: Callable[[], Any], what: str = "it", *, within_s: float = PATIENCE_S) -> Any:

@@ -5,6 +5,7 @@ fixture of a test file here says so too: `@pytest_asyncio.fixture(loop_scope="se
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from playwright.async_api import Browser, async_playwright
 from examples.server_process import ServerProcess
 from tests.browser.chromium import Device, device, executable, launch
 from tests.browser.pages import build_bare_pages, build_console
+from tests.e2e.stories.stage import Stage
+from tests.harness import SECRET
 
 MakeDevice = Callable[..., Awaitable[Device]]
 
@@ -62,6 +65,31 @@ async def served(tmp_path: Path, console_pages: Path) -> AsyncIterator[ServerPro
     """A server in development mode that shows the console."""
     async with ServerProcess(tmp_path / "server.db", settings={"CONSOLE": str(console_pages)}) as server:
         yield server
+
+
+@asynccontextmanager
+async def stage_with(pages: Path, place: Path, **limits: float) -> AsyncIterator[Stage]:
+    """What a story has: a server that shows `pages` and takes signed tokens, agents, and people with other clients."""
+    settings = {"CONSOLE": str(pages)}
+    async with (
+        ServerProcess(place / "server.db", limits=limits, keys=SECRET, settings=settings) as server,
+        AsyncExitStack() as stack,
+    ):
+        yield Stage(server, place, stack)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stage(tmp_path: Path, console_pages: Path) -> AsyncIterator[Stage]:
+    """A stage whose server shows the console."""
+    async with stage_with(console_pages, tmp_path) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bare_stage(tmp_path: Path, bare_pages: Path) -> AsyncIterator[Stage]:
+    """A stage whose server shows the bare pages."""
+    async with stage_with(bare_pages, tmp_path) as made:
+        yield made
 
 
 @pytest_asyncio.fixture(loop_scope="session")

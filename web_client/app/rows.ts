@@ -2,7 +2,8 @@
  * Rows: the visible messages of a session as what stands below each other on the screen. Pure.
  *
  * 1. The order of messages is the agreed one. Those of one run stand together in one card, at the place of its first.
- * 2. A run that has said nothing yet stands at the live end; one that ended so, behind the message that it was for.
+ * 2. A run that has said nothing yet stands at the live end; one that ended so, behind the message that it was for. One
+ *    that ended and said something that is not visible is on another branch, and not shown.
  * 3. A run below another one stands in that one's card.
  */
 
@@ -56,15 +57,16 @@ export function isRequest(item: BranchItem): boolean {
 
 /**
  * The rows of `items`. `newBehind`: the place behind which everything came while this device was away, null where
- * nothing did.
+ * nothing did. `spoke`: whether a run said anything, on whichever branch.
  */
 export function rowsOf(
   items: readonly BranchItem[],
   runs: readonly RunView[],
   handoffs: readonly Handoff[] = [],
   newBehind: number | null = null,
+  spoke: (run: string) => boolean = () => false,
 ): Row[] {
-  return new Layout(items, runs, handoffs, newBehind).rows();
+  return new Layout(items, runs, handoffs, newBehind, spoke).rows();
 }
 
 /**
@@ -100,6 +102,7 @@ class Layout {
     private readonly runs: readonly RunView[],
     private readonly handoffs: readonly Handoff[],
     private readonly newBehind: number | null,
+    private readonly spoke: (run: string) => boolean,
   ) {
     this.views = new Map(runs.map((run) => [run.id, run]));
     this.marked = newBehind === null;
@@ -110,6 +113,7 @@ class Layout {
     for (const run of this.runs) {
       if (!run.message || this.talking.has(run.id)) continue;
       const others = this.silent.get(run.message);
+      if (run.ended && this.spoke(run.id)) continue; // Invariant 2.
       if (others) others.push(run);
       else this.silent.set(run.message, [run]);
     }

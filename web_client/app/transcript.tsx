@@ -39,7 +39,8 @@ export function Transcript({ absence, dismiss, changed, seen, target }: Props) {
   const scroll = useStay(box, session.id, seen);
   useTarget(box, target, scroll.leave);
   const items = view.items;
-  const rows = rowsOf(items, session.runs(), handoffsOf(session), absence?.behind ?? null);
+  const spoke = (run: string) => session.messagesOf(run).some((message) => !session.superseded(message));
+  const rows = rowsOf(items, session.runs(), handoffsOf(session), absence?.behind ?? null, spoke);
   const older = view.olderCount;
   const reveal = () =>
     ask(async () => {

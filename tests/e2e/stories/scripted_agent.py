@@ -135,7 +135,8 @@ async def main() -> None:
         note("begin", run.id, run.attempt)
         # A request for another answer says nothing itself: what is to be answered is the last that a person said.
         said = [turn["parts"] for turn in run.history("parts") if turn["role"] == "user"]
-        prompt = "".join(str(part.get("text", "")) for part in said[-1]).split()
+        words = "".join(str(part.get("text", "")) for part in said[-1]).split()
+        prompt = [word for word in words if not word.startswith("@")]
         await SCRIPTS[prompt[0]](run, prompt[1:])
 
     await agent.serve(concurrency=concurrency, drain_s=drain_s)

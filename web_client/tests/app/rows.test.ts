@@ -90,6 +90,13 @@ test("a run of a branch that is not shown is not shown", () => {
   expect(said(rowsOf([item("q", 1)], [run("r", { message: "hidden" })]))).toBe("q");
 });
 
+test("a run that ended is not shown where what it said is on another branch", () => {
+  const items = [item("q", 1), item("b", 3, { run: "s" })];
+  const rows = (ended: boolean) => rowsOf(items, [run("r", { message: "q", ended }), run("s")], [], null, () => true);
+  expect(said(rows(true))).toBe("q s(b)");
+  expect(said(rows(false))).toBe("q s(b) r()");
+});
+
 test("a sub-run stands in the card of the run that made it", () => {
   const items = [item("q", 1), item("a", 2, { run: "r" }), item("b", 3, { run: "s" })];
   const runs = [run("r", { message: "q" }), run("s", { parentRun: "r", message: "a" })];

@@ -103,7 +103,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
       </div>
       {wide && panel && (
         <aside class="side" aria-label="Document and timeline">
-          <Panel link={link} />
+          <Panel link={link} shelf={shelf} />
         </aside>
       )}
       {!wide && sheet === "panel" && (
@@ -113,7 +113,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
             <button onClick={() => setSheet("share")}>Share</button>
             <button onClick={() => setSheet("hand-over")}>Hand over</button>
           </div>
-          <Panel link={link} />
+          <Panel link={link} shelf={shelf} />
         </Dialog>
       )}
       {sheet === "share" && <Share token={token} title={title} close={() => setSheet(null)} />}

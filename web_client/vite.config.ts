@@ -7,13 +7,15 @@ const here = import.meta.dirname;
 /**
  * Tell the service worker what the console consists of, and give it its fixed name.
  *
- * Its text changes with the list, so a browser sees a new console by the worker alone.
+ * Its text changes with the list, so a browser sees a new console by the worker alone. Other workers and what they load
+ * are no chunks of the console but assets of it: they are not in the list, and kept when they are first used.
  */
 function shell(): Plugin {
   return {
     name: "shell",
     generateBundle(_options, bundle) {
-      const files = Object.keys(bundle).filter((name) => /\.(js|css)$/.test(name) && name !== "sw.js");
+      const isShell = ([name, { type }]: [string, { type: string }]) => type === "chunk" || name.endsWith(".css");
+      const files = Object.entries(bundle).filter(isShell).map(([name]) => name).filter((name) => name !== "sw.js");
       const shellPaths = ["/", "/manifest.webmanifest", "/icon.svg", ...files.map((name) => `/${name}`)];
       const worker = bundle["sw.js"];
       if (worker?.type !== "chunk") throw new Error("the service worker was not built");

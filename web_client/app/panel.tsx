@@ -3,11 +3,12 @@
 import { useState } from "preact/hooks";
 import { DocumentPane } from "./document.js";
 import type { TimelineEvent } from "./events.js";
+import type { Shelf } from "./shelf.js";
 import { TimelinePane } from "./timeline.js";
 
 const TABS = ["Document", "Timeline"] as const;
 
-export function Panel({ link }: { link: readonly TimelineEvent[] }) {
+export function Panel({ link, shelf }: { link: readonly TimelineEvent[]; shelf: Shelf }) {
   const [tab, setTab] = useState<(typeof TABS)[number]>("Document");
   const move = (event: KeyboardEvent) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
@@ -34,7 +35,7 @@ export function Panel({ link }: { link: readonly TimelineEvent[] }) {
         ))}
       </div>
       <div class="pane" id="pane" role="tabpanel" aria-labelledby={`tab-${tab}`}>
-        {tab === "Document" ? <DocumentPane /> : <TimelinePane link={link} />}
+        {tab === "Document" ? <DocumentPane /> : <TimelinePane link={link} shelf={shelf} />}
       </div>
     </div>
   );

@@ -103,7 +103,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
       </div>
       {wide && panel && (
         <aside class="side" aria-label="Document and timeline">
-          <Panel link={link} />
+          <Panel link={link} shelf={shelf} />
         </aside>
       )}
       {!wide && sheet === "panel" && (
@@ -113,7 +113,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
             <button onClick={() => setSheet("share")}>Share</button>
             <button onClick={() => setSheet("hand-over")}>Hand over</button>
           </div>
-          <Panel link={link} />
+          <Panel link={link} shelf={shelf} />
         </Dialog>
       )}
       {sheet === "share" && <Share token={token} title={title} close={() => setSheet(null)} />}
@@ -171,7 +171,9 @@ function useRead(session: Session): () => void {
   return useNewest(() => {
     state.timer ??= setTimeout(() => {
       state.timer = null;
-      if (document.visibilityState !== "visible" || !(session.rights?.has("transcript") ?? false)) return;
+      // Without a link it would only be one more edit that waits, which nobody made knowingly.
+      if (session.status.link !== "live" || !session.rights?.has("transcript")) return;
+      if (document.visibilityState !== "visible") return;
       session.markRead().catch((error: unknown) => console.warn("what was read could not be noted:", error));
     }, READ_MS);
   });

@@ -1,6 +1,8 @@
 /** Search over all sessions: of what is on this device at once, and of what the server has when it answers. */
 
+import type { VNode } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { phrases, snippet, type SearchStatus } from "../src/search/index.js";
 import { request, type Hit } from "./api.js";
 import { Dialog } from "./dialog.js";
 import { focused } from "./frame.js";
@@ -96,16 +98,16 @@ function useFound(
     }
     let over = false;
     const timer = setTimeout(async () => {
-      const here = await local(shelf, query);
-      if (!over) setState({ found: here, note: count(here.length, "on this device") });
+      setState(({ found, note }) => ({ found, note: note || "Searching this device…" }));
+      const { found: here, note } = await local(shelf, query);
+      if (over) return;
+      setState({ found: here, note: `${count(here.length)} ${note}; asking the server…` });
       const there = await remote(token, query);
       if (over) return;
       const known = new Set(here.map((hit) => hit.message));
       const all = [...here, ...(there ?? []).filter((hit) => !known.has(hit.message))];
-      setState({
-        found: all,
-        note: there ? count(all.length, "") : count(all.length, "on this device; the server does not answer"),
-      });
+      const other = there ? " and the server" : "; the server does not answer";
+      setState({ found: all, note: `${count(all.length)} ${note}${other}` });
     }, PAUSE_MS);
     return () => {
       over = true;
@@ -115,15 +117,37 @@ function useFound(
   return state;
 }
 
-async function local(shelf: Shelf, query: string): Promise<Found[]> {
-  const hits = await shelf.search(query, LIMIT);
-  return hits.map(({ session, message }) => ({
-    session,
-    message: message.id,
-    text: message.text,
-    by: message.by ?? "",
-    at: message.receipt?.at ?? message.createdAt,
-  }));
+/** What this device has, and in words how that was looked for. */
+async function local(shelf: Shelf, query: string): Promise<{ found: Found[]; note: string }> {
+  try {
+    const { hits, status } = await shelf.search(query, LIMIT);
+    const found = hits.map(({ session, message, by, at, snippet }) => {
+      return { session, message, text: snippet.text, by: by ?? "", at };
+    });
+    return { found, note: `on this device${withoutIndex(status)}` };
+  } catch (error) {
+    console.warn("this device could not be searched:", error);
+    return { found: [], note: "(this device could not be searched: load the page again)" };
+  }
+}
+
+/** Why there is no index; empty if there is one. */
+const WHY: Readonly<Record<SearchStatus["code"], string>> = {
+  "": "",
+  starting: "its index is not ready yet",
+  closed: "its index is closed",
+  moved: "its index is moving to another tab",
+  rebuilt: "its index is made anew",
+  busy: "another tab still has its index",
+  gone: "the tab that has its index does not answer",
+  quota: "there is no space for an index",
+  "no-opfs": "no index: this browser gives no files, as in a private window",
+  "no-wasm": "no index: this browser does not run SQLite",
+  failed: "no index: it failed",
+};
+
+function withoutIndex({ mode, code }: SearchStatus): string {
+  return mode === "index" ? "" : `, gone through one by one (${WHY[code]})`;
 }
 
 function inSight(element: HTMLElement | null): void {
@@ -142,26 +166,18 @@ async function remote(token: () => Promise<string>, query: string): Promise<Foun
   }
 }
 
-function count(found: number, where: string): string {
-  const words = found === 0 ? "Nothing found" : found === 1 ? "1 message" : `${found} messages`;
-  return where ? `${words} ${where}` : words;
+function count(found: number): string {
+  return found === 0 ? "Nothing found" : found === 1 ? "1 message" : `${found} messages`;
 }
 
-const AROUND = 60;
-
-/** The place in a text where the first of the words stands. */
+/** The piece of a text that was found, in one line, with what was looked for marked. */
 function excerpt(text: string, query: string) {
-  const line = shown(text.replace(/[*`]+/g, ""));
-  const word = query.split(/\s+/)[0] ?? "";
-  const at = line.toLowerCase().indexOf(word.toLowerCase());
-  if (at < 0) return line.slice(0, 2 * AROUND);
-  const from = Math.max(0, at - AROUND);
-  return (
-    <>
-      {from > 0 && "…"}
-      {line.slice(from, at)}
-      <mark>{line.slice(at, at + word.length)}</mark>
-      {line.slice(at + word.length, at + word.length + AROUND)}
-    </>
-  );
+  const piece = snippet(shown(text.replace(/[*`]+/g, "")), phrases(query));
+  const drawn: (string | VNode)[] = [];
+  let from = 0;
+  for (const [start, end] of piece.ranges) {
+    drawn.push(piece.text.slice(from, start), <mark key={start}>{piece.text.slice(start, end)}</mark>);
+    from = end;
+  }
+  return [...drawn, piece.text.slice(from)];
 }

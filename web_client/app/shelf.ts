@@ -5,13 +5,15 @@
  * 2. The newest ones are kept open, so that the list says what is new in them, and that they can be read and searched
  *    without a network. They are opened one after another, and behind the one that is looked at.
  * 3. What the list said last is kept, so that it is there at once at the next start.
+ * 4. The search has its code loaded, and its index begun, when nothing else is to be done.
  */
 
 import type { Client } from "../src/client.js";
 import type { Session } from "../src/session.js";
 import type { Summary } from "../src/summary.js";
-import type { MessageView } from "../src/transcript.js";
+import { leave } from "./caught_up.js";
 import { request, type SessionRow } from "./api.js";
+import type { Finder, Found } from "./finder.js";
 
 /** How many are kept open. The server's own bound for a link is 64. */
 const KEPT = 24;
@@ -19,6 +21,8 @@ const KEPT = 24;
 const PACE_MS = 400;
 /** How many lines are kept for the next start. */
 const REMEMBERED = 200;
+/** How long the search waits for a quiet moment at most, milliseconds. */
+const QUIET_MAX_MS = 5000;
 
 export interface Entry {
   readonly id: string;
@@ -28,11 +32,6 @@ export interface Entry {
   readonly at: number;
 }
 
-export interface Hit {
-  readonly session: string;
-  readonly message: MessageView;
-}
-
 export class Shelf {
   readonly #entries = new Map<string, Entry>();
   readonly #open = new Map<string, Promise<Session>>();
@@ -40,6 +39,8 @@ export class Shelf {
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #place: string;
   #opening = Promise.resolve();
+  #finder: Promise<Finder> | null = null;
+  #indexing = false;
   #closed = false;
 
   constructor(
@@ -70,8 +71,10 @@ export class Shelf {
     let opened = this.#open.get(id);
     if (opened === undefined) {
       opened = this.client.open(id).then((session) => {
+        leave(session);
         session.subscribe(() => this.#later(id));
         this.#later(id);
+        void this.#finder?.then((finder) => finder.attach(session)).catch(() => {}); // Whoever searches is told.
         return session;
       });
       opened.catch(() => this.#open.delete(id));
@@ -104,21 +107,36 @@ export class Shelf {
     }
     this.#tell();
     for (const { id } of this.entries().slice(0, KEPT)) this.#keep(id);
+    void this.#opening.then(() => quiet(() => this.#index()));
   }
 
-  /** Messages that hold all words of `query`, of all copies on this device; the newest first within each session. */
-  async search(query: string, limit: number): Promise<Hit[]> {
-    const found: Hit[] = [];
-    for (const { id, summary } of this.entries()) {
-      if (found.length >= limit) break;
-      if (summary === null) continue;
-      const kept = this.#open.get(id);
-      const session = await (kept ?? this.client.open(id));
-      for (const message of await session.search(query, { limit: limit - found.length }))
-        found.push({ session: id, message });
-      if (!kept) await session.close();
-    }
-    return found;
+  /** The search of this device. Rejects where its code does not load; asked again, it is tried again. */
+  finder(): Promise<Finder> {
+    if (this.#finder !== null) return this.#finder;
+    const loading = import("./finder.js").then(async (module) => {
+      const finder = new module.Finder(this.client, `${this.#place}:erased`);
+      if (this.#closed) await finder.close();
+      else
+        for (const opened of this.#open.values())
+          void opened.then(
+            (session) => finder.attach(session),
+            () => {},
+          );
+      return finder;
+    });
+    loading.catch(() => (this.#finder = null));
+    return (this.#finder = loading);
+  }
+
+  /** Messages that hold all words of `query`, of all copies on this device, and how they were looked for. */
+  async search(query: string, limit: number): Promise<Found> {
+    const finder = await this.finder();
+    const known = this.entries().filter(({ summary }) => summary !== null);
+    return await finder.search(
+      query,
+      limit,
+      known.map(({ id }) => id),
+    );
   }
 
   /** Erase the copy of a session on this device. */
@@ -128,12 +146,31 @@ export class Shelf {
     this.#entries.delete(id);
     await (await opened?.catch(() => null))?.close();
     await this.client.forget(id);
+    try {
+      await (await this.finder()).erase(id);
+    } catch (error) {
+      console.warn(`the search may still find words of session ${id}:`, error);
+    }
     this.#tell();
   }
 
   close(): void {
     this.#closed = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
+    void this.#finder?.then((finder) => finder.close()).catch(() => {}); // It never loaded.
+  }
+
+  /** Begin the index, and bring to it what is not kept open. Invariant 4. */
+  #index(): void {
+    if (this.#closed || this.#indexing) return;
+    this.#indexing = true;
+    const rest = this.entries().filter(({ id, summary }) => summary !== null && !this.#open.has(id));
+    this.finder()
+      .then((finder) => finder.gather(rest.map(({ id }) => id)))
+      .catch((error: unknown) => {
+        this.#indexing = false;
+        console.warn("what is on this device was not indexed for the search:", error);
+      });
   }
 
   #note(id: string, { summary, at = 0 }: { summary?: Summary; at?: number }): void {
@@ -173,6 +210,13 @@ export class Shelf {
     localStorage.setItem(this.#place, JSON.stringify(this.entries().slice(0, REMEMBERED))); // Invariant 3.
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** Call `then` when the page has nothing else to do. */
+function quiet(then: () => void): void {
+  // Not every browser can tell.
+  if (typeof requestIdleCallback === "function") requestIdleCallback(then, { timeout: QUIET_MAX_MS });
+  else setTimeout(then, QUIET_MAX_MS);
 }
 
 function remembered(place: string): Entry[] {

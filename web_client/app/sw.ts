@@ -3,6 +3,7 @@
  *
  * 1. What belongs to one build is kept together and comes from one cache: a page never gets half of another one.
  * 2. Nothing under `/v1/` is touched: what people wrote is kept by the page's own store.
+ * 3. What not every visit needs, such as SQLite for the search, is no part of the shell: it is kept once it was used.
  */
 
 /// <reference lib="webworker" />
@@ -45,14 +46,23 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET" || url.origin !== self.location.origin || url.pathname.startsWith("/v1/")) return;
   const page = request.mode === "navigate" && (url.pathname === "/" || url.pathname.startsWith("/s/"));
   if (page) event.respondWith(kept("/", request));
-  else if (SHELL.includes(url.pathname) || url.pathname.startsWith("/assets/"))
-    event.respondWith(kept(url.pathname, request));
+  else if (SHELL.includes(url.pathname)) event.respondWith(kept(url.pathname, request));
+  else if (url.pathname.startsWith("/assets/")) event.respondWith(keptOnceUsed(url.pathname, request));
 });
 
 /** What is kept of this build, else of another one, else what the server says. */
 async function kept(path: string, request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   return (await cache.match(path)) ?? (await caches.match(path)) ?? fetch(request);
+}
+
+/** The same for a file with a hash in its name, which is kept from now on. Invariant 3. */
+async function keptOnceUsed(path: string, request: Request): Promise<Response> {
+  const response = await kept(path, request);
+  const cache = await caches.open(CACHE);
+  // Its headers too: what a worker may do stands there.
+  if (response.status === 200 && !(await cache.match(path))) await cache.put(path, response.clone());
+  return response;
 }
 
 /** A short name for a list of paths: they have hashes in them, so another build has another. */

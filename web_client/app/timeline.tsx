@@ -1,13 +1,15 @@
 /** The timeline: everything that happened, newest first, by kind; each entry opens to what it was made of. */
 
 import { useState } from "preact/hooks";
+import { Download } from "./download.js";
 import { KINDS, eventsOf, type EventKind, type TimelineEvent } from "./events.js";
 import { useHere } from "./here.js";
+import type { Shelf } from "./shelf.js";
 import { clockSeconds } from "./times.js";
 
 const PAGE = 100;
 
-export function TimelinePane({ link }: { link: readonly TimelineEvent[] }) {
+export function TimelinePane({ link, shelf }: { link: readonly TimelineEvent[]; shelf: Shelf }) {
   const { session } = useHere();
   const [hidden, setHidden] = useState<ReadonlySet<EventKind>>(new Set());
   const [limit, setLimit] = useState(PAGE);
@@ -20,7 +22,10 @@ export function TimelinePane({ link }: { link: readonly TimelineEvent[] }) {
   };
   return (
     <div class="timeline">
-      <h2>Timeline</h2>
+      <div class="line wrap">
+        <h2>Timeline</h2>
+        <Download shelf={shelf} />
+      </div>
       <div class="filters" role="group" aria-label="Show">
         {KINDS.map((kind) => (
           <button key={kind} aria-pressed={!hidden.has(kind)} onClick={() => toggle(kind)}>

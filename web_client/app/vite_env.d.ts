@@ -3,3 +3,9 @@
 interface ImportMeta {
   readonly env: { readonly DEV: boolean };
 }
+
+/** The address of a script that is built as a worker of its own. */
+declare module "*?worker&url" {
+  const url: string;
+  export default url;
+}

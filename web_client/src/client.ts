@@ -294,7 +294,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
       return; // `#checkLater` tries again.
     }
     if (!this.#tabs.leads || this.#lead !== null) return; // It was taken over meanwhile, or begun twice.
-    this.#lead = new made(this);
+    this.#lead = new made(this, this.#told.status.link === "live");
     // Those that the leader before spoke of are another's now.
     this.#say();
     void this.#lead.start();
@@ -323,7 +323,6 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     switch (message.kind) {
       case "here":
         this.#lead?.places(from, message.places);
-        this.#lead?.tell();
         break;
       case "lead":
         this.#say();
@@ -463,8 +462,12 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   }
 
   async #giveToken(): Promise<void> {
-    const token = typeof this.#token === "function" ? await this.#token() : (this.#token ?? "");
-    this.post({ kind: "retry", token });
+    try {
+      const token = typeof this.#token === "function" ? await this.#token() : (this.#token ?? "");
+      this.post({ kind: "retry", token });
+    } catch {
+      // There is none now. The one that leads goes on with its own, and this tab asks again when it leads.
+    }
   }
 
   // The page and the store

@@ -1,0 +1,133 @@
+/**
+ * The finder: searches what is on this device, and writes a session into a file. The console's way to `src/search`.
+ *
+ * Loaded behind the first page, with SQLite only in the tab that holds the index. Knows nothing of how hits look.
+ *
+ * 1. What is found is the same with and without an index: without one, all copies are gone through.
+ * 2. A session that was erased leaves the index. Where nobody holds one just then, it does when somebody does, be it
+ *    after the next start.
+ */
+
+import type { Client } from "../src/client.js";
+import { SearchCopy, contentOf, leadershipOf, scan, type SearchHit, type SearchStatus } from "../src/search/index.js";
+import workerUrl from "../src/search/worker.ts?worker&url";
+import type { Session } from "../src/session.js";
+
+export interface Found {
+  readonly hits: readonly SearchHit[];
+  /** How it was looked for. */
+  readonly status: SearchStatus;
+}
+
+export class Finder {
+  readonly #copy: SearchCopy;
+  readonly #attached = new Set<string>();
+  readonly #erased: Set<string>;
+  #closed = false;
+
+  /** `place`: where in this browser it is noted which sessions are to be taken out yet. */
+  constructor(
+    private readonly client: Client,
+    private readonly place: string,
+  ) {
+    this.#erased = new Set(JSON.parse(localStorage.getItem(place) ?? "[]") as string[]);
+    this.#copy = new SearchCopy({
+      store: client.storeName,
+      workerUrl,
+      leadership: leadershipOf(client),
+      content: async (id) => {
+        const replica = await client.replica(id);
+        try {
+          return contentOf(id, replica.document("transcript"), replica.document("state"), Date.now());
+        } finally {
+          await replica.close();
+        }
+      },
+    });
+    this.#copy.listen(({ mode }) => {
+      if (mode === "index") for (const id of this.#erased) void this.erase(id);
+    });
+    this.#copy.start();
+  }
+
+  /** Keep what a session says in the index, from now on. */
+  attach(session: Session): void {
+    if (this.#closed) return;
+    this.#note(session.id, false);
+    this.#attached.add(session.id);
+    this.#copy.attach(session);
+  }
+
+  /** Index sessions that nobody keeps open, one after another, if this tab holds the index. */
+  async gather(ids: readonly string[]): Promise<void> {
+    for (const id of ids) {
+      await this.#copy.settled();
+      if (!this.#copy.status.holds) return;
+      await this.#read(id, async (session) => {
+        if (this.#attached.has(id)) return;
+        const detach = this.#copy.attach(session);
+        await this.#copy.settled();
+        detach(); // When it is kept open by now, that goes on.
+      });
+    }
+  }
+
+  /** Messages that hold all words of `query`, `limit` of them, in the copies `ids`. */
+  async search(query: string, limit: number, ids: readonly string[]): Promise<Found> {
+    const hits = await this.#copy.search(query, { limit });
+    const { status } = this.#copy;
+    if (status.mode === "index") return { hits, status };
+    for (const id of ids) {
+      if (this.#attached.has(id)) continue;
+      if (hits.length >= limit) break;
+      // Invariant 1.
+      await this.#read(id, async (session) => {
+        hits.push(...(await scan([[id, session.messages()]], query, limit - hits.length)));
+      });
+    }
+    return { hits, status };
+  }
+
+  /** A session as an SQLite file. Rejects with `Unanswered` where SQLite does not run. */
+  download(id: string): Promise<Blob> {
+    return this.#copy.download(id);
+  }
+
+  /** Take a session out of the index. Invariant 2. */
+  async erase(id: string): Promise<void> {
+    this.#attached.delete(id);
+    this.#note(id, true);
+    try {
+      await this.#copy.remove(id);
+      this.#note(id, false);
+    } catch (error) {
+      console.warn(`session ${id} is taken out of the search later:`, error);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#copy.close();
+  }
+
+  /** Do something with a copy. One that does not open is left out: its own screen says why. */
+  async #read(id: string, act: (session: Session) => Promise<void>): Promise<void> {
+    try {
+      const session = await this.client.open(id);
+      try {
+        await act(session);
+      } finally {
+        await session.close();
+      }
+    } catch (error) {
+      console.warn(`session ${id} could not be searched:`, error);
+    }
+  }
+
+  #note(id: string, isErased: boolean): void {
+    if (this.#erased.has(id) === isErased) return;
+    if (isErased) this.#erased.add(id);
+    else this.#erased.delete(id);
+    localStorage.setItem(this.place, JSON.stringify([...this.#erased]));
+  }
+}

@@ -111,7 +111,7 @@ async def test_a_token_that_expires_in_mid_stream(stage: Stage, new_device: Make
     """The tab says so and keeps what is typed; signed in again, that goes out and the answer is there, whole."""
     await stage.agent()
     mona = await stage.person("mona")
-    asked = await mona.post("count 400 0.05", to=["agent:planner"])
+    asked = await mona.post("count 250 0.05", to=["agent:planner"])
     ana = await Desk.of(await new_device("ana", stage.server), token=mint("user:ana", ttl_s=8.0))
     await expect(ana.trouble).to_contain_text("The token expired.")
     await ana.say("still here")
@@ -124,7 +124,7 @@ async def test_a_token_that_expires_in_mid_stream(stage: Stage, new_device: Make
     await ended(mona, asked.id)
     await expect(ana.trouble).to_have_count(0)
     fresh = await stage.curtain()
-    assert answers(fresh) == [numbers(400)]
+    assert answers(fresh) == [numbers(250)]
     await ana.agrees(fresh)
 
 

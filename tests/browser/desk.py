@@ -18,7 +18,7 @@ expect.set_options(timeout=PATIENCE_S * 1_000)
 
 #: Id and words of what is shown, in order; of a run's messages those that stand in its card.
 _SHOWN = """() => [...document.querySelectorAll('main article[id^="m-"], main section [id^="m-"]')]
-    .map((element) => [element.id.slice(2), element.innerText])"""
+    .map((element) => [element.id.slice(2), element.textContent])"""
 
 
 class Desk:
@@ -147,5 +147,5 @@ def in_cards(session: Session, selected: Mapping[str, str] | None = None) -> lis
 
 
 def plain(text: str) -> str:
-    """A text in one line."""
-    return " ".join(text.split())
+    """A text without its spaces: how lines are broken is a matter of the screen, which may not have drawn all yet."""
+    return "".join(text.split())

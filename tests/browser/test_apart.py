@@ -196,8 +196,8 @@ async def test_the_tab_with_the_link_is_frozen(stage: Stage, new_device: MakeDev
     """Another tab goes on in its place; the one that wakes has lost nothing and writes again."""
     one = await Desk.of(await new_device("ana", stage.server))
     two = await one.tab()
-    await one.live()
-    await two.live()
+    await two.say("before")
+    await expect(one.message("before")).not_to_contain_text("not sent yet")
     async with frozen(one.page):
         await two.say("meanwhile")
         await expect(two.message("meanwhile")).not_to_contain_text("not sent yet")
@@ -206,7 +206,7 @@ async def test_the_tab_with_the_link_is_frozen(stage: Stage, new_device: MakeDev
     await one.say("awake")
     await two.shows("awake")
     fresh = await stage.curtain()
-    assert [view.text for view in fresh.messages()] == ["meanwhile", "awake"]
+    assert [view.text for view in fresh.messages()] == ["before", "meanwhile", "awake"]
     for tab in (one, two):
         await tab.agrees(fresh)
 

@@ -66,6 +66,8 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   #closed = false;
   #failed: StoreError | null = null;
   #check: ReturnType<typeof setTimeout> | null = null;
+  /** That it is about edits that wait. */
+  #checkSoon = false;
 
   constructor(options: ClientOptions = {}) {
     this.url = options.server ?? location.origin;
@@ -93,6 +95,9 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     if (!this.#cut) this.#tabs.join();
     this.#say();
     this.#checkLater();
+    // A tab that takes over from a frozen one may get nothing then: whatever serves files, a worker too, may be frozen
+    // along with it. If it does not load now, `#begin` tries again and says so.
+    import("./lead.js").catch(() => {});
   }
 
   // What apps use
@@ -499,8 +504,13 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   }
 
   #checkLater(): void {
-    if (this.#closed || this.#check !== null) return;
+    if (this.#closed) return;
     const unsynced = [...this.#copies.values()].some(({ copy }) => copy.unsynced > 0);
+    if (this.#check !== null) {
+      if (this.#checkSoon || !unsynced) return;
+      clearTimeout(this.#check);
+    }
+    this.#checkSoon = unsynced;
     this.#check = setTimeout(
       () => {
         this.#check = null;

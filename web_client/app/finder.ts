@@ -50,6 +50,16 @@ export class Finder {
     this.#copy.start();
   }
 
+  /** Call `ready` whenever there is an index to go by, after there was none. Returns what ends that. */
+  listen(ready: () => void): () => void {
+    let { mode } = this.#copy.status;
+    return this.#copy.listen((status) => {
+      const isNew = mode === "scan" && status.mode === "index";
+      mode = status.mode;
+      if (isNew) ready();
+    });
+  }
+
   /** Keep what a session says in the index, from now on. */
   attach(session: Session): void {
     if (this.#closed) return;

@@ -91,6 +91,7 @@ function useFound(
   query: string,
 ): { found: readonly Found[]; note: string } {
   const [state, setState] = useState<{ found: readonly Found[]; note: string }>({ found: [], note: "" });
+  const indexes = useIndexes(shelf);
   useEffect(() => {
     if (!query) {
       setState({ found: [], note: "" });
@@ -113,8 +114,28 @@ function useFound(
       over = true;
       clearTimeout(timer);
     };
-  }, [shelf, query]);
+  }, [shelf, query, indexes]);
   return state;
+}
+
+/** How often an index came up since this is shown: what was gone through without one is looked for again. */
+function useIndexes(shelf: Shelf): number {
+  const [count, setCount] = useState(0);
+  useEffect(() => {
+    let end: (() => void) | null = null;
+    let over = false;
+    shelf.finder().then(
+      (finder) => {
+        if (!over) end = finder.listen(() => setCount((before) => before + 1));
+      },
+      () => {}, // Whoever searches is told.
+    );
+    return () => {
+      over = true;
+      end?.();
+    };
+  }, [shelf]);
+  return count;
 }
 
 /** What this device has, and in words how that was looked for. */

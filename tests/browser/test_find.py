@@ -5,13 +5,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import aiohttp
 from playwright.async_api import Page, expect
 
 from tests.browser.chromium import Device, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
 from tests.e2e.stories.stage import SESSION, Stage
-from tests.harness import PATIENCE_S
+from tests.harness import PATIENCE_S, mint
 
 #: The first SQLite of a visit is 0.9 MB to be loaded and compiled.
 _INDEX_S = 3 * PATIENCE_S
@@ -39,6 +40,13 @@ async def find(page: Page, words: str) -> None:
 async def note(page: Page, words: str) -> None:
     """Return when the search says this of what it found."""
     await expect(page.get_by_role("dialog").get_by_role("status")).to_have_text(words, timeout=_INDEX_S * 1_000)
+
+
+async def delete(url: str, session: str) -> None:
+    """Have the server erase a session."""
+    headers = {"Authorization": f"Bearer {mint('user:root', ['admin'])}"}
+    async with aiohttp.ClientSession(headers=headers) as http, http.delete(f"{url}/v1/sessions/{session}") as answer:
+        assert answer.status == 204, await answer.text()
 
 
 async def kept(page: Page, *parts: str) -> None:
@@ -78,12 +86,10 @@ async def test_without_an_index_the_search_says_so(stage: Stage, new_device: Mak
     await device.context.route("**/assets/worker-*.js", lambda route: route.abort())
     ana = await Desk.of(device)
     await ana.say("the azulejos of Lisbon")
-    home = await ana.tab(session="home")
-    await find(home.page, "azul")
-    await note(
-        home.page,
-        "1 message on this device, gone through one by one (no index: it failed) and the server",
-    )
+    await expect(ana.message("azulejos")).not_to_contain_text("not sent yet")
+    await ana.page.goto(f"{device.url}/s/home")
+    await find((await ana.opened()).page, "azul")
+    await note(ana.page, "1 message on this device, gone through one by one (no index: it failed) and the server")
 
 
 async def test_a_session_is_downloaded_without_a_network(stage: Stage, new_device: MakeDevice, tmp_path: Path) -> None:
@@ -110,3 +116,22 @@ async def test_a_session_is_downloaded_without_a_network(stage: Stage, new_devic
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         texts = database.execute('SELECT seq, "by", text FROM messages ORDER BY seq IS NULL, seq').fetchall()
     assert texts == [(1, "user:mona", "the azulejos of Lisbon"), (None, None, "not sent yet")]
+
+
+async def test_an_erased_session_is_not_found_any_more(stage: Stage, new_device: MakeDevice) -> None:
+    """It was deleted on the server, and the copy here is erased: the index has none of its words left."""
+    mona = await stage.person("mona")
+    await mona.post("the azulejos of Lisbon")
+    await mona.synced()
+    ana = await Desk.of(await new_device("ana", stage.server))
+    await ana.shows("azulejos")
+    await kept(ana.page, ".wasm")
+    await find(ana.page, "azul")
+    await note(ana.page, "1 message on this device and the server")
+    await ana.page.keyboard.press("Escape")
+    await delete(stage.server.url, SESSION)
+    await ana.press("Erase the copy on this device")
+    await expect(ana.page).to_have_url(re.compile("/$"))
+    await find(ana.page, "azul")
+
+    await note(ana.page, "Nothing found on this device and the server")

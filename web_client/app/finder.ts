@@ -50,13 +50,13 @@ export class Finder {
     this.#copy.start();
   }
 
-  /** Call `ready` whenever there is an index to go by, after there was none. Returns what ends that. */
-  listen(ready: () => void): () => void {
-    let { mode } = this.#copy.status;
+  /** Call `changed` when it is looked for in another way than before. Returns what ends that. */
+  listen(changed: () => void): () => void {
+    let { code } = this.#copy.status;
     return this.#copy.listen((status) => {
-      const isNew = mode === "scan" && status.mode === "index";
-      mode = status.mode;
-      if (isNew) ready();
+      const isOther = status.code !== code;
+      code = status.code;
+      if (isOther) changed();
     });
   }
 

@@ -91,7 +91,7 @@ function useFound(
   query: string,
 ): { found: readonly Found[]; note: string } {
   const [state, setState] = useState<{ found: readonly Found[]; note: string }>({ found: [], note: "" });
-  const indexes = useIndexes(shelf);
+  const ways = useWays(shelf);
   useEffect(() => {
     if (!query) {
       setState({ found: [], note: "" });
@@ -114,12 +114,12 @@ function useFound(
       over = true;
       clearTimeout(timer);
     };
-  }, [shelf, query, indexes]);
+  }, [shelf, query, ways]);
   return state;
 }
 
-/** How often an index came up since this is shown: what was gone through without one is looked for again. */
-function useIndexes(shelf: Shelf): number {
+/** Counts how often there came to be an index, or none, since this is shown: it is looked for again then. */
+function useWays(shelf: Shelf): number {
   const [count, setCount] = useState(0);
   useEffect(() => {
     let end: (() => void) | null = null;

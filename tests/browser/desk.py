@@ -10,7 +10,7 @@ from typing import Any, Self
 from playwright.async_api import Locator, Page, expect
 from syncd_client import Session
 
-from tests.browser.chromium import Device, true_in
+from tests.browser.chromium import Device, kill, true_in
 from tests.e2e.stories.stage import SESSION
 from tests.harness import PATIENCE_S, mint
 
@@ -85,6 +85,12 @@ class Desk:
         """Write at the end of the shared document."""
         await self.document.press("Control+End")
         await self.document.press_sequentially(text)
+
+    async def kill(self, *, pid: int = 0) -> None:
+        """SIGKILL the tab's process, which is no trouble of the device's. `pid` is its `renderer`, if that is known."""
+        await kill(self.page, pid=pid)
+        await self.page.close()
+        self.device.troubles.remove(f"{self.device.name}: a tab crashed")
 
     # What a person sees
 

@@ -4,10 +4,10 @@ import re
 
 from playwright.async_api import expect
 
-from tests.browser.chromium import Device, frozen, kill, renderer, true_in
+from tests.browser.chromium import Device, frozen, renderer, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
-from tests.e2e.stories.stage import Stage
+from tests.e2e.stories.stage import Stage, ended
 from tests.harness import until
 
 _DAY_MS = 86_400_000
@@ -50,7 +50,7 @@ async def test_a_cold_start_without_a_network(stage: Stage, new_device: MakeDevi
     await ana.says("Offline")
     await ana.say("written in a tunnel")
     await expect(ana.message("written in a tunnel")).to_contain_text("this device, not sent yet")
-    await kill(ana.page)
+    await ana.kill()
     ana = await ana.tab()
     await expect(ana.message("written in a tunnel")).to_contain_text("this device, not sent yet")
     await find_network(ana.device)
@@ -110,7 +110,7 @@ async def test_two_devices_edit_the_document_without_a_network(stage: Stage, new
 
 
 async def test_the_button_cuts_this_tab_alone(stage: Stage, new_device: MakeDevice) -> None:
-    """It hears nothing and keeps what is written; let back, it says what it missed, and everybody has everything."""
+    """It hears nothing, not even of this device's other tab, and keeps what is written; let back, both have it all."""
     one = await Desk.of(await new_device("ana", stage.server))
     two = await one.tab()
     await one.say("before")
@@ -125,11 +125,35 @@ async def test_the_button_cuts_this_tab_alone(stage: Stage, new_device: MakeDevi
     await expect(two.message("alone")).to_have_count(0)
     await one.press("Reconnect")
 
-    await one.shows("Caught up:", "New since you were away")
+    await one.shows("together")
     await two.shows("alone")
     fresh = await stage.curtain()
     for tab in (one, two):
         await tab.agrees(fresh)
+
+
+async def test_who_was_away_is_told_what_came(stage: Stage, new_device: MakeDevice) -> None:
+    """How much it was, and how many runs ended; a line stands where it begins, and a button leads there."""
+    await stage.agent()
+    mona = await stage.person("mona")
+    ana = await Desk.of(await new_device("ana", stage.server))
+    await ana.say("@planner count 40 0.05")
+    await ana.shows("1 2 3")
+    await ana.press("Cut network")
+    await ended(mona, mona.messages()[0].id)
+    for number in range(60):
+        await mona.post(f"small talk {number}")
+    await mona.synced()
+    await ana.press("Reconnect")
+
+    await ana.says("Caught up")
+    told = ana.page.get_by_text("while you were away, 1 run finished")
+    await expect(told).to_contain_text(re.compile(r"^Caught up: 6\d events"))
+    await expect(ana.message("small talk 59")).to_be_in_viewport()
+    await ana.press("Show")
+    await expect(ana.page.get_by_text("New since you were away")).to_be_in_viewport()
+    await ana.press("Dismiss")
+    await expect(told).to_have_count(0)
 
 
 async def test_a_tab_that_slept_recovers_when_it_wakes(stage: Stage, new_device: MakeDevice) -> None:
@@ -149,28 +173,41 @@ async def test_a_tab_that_slept_recovers_when_it_wakes(stage: Stage, new_device:
     await ana.agrees(await stage.curtain())
 
 
-async def test_the_tab_with_the_link_dies_or_freezes(stage: Stage, new_device: MakeDevice) -> None:
-    """Another one goes on with what it had saved; the one that wakes has lost nothing and writes again."""
+async def test_the_tab_with_the_link_is_killed(stage: Stage, new_device: MakeDevice) -> None:
+    """Right after it showed a message that could not get out: another tab sends it, once."""
     one = await Desk.of(await new_device("ana", stage.server))
     two = await one.tab()
     await one.live()
     pid = await renderer(one.page)
     one.device.proxy.stall(up=True, down=False)
     await one.say("last words")
-    await kill(one.page, pid=pid)
-    one.device.proxy.heal()
-    await expect(two.message("last words")).not_to_contain_text("not sent yet")
-    three = await two.tab()
-    await three.live()
-    async with frozen(two.page):
-        await three.say("meanwhile")
-        await expect(three.message("meanwhile")).not_to_contain_text("not sent yet")
+    await expect(one.message("last words")).to_contain_text("not sent yet")
+    await one.kill(pid=pid)
+    two.device.proxy.heal()
 
-    await two.say("awake")
-    await three.shows("awake")
+    await expect(two.message("last words")).not_to_contain_text("not sent yet")
+    await two.say("afterwards")
     fresh = await stage.curtain()
-    assert [view.text for view in fresh.messages()] == ["last words", "meanwhile", "awake"]
-    for tab in (two, three):
+    assert [view.text for view in fresh.messages()] == ["last words", "afterwards"]
+    await two.agrees(fresh)
+
+
+async def test_the_tab_with_the_link_is_frozen(stage: Stage, new_device: MakeDevice) -> None:
+    """Another tab goes on in its place; the one that wakes has lost nothing and writes again."""
+    one = await Desk.of(await new_device("ana", stage.server))
+    two = await one.tab()
+    await one.live()
+    await two.live()
+    async with frozen(one.page):
+        await two.say("meanwhile")
+        await expect(two.message("meanwhile")).not_to_contain_text("not sent yet")
+
+    await one.shows("meanwhile")
+    await one.say("awake")
+    await two.shows("awake")
+    fresh = await stage.curtain()
+    assert [view.text for view in fresh.messages()] == ["meanwhile", "awake"]
+    for tab in (one, two):
         await tab.agrees(fresh)
 
 

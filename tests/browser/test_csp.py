@@ -3,10 +3,11 @@
 Every device notes reports of the policy and fails its test for them; here the whole console is walked through.
 """
 
+from functools import partial
 from pathlib import Path
 
 from examples.server_process import ServerProcess
-from tests.browser.chromium import true_in
+from tests.browser.chromium import Device, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in
 from tests.browser.scenes import walk
@@ -19,11 +20,10 @@ async def test_nothing_of_the_console_breaks_the_policy(
     """Sign-in, list, session, panel, dialogs, search, the service worker, and the same again without a network."""
     device = await new_device("ana", served)
     async with busy_session(served.url, tmp_path):
-        tab = None
-        async for scene, page in walk(device):
-            tab = page
+        async for scene, _ in walk(device):
             assert device.troubles == [], scene
-        assert tab is not None
+        tab = await device.tab("/s/trip")
+        await shown(tab, "Lisbon in May")
         await true_in(tab, "navigator.serviceWorker.ready.then((registration) => Boolean(registration.active))")
         await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
         await device.offline(True)
@@ -62,6 +62,9 @@ async def test_what_the_policy_forbids_is_refused(served: ServerProcess, new_dev
     assert refused["eval"] == "EvalError"
     assert refused["style"] != "7px"
     for rule in ("require-trusted-types-for", "connect-src", "style-src"):
-        reported = f"CSP report: {rule}"
-        await until(lambda reported=reported: any(reported in trouble for trouble in device.troubles), reported)
+        await until(partial(_reported, device, rule), f"a report on {rule}")
     device.troubles.clear()
+
+
+def _reported(device: Device, rule: str) -> bool:
+    return any(f"CSP report: {rule}" in trouble for trouble in device.troubles)

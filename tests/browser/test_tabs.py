@@ -24,6 +24,11 @@ const now = Date.now;
 Date.now = () => now() + OFFSET;
 window.Date = class extends Date { constructor(...given) { given.length ? super(...given) : super(Date.now()); } };
 """.replace("OFFSET", str(_DAY_MS))
+#: Receipts are the server's alone.
+_FORGE = """(() => {
+  const edit = replica().edit("transcript", (document) => document.getMap("receipts").set("m:x", { seq: 1 }));
+  return edit.synced.then(() => "synced", (error) => `${error.name} ${error.code}`);
+})()"""
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -610,18 +615,29 @@ async def test_somebody_elses_edit_does_not_make_ones_own_synced(bare: ServerPro
     await true_in(two, "window.acked")
 
 
+async def test_a_tab_that_slept_through_a_refusal_does_not_call_it_synced(
+    bare: ServerProcess, new_device: MakeDevice
+) -> None:
+    """It was not told what became of its edit; when it wakes it says so, and shows it no longer."""
+    ana = await new_device("ana", bare)
+    one, two = await pair(ana)
+    await two.evaluate("deaf = true")
+    await two.evaluate(f"void ({_FORGE}).then((answer) => {{ window.answer = answer; }})")
+    await true_in(one, "told.some((change) => change.kind === 'refused')")
+    assert await two.evaluate("replica().document('transcript').getMap('receipts').has('m:x')")
+    await two.evaluate("deaf = false; document.dispatchEvent(new Event('resume'))")
+
+    await true_in(two, "window.answer === 'NotSynced server_only'")
+    await true_in(two, "!replica().document('transcript').getMap('receipts').has('m:x')")
+
+
 async def test_an_edit_that_is_refused_is_set_aside_in_all_tabs(
     bare: ServerProcess, new_device: MakeDevice, tmp_path: Path
 ) -> None:
     """It leaves the documents of every tab, can be read with its reason, and what was written beside it goes on."""
     ana = await new_device("ana", bare)
     one, two = await pair(ana)
-    # Receipts are the server's alone.
-    forge = """(() => {
-      const edit = replica().edit("transcript", (document) => document.getMap("receipts").set("m:x", { seq: 1 }));
-      return edit.synced.then(() => "synced", (error) => `${error.name} ${error.code}`);
-    })()"""
-    answer = asyncio.ensure_future(two.evaluate(forge))
+    answer = asyncio.ensure_future(two.evaluate(_FORGE))
     await write(one, "honest one")
     await write(two, "honest two")
     assert await answer == "NotSynced server_only"

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -77,7 +78,7 @@ FORGERIES: dict[str, Callable[[str], str]] = {
     "a longer life": lambda code: changed(code, exp=4_000_000_000),
     "another inviter": lambda code: changed(code, by="user:root", via=[]),
     "no signature": lambda code: code.rpartition(".")[0] + ".",
-    "no algorithm": lambda code: jwt.encode(jwt.decode(code, options={"verify_signature": False}), None, "none"),
+    "no algorithm": lambda code: jwt.encode(jwt.decode(code, options={"verify_signature": False}), "", "none"),
     "another key": lambda code: signed(code, "x" * 32),
     "another type": lambda code: signed(code, typ="JWT"),
     "another purpose": lambda code: signed(code, typ="syncd-other+jwt", aud="syncd/other"),
@@ -101,7 +102,9 @@ async def test_a_forged_code_is_refused(here: Client, name: str) -> None:
 async def test_a_code_is_no_token(here: Client) -> None:
     """Neither in a request nor in a hello, as it is or dressed up with a token's claims; it opens nothing by itself."""
     code = (await here.invite())["code"]
-    dressed = signed(code, aud=["syncd", "syncd/invite"], sub="user:eve", sessions={"*": list(ALL)})
+    dressed = signed(
+        code, aud=["syncd", "syncd/invite"], sub="user:eve", name="Eve", exp=time.time() + 60, sessions={"*": list(ALL)}
+    )
     for sent in (code, dressed):
         assert (await here.call("GET", "/v1/sessions", sent))[0] == 401
         async with RawLink(here.server.url) as link:

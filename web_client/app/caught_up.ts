@@ -1,6 +1,6 @@
 /** Caught up: what came while this device was away. Noted when the link goes, told when it is back. */
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { Session } from "../src/session.js";
 
 export interface Absence {
@@ -10,8 +10,6 @@ export interface Absence {
   readonly finished: number;
   /** Everything behind this place is new. */
   readonly behind: number;
-  /** When it was told, by this device's clock, Unix ms. */
-  readonly at: number;
 }
 
 interface Before {
@@ -19,26 +17,32 @@ interface Before {
   readonly open: readonly string[];
 }
 
+/** How each session stood when this device went away, or when it was opened; none once that was told. */
+const befores = new WeakMap<Session, Before>();
+
+/** Note how a session stands before anything comes: it was just opened, or its link went. */
+export function leave(session: Session): void {
+  const last = session.messages().findLast((message) => message.seq !== null);
+  const open = session.runs().filter((run) => !run.ended);
+  befores.set(session, { seq: last?.seq ?? 0, open: open.map((run) => run.id) });
+}
+
 /** What came with the last catch-up, until it is dismissed; null for nothing. */
 export function useAbsence(session: Session): [Absence | null, () => void] {
   const [absence, setAbsence] = useState<Absence | null>(null);
-  const before = useRef<Before | null>(null);
   useEffect(() => {
-    before.current = note(session);
     setAbsence(null);
     let live = session.status.link === "live";
     const changes = session.changes();
     void (async () => {
       for await (const change of changes) {
         if (change.kind === "status") {
-          const now = session.status.link === "live";
-          // What comes now is what came meanwhile: it counts from where the link was lost.
-          if (live && !now) before.current = note(session);
+          const now = change.status.link === "live";
+          if (live && !now) leave(session);
           live = now;
-        } else if (change.kind === "caught-up" && change.live && change.count > 0) {
-          const { current } = before;
-          // A copy that had nothing yet was not away: all of it is new.
-          if (current !== null && current.seq > 0) setAbsence(told(session, current, change.count));
+        } else if (change.kind === "caught-up" && change.live) {
+          const told = since(session, change.count);
+          if (told) setAbsence(told);
         }
       }
     })();
@@ -47,18 +51,11 @@ export function useAbsence(session: Session): [Absence | null, () => void] {
   return [absence, () => setAbsence(null)];
 }
 
-function note(session: Session): Before {
-  const last = session.messages().findLast((message) => message.seq !== null);
-  return {
-    seq: last?.seq ?? 0,
-    open: session
-      .runs()
-      .filter((run) => !run.ended)
-      .map((run) => run.id),
-  };
-}
-
-function told(session: Session, before: Before, count: number): Absence {
-  const finished = before.open.filter((id) => session.run(id)?.ended).length;
-  return { count, finished, behind: before.seq, at: Date.now() };
+/** What came since the session was left; null for nothing, or if it was told already. */
+export function since(session: Session, count: number): Absence | null {
+  const before = befores.get(session);
+  befores.delete(session);
+  // A copy that had nothing yet was not away: all of it is new.
+  if (before === undefined || before.seq === 0 || count === 0) return null;
+  return { count, finished: before.open.filter((id) => session.run(id)?.ended).length, behind: before.seq };
 }

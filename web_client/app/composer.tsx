@@ -1,8 +1,8 @@
 /**
  * The composer: where a message is written, addressed with `@`, or said to an agent at work.
  *
- * Enter sends, Shift+Enter breaks the line. While an agent is at work there is a second way: to steer it. What is
- * written and not sent yet is kept for this session, over reloads too.
+ * Enter sends, Shift+Enter breaks the line. While an agent is at work there is a second way, to steer it: Ctrl+Enter.
+ * What is sent to it meanwhile is queued. What is written and not sent yet is kept for this session, over reloads too.
  */
 
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -30,6 +30,9 @@ export function Composer({ sent }: { sent: () => void }) {
   const to = addressed(text, here);
   const steered = toSteer(running, to);
   const blank = text.trim() === "";
+  const asked = to.length > 0 ? to : session.responsible ? [session.responsible] : [];
+  const busy = names(running.filter((run) => asked.includes(run.agent)));
+  const waits = !blank && busy.length > 0 ? busy : null;
 
   useEffect(() => {
     // Where there is a keyboard one can write at once; on a phone it would cover half of what there is to read.
@@ -85,19 +88,26 @@ export function Composer({ sent }: { sent: () => void }) {
             typed(value.trim() !== "");
           }}
           send={send}
+          steer={steer}
         />
         {running.length > 0 && commands && (
           <button
             type="button"
             disabled={blank || steered.length === 0}
             onClick={steer}
-            title={steered.length > 0 ? `Say it to ${listed(names(steered))} at work` : "Name an agent at work"}
+            title={
+              steered.length > 0 ? `Say it to ${listed(names(steered))} at work (Ctrl+Enter)` : "Name an agent at work"
+            }
           >
             Steer{steered.length > 0 && running.length > 1 && ` ${listed(names(steered))}`}
           </button>
         )}
-        <button class="primary" disabled={blank}>
-          Send
+        <button
+          class="primary"
+          disabled={blank}
+          title={waits ? `${listed(waits)} is at work, and takes it up after that` : undefined}
+        >
+          {waits ? "Queue" : "Send"}
         </button>
       </form>
       <p class="to" aria-hidden={to.length === 0}>
@@ -118,10 +128,11 @@ interface FieldProps {
   hint: string;
   changed: (text: string) => void;
   send: () => void;
+  steer: () => void;
 }
 
 /** The text field, with a list of those who can be named while an `@` is typed. */
-function Field({ field, text, here, hint, changed, send }: FieldProps) {
+function Field({ field, text, here, hint, changed, send, steer }: FieldProps) {
   const [caret, setCaret] = useState(0);
   const [active, setActive] = useState(0);
   const [shut, setShut] = useState(true);
@@ -150,7 +161,8 @@ function Field({ field, text, here, hint, changed, send }: FieldProps) {
       setShut(true);
     } else if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
-      send();
+      if (event.ctrlKey || event.metaKey) steer();
+      else send();
     }
   };
 

@@ -57,6 +57,7 @@ export function Desk({ account, route, demo, signOut }: Props) {
         chosen={chosen}
         create={() => {
           chosen();
+          letGo();
           go(pathOf(uuid7(Date.now())));
         }}
         search={() => {
@@ -110,6 +111,11 @@ export function Desk({ account, route, demo, signOut }: Props) {
       {searching && <Search shelf={shelf} token={token} close={() => setSearching(false)} />}
     </div>
   );
+}
+
+/** Give up the focus: what comes next may have a better use for it. */
+function letGo(): void {
+  if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
 }
 
 interface Tools {

@@ -89,6 +89,8 @@ function Editor({ name, text, cursors, writes }: EditorProps) {
     if (mirror.current && field.current) mirror.current.scrollTop = field.current.scrollTop;
   };
   useEffect(scrolled);
+  // There is no one event for a caret that moves, in all browsers.
+  const place = () => say(field.current?.selectionEnd ?? null);
   return (
     <div class="paper">
       <div class="mirror" ref={mirror} aria-hidden="true">
@@ -101,8 +103,11 @@ function Editor({ name, text, cursors, writes }: EditorProps) {
         readOnly={!writes}
         spellcheck={false}
         onScroll={scrolled}
-        onSelect={(event) => say(event.currentTarget.selectionEnd)}
-        onInput={(event) => say(event.currentTarget.selectionEnd)}
+        onInput={place}
+        onSelect={place}
+        onKeyUp={place}
+        onClick={place}
+        onFocus={place}
         onBlur={() => say(null)}
         onKeyDown={(event) => {
           // The field's own undo knows nothing of what others wrote meanwhile.

@@ -171,7 +171,9 @@ function useRead(session: Session): () => void {
   return useNewest(() => {
     state.timer ??= setTimeout(() => {
       state.timer = null;
-      if (document.visibilityState !== "visible" || !(session.rights?.has("transcript") ?? false)) return;
+      // Without a link it would only be one more edit that waits, which nobody made knowingly.
+      if (session.status.link !== "live" || !session.rights?.has("transcript")) return;
+      if (document.visibilityState !== "visible") return;
       session.markRead().catch((error: unknown) => console.warn("what was read could not be noted:", error));
     }, READ_MS);
   });

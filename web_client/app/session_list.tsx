@@ -51,7 +51,10 @@ function Item({ entry, current, chosen }: { entry: Entry; current: boolean; chos
         href={path}
         aria-current={current ? "page" : undefined}
         onClick={(event) => {
-          if (followed(event, path)) chosen();
+          if (!followed(event, path)) return;
+          // Who came by the mouse wants to write next; who came by the keyboard, to go on from here.
+          if (event.detail > 0) event.currentTarget.blur();
+          chosen();
         }}
       >
         <span class="title">{titled(title) || id}</span>

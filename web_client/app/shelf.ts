@@ -11,6 +11,7 @@
 import type { Client } from "../src/client.js";
 import type { Session } from "../src/session.js";
 import type { Summary } from "../src/summary.js";
+import { leave } from "./caught_up.js";
 import { request, type SessionRow } from "./api.js";
 import type { Finder, Found } from "./finder.js";
 
@@ -70,6 +71,7 @@ export class Shelf {
     let opened = this.#open.get(id);
     if (opened === undefined) {
       opened = this.client.open(id).then((session) => {
+        leave(session);
         session.subscribe(() => this.#later(id));
         this.#later(id);
         void this.#finder?.then((finder) => finder.attach(session)).catch(() => {}); // Whoever searches is told.
@@ -84,7 +86,12 @@ export class Shelf {
   /** Look what there is, here and at the server. Without a server it is what is here. */
   async refresh(): Promise<void> {
     await this.#opening;
-    for (const summary of await this.client.sessions()) this.#note(summary.session, { summary });
+    try {
+      for (const summary of await this.client.sessions()) this.#note(summary.session, { summary });
+    } catch (error) {
+      // The store was erased a moment ago, or is not to be had; what is open says so where it is shown.
+      console.warn("the copies on this device could not be listed:", error);
+    }
     this.#tell();
     try {
       let after = "";

@@ -55,6 +55,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   #token: Token;
   readonly #tabs: Tabs;
   readonly #copies = new Map<string, { copy: Copy; loaded: Promise<Copy>; kept: boolean }>();
+  readonly #sessions = new Set<Session>();
   readonly #listeners = new Set<() => void>();
   readonly #life = new AbortController();
   readonly #opened: Promise<void>;
@@ -149,7 +150,10 @@ export class Client implements TabsHost, LeadHost, CopyHost {
    * `close`. Throws as `replica`.
    */
   async open(session: string): Promise<Session> {
-    return new Session(await this.replica(session));
+    const replica = await this.replica(session);
+    const opened: Session = new Session(replica, { onClose: () => this.#sessions.delete(opened) });
+    this.#sessions.add(opened);
+    return opened;
   }
 
   /** What a list shows of the sessions that this device has a copy of, the last written in first. */
@@ -199,6 +203,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     if (this.#closed) return;
     this.#closed = true;
     await this.#opened.catch(() => {});
+    await Promise.all([...this.#sessions].map((session) => session.close().catch(() => {})));
     await Promise.all([...this.#copies.values()].map(({ copy }) => copy.saved().catch(() => {})));
     this.#life.abort();
     if (this.#check !== null) clearTimeout(this.#check);
@@ -294,7 +299,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
       return; // `#checkLater` tries again.
     }
     if (!this.#tabs.leads || this.#lead !== null) return; // It was taken over meanwhile, or begun twice.
-    this.#lead = new made(this);
+    this.#lead = new made(this, this.#told.status.link === "live");
     // Those that the leader before spoke of are another's now.
     this.#say();
     void this.#lead.start();
@@ -323,7 +328,6 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     switch (message.kind) {
       case "here":
         this.#lead?.places(from, message.places);
-        this.#lead?.tell();
         break;
       case "lead":
         this.#say();
@@ -463,8 +467,12 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   }
 
   async #giveToken(): Promise<void> {
-    const token = typeof this.#token === "function" ? await this.#token() : (this.#token ?? "");
-    this.post({ kind: "retry", token });
+    try {
+      const token = typeof this.#token === "function" ? await this.#token() : (this.#token ?? "");
+      this.post({ kind: "retry", token });
+    } catch {
+      // There is none now. The one that leads goes on with its own, and this tab asks again when it leads.
+    }
   }
 
   // The page and the store

@@ -97,7 +97,7 @@ export class Copy implements Replica {
   async #load(): Promise<void> {
     const { store } = this.#host;
     await store.settled();
-    const { record, rows } = await store.load(this.session);
+    const [{ record, rows }, aside] = await Promise.all([store.load(this.session), store.refused(this.session)]);
     if (record !== null) {
       const { incarnation, version, seq, roots } = record;
       this.progress = { incarnation, version, seq, roots };
@@ -114,12 +114,14 @@ export class Copy implements Replica {
         "damaged",
       );
     }
+    this.#hear();
     this.generation += 1;
     const last = rows.at(-1)?.row ?? 0;
     const mine = new Map(rows.filter((row) => row.own).map(({ row }) => [row, this.#mine.get(row) ?? null]));
+    const refused = new Map(aside.map((edit) => [edit.row, edit]));
     for (const [row, pending] of this.#mine) {
       if (mine.has(row)) continue;
-      if (row <= last) pending?.synced.resolve();
+      if (row <= last) settle(pending, refused.get(row));
       else mine.set(row, pending);
     }
     // What was written here while it was read stands behind it.
@@ -195,9 +197,24 @@ export class Copy implements Replica {
     this.absorb(found);
     this.#seen = Math.max(this.#seen, rows.at(-1)?.row ?? 0);
     for (const row of this.#known) if (row <= this.#seen) this.#known.delete(row);
-    const own = await store.own(this.session);
-    this.syncedRows([...this.#mine.keys()].filter((row) => !own.has(row)));
+    await this.#catchUpOwn();
     return found.filter((row) => row.own);
+  }
+
+  /** Look what became of own rows meanwhile. */
+  async #catchUpOwn(): Promise<void> {
+    const { store } = this.#host;
+    const before = [...this.#mine.keys()];
+    const [own, aside] = await Promise.all([store.own(this.session), store.refused(this.session)]);
+    const gone = before.filter((row) => !own.has(row));
+    const refused = aside.filter(({ row }) => gone.includes(row) && this.#mine.has(row));
+    for (const edit of refused) {
+      settle(this.#mine.get(edit.row), edit);
+      this.#mine.delete(edit.row);
+      this.#tell({ kind: "refused", edit });
+    }
+    this.syncedRows(gone);
+    if (refused.length > 0) await this.reload(); // Invariant 3.
   }
 
   /** Take rows that are in the store. */
@@ -269,7 +286,7 @@ export class Copy implements Replica {
   /** The server refused these rows: they are in the store among the refused ones. A reload follows. */
   async refusedRows(rows: readonly number[], code: string, reason: string): Promise<void> {
     for (const row of rows) {
-      this.#mine.get(row)?.synced.reject(new NotSynced(code, reason || `the server refused it: ${code}`));
+      settle(this.#mine.get(row), { code, reason });
       this.#mine.delete(row);
     }
     this.#tell({ kind: "unsynced" });
@@ -288,8 +305,10 @@ export class Copy implements Replica {
     this.#standing = standing;
     this.#rights = standing.rights ?? this.#rights;
     this.#takeRoots(standing.roots);
-    if (before === null || !sameStatus(before.status, standing.status)) this.#tell({ kind: "status" });
-    if (before?.presence !== standing.presence || before.tabs !== standing.tabs) this.#tell({ kind: "presence" });
+    if (before === null || !same(before.status, standing.status)) this.#tell({ kind: "status" });
+    if (before === null || !same([before.presence, before.tabs], [standing.presence, standing.tabs])) {
+      this.#tell({ kind: "presence" });
+    }
   }
 
   /** The link stands elsewhere; where it is not live, nobody is there. */
@@ -490,9 +509,6 @@ export class Copy implements Replica {
     for (const layer of LAYERS) {
       const document = documents[layer];
       document.clientID = freshClientId(); // Invariant 4.
-      document.on("update", (update: Uint8Array, origin: unknown) => {
-        if (origin !== this.#remote && this.#documents[layer] === document) this.#own(layer, update);
-      });
       document.on("afterTransaction", (transaction: Y.Transaction) => {
         // While it is filled nobody is told: what is read is all new.
         if (this.#documents[layer] !== document || this.#loading !== null) return;
@@ -506,13 +522,29 @@ export class Copy implements Replica {
     return documents;
   }
 
+  /** Take what is written into the documents from now on: Yjs encodes what it tells, so not while they are filled. */
+  #hear(): void {
+    for (const layer of LAYERS) {
+      const document = this.#documents[layer];
+      document.on("update", (update: Uint8Array, origin: unknown) => {
+        if (origin !== this.#remote && this.#documents[layer] === document) this.#own(layer, update);
+      });
+    }
+  }
+
   #tell(change: ReplicaChange): void {
     for (const listener of this.#listeners) listener(change);
   }
 }
 
-function sameStatus(one: Status, two: Status): boolean {
+function same(one: unknown, two: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(two);
+}
+
+/** An own row is no longer one that waits: it was refused, or it is on the server's disk. */
+function settle(own: Pending | null | undefined, refused?: { readonly code: string; readonly reason: string }): void {
+  if (refused === undefined) own?.synced.resolve();
+  else own?.synced.reject(new NotSynced(refused.code, refused.reason || `the server refused it: ${refused.code}`));
 }
 
 /** Of a session the leader has said nothing of yet: the link is there, and it is being opened. */

@@ -11,6 +11,7 @@ import { Link, Refusal } from "./link.js";
 import type { LinkHost, Token } from "./link.js";
 import type { Timing } from "./timing.js";
 import type { ClientMessage, ServerMessage, Welcome } from "./messages.js";
+import { OFFLINE } from "./status.js";
 import type { Status } from "./status.js";
 import type { Row, Store } from "./store.js";
 import type { Place, TabMessage } from "./tabs.js";
@@ -47,14 +48,18 @@ export class Lead implements LinkHost, WayHost {
   readonly #link: Link;
   readonly #ways = new Map<string, Promise<Way | null>>();
   readonly #running = new Map<string, Way>();
+  /** The tabs that were told where the link stands. */
+  readonly #tabs = new Set<string>();
   /** A token that another tab gave. */
   #given: string | null = null;
   #ticks: ReturnType<typeof setInterval> | null = null;
   #stopped = false;
 
-  constructor(host: LeadHost) {
+  /** `wasLive`: the one that led before had a link a moment ago. */
+  constructor(host: LeadHost, wasLive: boolean) {
     this.#host = host;
     this.#link = new Link(host.url, this, host.timing);
+    if (wasLive) this.#link.status = { ...OFFLINE, link: "reconnecting" };
   }
 
   get status(): Status {
@@ -85,6 +90,10 @@ export class Lead implements LinkHost, WayHost {
   /** These are all the sessions that a tab has open. */
   places(tab: string, places: readonly Place[]): void {
     this.#host.watch(tab);
+    if (!this.#tabs.has(tab)) {
+      this.#tabs.add(tab);
+      this.stands(this.status);
+    }
     const open = new Map(places.map((place) => [place.session, place]));
     for (const way of this.#running.values()) if (!open.has(way.session)) way.leave(tab);
     for (const place of places) void this.#way(place.session).then((way) => way?.place(tab, place));
@@ -92,6 +101,7 @@ export class Lead implements LinkHost, WayHost {
 
   /** A tab is gone. */
   gone(tab: string): void {
+    this.#tabs.delete(tab);
     for (const way of this.#running.values()) way.leave(tab);
   }
 
@@ -105,12 +115,6 @@ export class Lead implements LinkHost, WayHost {
   /** Look into the store for what was not told. */
   look(): void {
     for (const way of this.#running.values()) void way.look().catch(() => {});
-  }
-
-  /** Tell everything: a tab is new. */
-  tell(): void {
-    this.stands(this.status);
-    for (const { session, standing } of this.#running.values()) this.post({ kind: "standing", session, standing });
   }
 
   hint(): void {

@@ -84,6 +84,8 @@ export class Link {
   #attempt = 0;
   #refusals = 0;
   #began = 0;
+  /** Counts attempts. */
+  #life = 0;
   #bye: End | null = null;
   #heartbeatMs = 20_000;
   #expiresAt = 0;
@@ -146,10 +148,11 @@ export class Link {
   }
 
   async #connect(): Promise<void> {
-    const began = (this.#began = performance.now());
+    this.#began = performance.now();
     this.#bye = null;
+    const life = (this.#life += 1);
     // Of an attempt that was given up, nothing counts any more.
-    const given = (): boolean => this.#stopped || this.#began !== began;
+    const given = (): boolean => this.#stopped || this.#life !== life;
     this.#after("deadline", this.#timing.connect, () => this.#ended(lost("the server does not answer"))); // Invariant 1.
     let token: string;
     try {
@@ -229,13 +232,13 @@ export class Link {
   }
 
   async #refresh(): Promise<void> {
-    const began = this.#began;
+    const life = this.#life;
     try {
       const token = await this.#host.token();
-      if (this.#live && this.#began === began) this.send([{ kind: "Refresh", token }]);
+      if (this.#live && this.#life === life) this.send([{ kind: "Refresh", token }]);
     } catch {
       // The link lives on with the token it has; when that ends, the close says so.
-      if (this.#live && this.#began === began && performance.now() < this.#expiresAt) {
+      if (this.#live && this.#life === life && performance.now() < this.#expiresAt) {
         this.#after("refresh", REFRESH_AGAIN_MS, () => void this.#refresh());
       }
     }
@@ -261,7 +264,7 @@ export class Link {
     const wasLive = this.#live;
     const held = performance.now() - this.#began > this.#timing.stable && wasLive;
     this.#live = false;
-    this.#began = 0;
+    this.#life += 1;
     this.#clear();
     this.#drop();
     if (held) this.#attempt = 0;

@@ -4,7 +4,7 @@
  * Knows nothing of stores or of the network; works on sessions that are open and on documents that were only loaded.
  */
 
-import * as Y from "yjs";
+import type * as Y from "yjs";
 import { Runs } from "./runs.js";
 import type { RunView } from "./runs.js";
 import { Transcript, readRead } from "./transcript.js";
@@ -106,8 +106,9 @@ function unreadOf(messages: readonly MessageView[], subject: string, read: numbe
 }
 
 function titleOf(state: Y.Doc): string {
-  const found = state.share.get("session");
-  const title: unknown = found instanceof Y.Map ? found.get("title") : undefined;
+  // As `Y.Map.get` reads it: a root that came while the session is open has no kind here yet.
+  const entry = state.share.get("session")?._map.get("title");
+  const title: unknown = entry && !entry.deleted ? entry.content.getContent()[entry.length - 1] : undefined;
   return typeof title === "string" ? title.trim() : "";
 }
 

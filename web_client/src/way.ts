@@ -10,7 +10,7 @@ import type { Limits } from "./limits.js";
 import { backoffMs, isRefusal } from "./link.js";
 import type { Timing } from "./timing.js";
 import type { ClientMessage, Right, ServerMessage } from "./messages.js";
-import { together } from "./places.js";
+import { together } from "./together.js";
 import { OFFLINE } from "./status.js";
 import type { Status } from "./status.js";
 import type { Row, Store, StoreWrite } from "./store.js";
@@ -56,6 +56,10 @@ export class Way {
   #status: Status = { ...OFFLINE, link: "reconnecting" };
   #refused = false;
   #attempts = 0;
+  /** To which of the copy's documents the first update was applied that is not stored yet. */
+  #applied: number | null = null;
+  /** What all tabs were told last. */
+  #told = "";
   #reopen: ReturnType<typeof setTimeout> | null = null;
   #turning = false;
   #stopped = false;
@@ -104,6 +108,7 @@ export class Way {
     if (before !== undefined && JSON.stringify(before) === JSON.stringify(place)) return;
     if (place.visible || before === undefined) this.#places.delete(tab); // Behind the others: looked at last.
     this.#places.set(tab, place);
+    if (before === undefined) this.#told = ""; // It was told nothing yet.
     this.#show();
   }
 
@@ -139,6 +144,7 @@ export class Way {
 
   receive(message: ServerMessage): void {
     if (!this.#ready) return;
+    this.#applied ??= this.copy.generation;
     this.#uplink.receive(message);
     this.#wake();
   }
@@ -232,7 +238,8 @@ export class Way {
     for (const event of events) {
       if (event.kind === "rights") all.push({ kind: "rights", rights: [...event.rights] as Right[] });
     }
-    const { generation } = this.copy;
+    const generation = this.#applied ?? this.copy.generation;
+    this.#applied = null;
     const rows = all.length > 0 ? await this.#host.store.commit(this.session, all) : [];
     // The copy was read anew meanwhile: what the uplink had applied before may not be in it.
     if (generation === this.copy.generation) this.copy.knows(rows);
@@ -324,6 +331,9 @@ export class Way {
   #tell(): void {
     if (this.#stopped) return;
     const { standing } = this;
+    const told = JSON.stringify(standing);
+    if (told === this.#told) return;
+    this.#told = told;
     this.copy.stands(standing);
     this.#host.post({ kind: "standing", session: this.session, standing });
   }

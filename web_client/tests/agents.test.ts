@@ -1,5 +1,6 @@
 /** Agents from a person's side: runs, commands with their outcomes, approvals, hand-over, and what a list shows. */
 
+import * as Y from "yjs";
 import { describe, expect, it } from "vitest";
 import { TimedOut } from "../src/errors.js";
 import { summarize } from "../src/summary.js";
@@ -161,6 +162,10 @@ describe("summaries", () => {
     const loaded = summarize(onlooker, toms.document("transcript"), toms.document("state"));
     expect(loaded).toEqual({ ...tom.summary(), unsynced: 4 });
     expect(loaded).toMatchObject({ title: "Lisbon", running: [], unread: 2 });
+    // Also where nobody asked yet for the state's root as a map, as when it comes while the session is open.
+    const untyped = new Y.Doc();
+    Y.applyUpdate(untyped, Y.encodeStateAsUpdate(toms.document("state")));
+    expect(summarize(onlooker, toms.document("transcript"), untyped).title).toBe("Lisbon");
   });
 
   it("of an empty session are empty", () => {

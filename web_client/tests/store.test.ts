@@ -163,14 +163,14 @@ test("folding leaves own rows as they were made, and leaves what stands on one o
     "trip",
     ["a", "b", "c"].map((key) => ({ kind: "remote", layer: "transcript", update: theirs(key) }) as const),
   );
-  await fold(store, "trip");
+  await fold(store, "trip", 2);
   expect((await store.load("trip")).rows.map(({ own }) => own)).toEqual([true, false]);
 
   await store.commit("trip", [{ kind: "remote", layer: "transcript", update: behind }]);
-  await fold(store, "trip");
+  await fold(store, "trip", 2);
   expect((await store.load("trip")).rows.length).toBe(3);
   await store.commit("trip", [{ kind: "synced", rows: [1] }]);
-  await fold(store, "trip");
+  await fold(store, "trip", 2);
 
   const { rows } = await store.load("trip");
   expect(rows.length).toBe(1);

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import type { RefusedEdit } from "../../src/replica.js";
 import { Session } from "../../src/session.js";
 import { Binding } from "../../app/binding.js";
+import { leave, since } from "../../app/caught_up.js";
 import { cursorOf, cursorsIn } from "../../app/cursors.js";
 import { eventsOf } from "../../app/events.js";
 import { handoffsOf } from "../../app/handoffs.js";
@@ -129,4 +130,23 @@ test("a binding that is closed lets the field be", async () => {
   theirs.insert(0, ">> ");
   await settle();
   expect(field.value).toBe("one two");
+});
+
+test("an absence is told once, with what came, and not of a copy that had nothing", async () => {
+  const { server, mona } = await two();
+  const replica = new MemoryReplica(server, "user:ana");
+  const ana = new Session(replica);
+  leave(ana);
+  replica.connect();
+  await settle();
+  expect(since(ana, 1)).toBeNull();
+  await mona.post("one");
+  await settle();
+  leave(ana);
+  replica.disconnect();
+  await mona.post("two");
+  replica.connect();
+  await settle();
+  expect(since(ana, 1)).toEqual({ count: 1, finished: 0, behind: 1 });
+  expect(since(ana, 1)).toBeNull();
 });

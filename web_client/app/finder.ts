@@ -50,6 +50,16 @@ export class Finder {
     this.#copy.start();
   }
 
+  /** Call `changed` when it is looked for in another way than before. Returns what ends that. */
+  listen(changed: () => void): () => void {
+    let { code } = this.#copy.status;
+    return this.#copy.listen((status) => {
+      const isOther = status.code !== code;
+      code = status.code;
+      if (isOther) changed();
+    });
+  }
+
   /** Keep what a session says in the index, from now on. */
   attach(session: Session): void {
     if (this.#closed) return;

@@ -91,6 +91,7 @@ function useFound(
   query: string,
 ): { found: readonly Found[]; note: string } {
   const [state, setState] = useState<{ found: readonly Found[]; note: string }>({ found: [], note: "" });
+  const ways = useWays(shelf);
   useEffect(() => {
     if (!query) {
       setState({ found: [], note: "" });
@@ -113,8 +114,28 @@ function useFound(
       over = true;
       clearTimeout(timer);
     };
-  }, [shelf, query]);
+  }, [shelf, query, ways]);
   return state;
+}
+
+/** Counts how often there came to be an index, or none, since this is shown: it is looked for again then. */
+function useWays(shelf: Shelf): number {
+  const [count, setCount] = useState(0);
+  useEffect(() => {
+    let end: (() => void) | null = null;
+    let over = false;
+    shelf.finder().then(
+      (finder) => {
+        if (!over) end = finder.listen(() => setCount((before) => before + 1));
+      },
+      () => {}, // Whoever searches is told.
+    );
+    return () => {
+      over = true;
+      end?.();
+    };
+  }, [shelf]);
+  return count;
 }
 
 /** What this device has, and in words how that was looked for. */

@@ -55,6 +55,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
   #token: Token;
   readonly #tabs: Tabs;
   readonly #copies = new Map<string, { copy: Copy; loaded: Promise<Copy>; kept: boolean }>();
+  readonly #sessions = new Set<Session>();
   readonly #listeners = new Set<() => void>();
   readonly #life = new AbortController();
   readonly #opened: Promise<void>;
@@ -154,7 +155,10 @@ export class Client implements TabsHost, LeadHost, CopyHost {
    * `close`. Throws as `replica`.
    */
   async open(session: string): Promise<Session> {
-    return new Session(await this.replica(session));
+    const replica = await this.replica(session);
+    const opened: Session = new Session(replica, { onClose: () => this.#sessions.delete(opened) });
+    this.#sessions.add(opened);
+    return opened;
   }
 
   /** What a list shows of the sessions that this device has a copy of, the last written in first. */
@@ -204,6 +208,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
     if (this.#closed) return;
     this.#closed = true;
     await this.#opened.catch(() => {});
+    await Promise.all([...this.#sessions].map((session) => session.close().catch(() => {})));
     await Promise.all([...this.#copies.values()].map(({ copy }) => copy.saved().catch(() => {})));
     this.#life.abort();
     if (this.#check !== null) clearTimeout(this.#check);

@@ -114,6 +114,7 @@ export class Copy implements Replica {
         "damaged",
       );
     }
+    this.#hear();
     this.generation += 1;
     const last = rows.at(-1)?.row ?? 0;
     const mine = new Map(rows.filter((row) => row.own).map(({ row }) => [row, this.#mine.get(row) ?? null]));
@@ -508,9 +509,6 @@ export class Copy implements Replica {
     for (const layer of LAYERS) {
       const document = documents[layer];
       document.clientID = freshClientId(); // Invariant 4.
-      document.on("update", (update: Uint8Array, origin: unknown) => {
-        if (origin !== this.#remote && this.#documents[layer] === document) this.#own(layer, update);
-      });
       document.on("afterTransaction", (transaction: Y.Transaction) => {
         // While it is filled nobody is told: what is read is all new.
         if (this.#documents[layer] !== document || this.#loading !== null) return;
@@ -522,6 +520,16 @@ export class Copy implements Replica {
       });
     }
     return documents;
+  }
+
+  /** Take what is written into the documents from now on: Yjs encodes what it tells, so not while they are filled. */
+  #hear(): void {
+    for (const layer of LAYERS) {
+      const document = this.#documents[layer];
+      document.on("update", (update: Uint8Array, origin: unknown) => {
+        if (origin !== this.#remote && this.#documents[layer] === document) this.#own(layer, update);
+      });
+    }
   }
 
   #tell(change: ReplicaChange): void {

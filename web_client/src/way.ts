@@ -10,7 +10,7 @@ import type { Limits } from "./limits.js";
 import { backoffMs, isRefusal } from "./link.js";
 import type { Timing } from "./timing.js";
 import type { ClientMessage, Right, ServerMessage } from "./messages.js";
-import { together } from "./places.js";
+import { together } from "./together.js";
 import { OFFLINE } from "./status.js";
 import type { Status } from "./status.js";
 import type { Row, Store, StoreWrite } from "./store.js";

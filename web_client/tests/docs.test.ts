@@ -10,10 +10,14 @@ const ROOT = new URL("..", import.meta.url).pathname;
 /** Under `node_modules`, where packages are found from, and git does not look. */
 const PLACE = `${ROOT}node_modules/.snippets`;
 
-/** What the page says is there, and of React, which is not installed, what its types say of the hooks in question. */
+/** What the page says is there, of a build's way to name a worker, and of React, which is not installed, what its types say of the hooks in question. */
 const AROUND = `
 declare const client: import("syncd-client").Client;
 declare const session: import("syncd-client").Session;
+declare module "syncd-client/search/worker?worker&url" {
+  const url: string;
+  export default url;
+}
 declare module "react" {
   type Dispatch<A> = (value: A) => void;
   type SetStateAction<S> = S | ((prevState: S) => S);
@@ -42,7 +46,11 @@ async function compile(page: string): Promise<{ count: number; output: string }>
   const files = snippets(page);
   for (const { name, text } of files) writeFileSync(`${PLACE}/${name}`, text);
   writeFileSync(`${PLACE}/around.d.ts`, AROUND);
-  const paths = { "syncd-client": [`${ROOT}src/index.ts`], "syncd-client/hooks": [`${ROOT}src/hooks.ts`] };
+  const paths = {
+    "syncd-client": [`${ROOT}src/index.ts`],
+    "syncd-client/hooks": [`${ROOT}src/hooks.ts`],
+    "syncd-client/search": [`${ROOT}src/search/index.ts`],
+  };
   const compilerOptions = { paths, noUnusedLocals: false, noUnusedParameters: false };
   const project = {
     extends: `${ROOT}tsconfig.json`,

@@ -59,6 +59,13 @@ function set(id: string, given: readonly Given[]): void {
 
 const LATIN = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore".split(" ");
 
+const asked: Record<string, number> = {};
+const post = Worker.prototype.postMessage;
+Worker.prototype.postMessage = function (this: Worker, message: { ask: { kind: string } }): void {
+  asked[message.ask.kind] = (asked[message.ask.kind] ?? 0) + 1;
+  post.call(this, message);
+};
+
 const page = {
   // With `always`, this tab tries to hold the copy whoever else does.
   start(store = "search", always = false): void {
@@ -114,12 +121,8 @@ const page = {
     set(id, given);
   },
 
-  // How long something takes, in ms, and what came of it.
-  async timed(name: "settled" | "search", ...given: string[]): Promise<{ ms: number; value: unknown }> {
-    const startedMs = performance.now();
-    const value = await (name === "settled" ? copy.settled() : copy.search(given[0] ?? ""));
-    return { ms: performance.now() - startedMs, value };
-  },
+  // How often this tab's workers were asked for what, by kind.
+  asked: (): Record<string, number> => asked,
 
   // The bytes of the copy's files; with `spoil`, each is overwritten from its second page on.
   async files(store = "search", spoil = false): Promise<string> {

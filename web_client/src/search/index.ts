@@ -3,7 +3,7 @@
  *
  * Optional, and never imported by the rest of the library. One tab holds an SQLite copy of the texts, derived from the
  * sessions and thrown away when it is damaged; the others ask that one. Where there is none, messages are gone through
- * one by one. docs/browser-search.md.
+ * one by one. docs/browser.md.
  */
 
 import { Attached } from "./attached.js";

@@ -1,5 +1,6 @@
 /**
- * Scan: the search without an index, through every message at hand. Some 15 ms a megabyte.
+ * Scan: the search without an index, through every message at hand. Measured, on a busy machine: 4 ms of processor time
+ * a megabyte of ASCII, 25 to 54 ms of other texts. The core's own scan, of one session, is smaller and knows less.
  *
  * Knows the query language and messages; nothing of SQLite, workers or tabs.
  */

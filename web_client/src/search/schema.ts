@@ -2,7 +2,7 @@
  * Schema: the tables of the search copy and of a downloaded session.
  *
  * The copy is derived: a file of another version is thrown away, never migrated. A download is read by others:
- * docs/browser-search.md says what its tables hold, and what changes their meaning changes `EXPORT_VERSION`.
+ * docs/browser.md says what its tables hold, and what changes their meaning changes `EXPORT_VERSION`.
  */
 
 /** In `user_version` of the search copy. */

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 from playwright.async_api import Page, expect
+from syncd_client import Client
 
 from tests.browser.chromium import Device, true_in
 from tests.browser.conftest import MakeDevice
@@ -78,6 +79,38 @@ async def test_a_session_that_is_not_open_is_found_offline(stage: Stage, new_dev
     await expect(home.page).to_have_url(re.compile(f"/s/{SESSION}[?]m="))
     await expect(home.message("azulejos")).to_be_in_viewport()
     assert not await home.page.evaluate(_IS_KEPT % ["opfs-async-proxy"])
+
+
+async def test_sessions_that_are_not_kept_open_are_indexed_too(
+    stage: Stage, new_device: MakeDevice, tmp_path: Path
+) -> None:
+    """A copy from before there was an index, behind more newer sessions than the list keeps open."""
+    device = await new_device("ana", stage.server)
+    await device.context.route("**/assets/worker-*.js", lambda route: route.abort())
+    ana = await Desk.of(device)
+    await ana.say("the azulejos of Lisbon")
+    await expect(ana.message("azulejos")).not_to_contain_text("not sent yet")
+    async with Client(stage.server.url, token=mint("user:mona"), store=tmp_path / "many.db") as client:
+        for number in range(30):
+            session = await client.open(f"newer-{number}")
+            await session.post("small talk")
+            await session.synced()
+    await device.context.unroute("**/assets/worker-*.js")
+    await ana.page.goto(f"{device.url}/s/home")
+    await kept((await ana.opened()).page, ".wasm")
+    await lose_network(device)
+    await find(ana.page, "azul")
+    status = ana.page.get_by_role("dialog").get_by_role("status")
+    for _ in range(60):
+        await expect(status).to_contain_text("the server does not answer")
+        said = await status.inner_text()
+        if said.startswith("1 message on this device;"):
+            return
+        # What is asked already is not asked again by itself.
+        for words in ("", "azul"):
+            await ana.page.get_by_role("combobox", name="Words to find").fill(words)
+            await expect(status).to_have_text(re.compile("answer$" if words else "^$"))
+    raise AssertionError(f"the search says {said!r}")
 
 
 async def test_without_an_index_the_search_says_so(stage: Stage, new_device: MakeDevice) -> None:

@@ -2,7 +2,7 @@
  * Scan: finding messages of one session by their words, without an index.
  *
  * Knows nothing of documents. `search/` has a scan of its own, with the language of Python's index: scripts without
- * spaces, emoji and phrases. It is not used here because the core would be 45.4 KB with it, and may be 45.
+ * spaces, emoji and phrases. Used here too it would add 0.6 KB gz to the core, which its limit of 45 KB does not leave.
  */
 
 import type { MessageView } from "./transcript.js";

@@ -2,6 +2,7 @@
 
 import { Client } from "../../../web_client/src/client.js";
 import type { ClientOptions } from "../../../web_client/src/client.js";
+import { Lead } from "../../../web_client/src/lead.js";
 import type { ReplicaChange } from "../../../web_client/src/replica.js";
 
 interface Said {
@@ -89,6 +90,8 @@ window.look = () => ({
 });
 
 Object.assign(window, {
+  // Named, or it would not be loaded with the page: what becomes of a page that is half loaded is not tested here.
+  Lead,
   session: () => session,
   replica: () => replica,
 });

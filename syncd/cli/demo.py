@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from syncd_client import Client
 
+from syncd.cli.demo_agents import DOCUMENT
 from syncd.cli.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -76,5 +77,6 @@ async def _share(here: Session) -> None:
     plan["sunday"] = "11:00 Belém and pastries, 17:30 ferry to Cacilhas and back"
     for item in ("buy a Viva Viagem card", "book the taxi for 9:30", "bring the folding chair"):
         here.state.list("todo").append(item)
-    here.state.text("notes").append("Mother prefers the shade.\n")
+    here.state.text(DOCUMENT).append("Trip to Lisbon\n\nMother prefers the shade.\n")
+    here.state.map("session")["title"] = "Trip to Lisbon"
     await here.synced()

@@ -21,6 +21,8 @@ from syncd_client.history import turns
 
 PLANNER, CRITIC = "planner", "critic"
 HOTEL = "Casa da Graça"
+#: The text of the shared state that the console shows beside the chat.
+DOCUMENT = "document"
 
 #: About twenty words a second.
 _WORD_S = 0.05
@@ -74,6 +76,8 @@ async def plan(run: Run) -> None:
     decision = await call.approval(timeout="1d")
     if decision.approved:
         await call.output({"booked": True, "code": "SY-28"})
+        # Beside the chat stands a document that everybody edits at once, agents like people.
+        run.session.state.text(DOCUMENT).append(f"Booked in {place}: {HOTEL}, two nights, code SY-28.\n")
         await _say(run, f"Booked: two nights at {HOTEL}, code SY-28. {_name(decision.by)} said yes.")
     else:
         why = f" ({decision.reason})" if decision.reason else ""

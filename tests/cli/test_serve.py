@@ -86,7 +86,7 @@ def test_demo_is_written_once(tmp_path: Path, terminal: Terminal) -> None:
 
     assert again == first
     assert [message["by"] for message in first["messages"]] == ["user:mona", "agent:planner"] * 2
-    assert set(first["state"]) == {"notes", "plan", "todo"}
+    assert set(first["state"]) == {"document", "plan", "session", "todo"}
 
 
 def test_store_held_by_another_server(server: ServerProcess, terminal: Terminal) -> None:

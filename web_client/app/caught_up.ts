@@ -39,6 +39,9 @@ export function useAbsence(session: Session): [Absence | null, () => void] {
         if (change.kind === "status") {
           const now = change.status.link === "live";
           if (live && !now) leave(session);
+          // Where another tab of this device kept the link, the server has nothing to say of it.
+          const told = !live && now ? since(session) : null;
+          if (told) setAbsence(told);
           live = now;
         } else if (change.kind === "caught-up" && change.live) {
           const told = since(session, change.count);
@@ -51,11 +54,16 @@ export function useAbsence(session: Session): [Absence | null, () => void] {
   return [absence, () => setAbsence(null)];
 }
 
-/** What came since the session was left; null for nothing, or if it was told already. */
-export function since(session: Session, count: number): Absence | null {
+/**
+ * What came since the session was left; null for nothing, or if it was told already. `said`: how much of it the server
+ * counted, commands among it; else the messages are counted here.
+ */
+export function since(session: Session, said?: number): Absence | null {
   const before = befores.get(session);
   befores.delete(session);
   // A copy that had nothing yet was not away: all of it is new.
-  if (before === undefined || before.seq === 0 || count === 0) return null;
+  if (before === undefined || before.seq === 0) return null;
+  const count = said ?? session.messages().filter(({ seq }) => seq !== null && seq > before.seq).length;
+  if (count === 0) return null;
   return { count, finished: before.open.filter((id) => session.run(id)?.ended).length, behind: before.seq };
 }

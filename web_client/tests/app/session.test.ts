@@ -150,3 +150,19 @@ test("an absence is told once, with what came, and not of a copy that had nothin
   expect(since(ana, 1)).toEqual({ count: 1, finished: 0, behind: 1 });
   expect(since(ana, 1)).toBeNull();
 });
+
+test("what another tab kept up with meanwhile is counted here", async () => {
+  const { server, mona } = await two();
+  const replica = new MemoryReplica(server, "user:ana");
+  const ana = new Session(replica);
+  replica.connect();
+  await mona.post("one");
+  await settle();
+  leave(ana);
+  expect(since(ana)).toBeNull();
+  leave(ana);
+  await mona.post("two");
+  await mona.post("three");
+  await settle();
+  expect(since(ana)).toEqual({ count: 2, finished: 0, behind: 1 });
+});

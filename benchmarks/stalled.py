@@ -30,13 +30,13 @@ MEMORY = "server's memory: one stalls minus nobody stalls"
 
 async def stalled(bench: Bench) -> Result:
     """A hundred readers, one of which stops reading."""
-    readers = max(3, bench.size(_READERS))
+    readers, pairs = max(3, bench.size(_READERS)), max(1, bench.size(_PAIRS))
     p99_s: dict[bool, list[float]] = {False: [], True: []}
     grown_kb: list[float] = []
-    for number in range(_PAIRS):
+    for number in range(pairs):
         kb = {}
         for stall in (False, True) if number % 2 == 0 else (True, False):
-            bench.say(f"pair {number + 1} of {_PAIRS}, {'one stalls' if stall else 'nobody stalls'}")
+            bench.say(f"pair {number + 1} of {pairs}, {'one stalls' if stall else 'nobody stalls'}")
             async with asyncio.timeout(120.0):
                 delivered_s, kb[stall] = await _round(bench, readers, stall=stall)
             p99_s[stall].append(quantile(delivered_s, 0.99))
@@ -45,8 +45,8 @@ async def stalled(bench: Bench) -> Result:
     spread = max(p99_s[False]) / min(p99_s[False])
     return Result(
         f"One stalled reader among {readers}",
-        f"An answer of {_PER_S} tokens a second by the clock, {bench.seconds:g} s a round; {_PAIRS} rounds without and "
-        f"{_PAIRS} with a reader that stops reading, in turn; medians. Before that, {_FILL_UPDATES} updates of some "
+        f"An answer of {_PER_S} tokens a second by the clock, {bench.seconds:g} s a round; {pairs} rounds without and "
+        f"{pairs} with a reader that stops reading, in turn; medians. Before that, {_FILL_UPDATES} updates of some "
         f"13 kB, so that this reader is behind from the start. Delivery: from the push until the token is at the last "
         f"of the others. Memory: the server's, resident, at the end of a round. {LIMITS_NOTE}",
         (

@@ -3,6 +3,7 @@
 Knows nothing of the server, nor of what is in the page's store.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, Self
@@ -64,6 +65,14 @@ class Desk:
         await self.field.fill(text)
         await self.field.press("Enter")
         await expect(self.field).to_have_value("")
+
+    async def insist(self, text: str) -> None:
+        """Write a message, and send it as often as it stays in the field."""
+        await self.field.fill(text)
+        async with asyncio.timeout(30):
+            while await self.field.input_value():
+                await self.field.press("Enter")
+                await asyncio.sleep(0.5)
 
     async def steer(self, text: str) -> None:
         """Say something to the one agent at work."""

@@ -222,7 +222,7 @@ async def test_storage_that_is_cleared_while_it_is_open(stage: Stage, new_device
     await ana.say("not sent yet, mind you")
     devtools = await ana.device.context.new_cdp_session(ana.page)
     await devtools.send("Storage.clearDataForOrigin", {"origin": ana.device.url, "storageTypes": "indexeddb"})
-    await ana.say("after it")
+    await ana.insist("after it")  # While the browser erases, nothing can be stored, and nothing is said to be.
     await find_network(ana.device)
 
     fresh_texts = {"from mona", "not sent yet, mind you", "after it"}

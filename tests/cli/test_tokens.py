@@ -19,7 +19,7 @@ def test_token_alone_on_standard_output(terminal: Terminal) -> None:
 
     assert ran.out == ran.out.strip() + "\n"
     assert claims["sub"] == "user:mona"
-    assert claims["sessions"] == {"trip-*": ["transcript", "state"], "x": []}
+    assert claims["sessions"] == {"trip-*": ["state", "transcript"], "x": []}
     assert claims["exp"] - claims["iat"] == 600
 
 

@@ -1,6 +1,5 @@
 """The console as people use it: signing in, and a session with all that it can show."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from playwright.async_api import Page
 from syncd_client import Agent, Client, Run
 
 from tests.browser.chromium import Device, true_in
-from tests.harness import until
+from tests.harness import meanwhile, until
 
 WORDS = (
     "# Two days\n\nA plan with **weight**, `code`, [a link](https://example.com/) and a list:\n\n"
@@ -39,20 +38,15 @@ async def busy_session(url: str, folder: Path, session: str = "trip") -> AsyncIt
         await run.tool("look_up", {"city": "Lisbon"}).output({"trams": [28, 15]})
         await run.tool("book_hotel", {"hotel": "Graça", "nights": 2}).approval(timeout="1d")
 
-    serving = asyncio.create_task(agent.serve())
-    try:
-        async with Client(url, token="dev:theo", store=folder / "theo.db") as client:
-            here = await client.open(session)
-            here.state.map("session")["title"] = "Lisbon in May"
-            here.state.text("document").append("# Notes\n\nThe museum closes early.\n")
-            await here.post("Shall we?")
-            await here.post("Plan it, please", to=["agent:planner"])
-            await until(lambda: any(run.status == "suspended" for run in here.runs()), "the run to wait")
-            await here.synced()
-            yield
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    async with meanwhile(agent.serve()), Client(url, token="dev:theo", store=folder / "theo.db") as client:
+        here = await client.open(session)
+        here.state.map("session")["title"] = "Lisbon in May"
+        here.state.text("document").append("# Notes\n\nThe museum closes early.\n")
+        await here.post("Shall we?")
+        await here.post("Plan it, please", to=["agent:planner"])
+        await until(lambda: any(run.status == "suspended" for run in here.runs()), "the run to wait")
+        await here.synced()
+        yield
 
 
 async def shown(tab: Page, text: str) -> None:

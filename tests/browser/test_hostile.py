@@ -3,7 +3,6 @@
 Each device fails its test for a report of the page's policy; here the page is searched besides.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from syncd_client import Agent, Run
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
 from tests.e2e.stories.stage import Stage
-from tests.harness import mint
+from tests.harness import meanwhile, mint
 
 CORPUS = (
     "<script>alert(1)</script>",
@@ -82,12 +81,8 @@ async def babbling(stage: Stage, place: Path) -> AsyncIterator[None]:
             await run.reasoning(words)
         await run.text("that is all")
 
-    serving = asyncio.create_task(agent.serve())
-    try:
+    async with meanwhile(agent.serve()):
         yield
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
 
 
 async def test_hostile_words_stay_words(stage: Stage, new_device: MakeDevice, tmp_path: Path) -> None:

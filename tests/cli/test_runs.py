@@ -19,6 +19,7 @@ from syncd.core.errors import SyncdError
 from tests.cli.terminal import Process, ServerProcess, Terminal
 from tests.cli.test_screen import keys, lines, note, shown, until
 from tests.cli.test_tail import heard, read_to
+from tests.harness import meanwhile
 
 __all__ = ["keys"]  # The fixture.
 
@@ -42,12 +43,8 @@ async def served(
     """Have an agent served meanwhile."""
     agent = Agent(name, server=server.url, store=directory / f"{name}.db")
     agent.on_work(handler)
-    serving = asyncio.create_task(agent.serve())
-    try:
+    async with meanwhile(agent.serve()):
         yield
-    finally:
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
 
 
 def open_runs(session: Session) -> list[str]:

@@ -9,7 +9,7 @@
  */
 
 import type { Client } from "../src/client.js";
-import { SearchCopy, contentOf, leadershipOf, scan, type SearchHit, type SearchStatus } from "../src/search/index.js";
+import { SearchCopy, contentsOf, leadershipOf, scan, type SearchHit, type SearchStatus } from "../src/search/index.js";
 import workerUrl from "../src/search/worker.ts?worker&url";
 import type { Session } from "../src/session.js";
 
@@ -35,14 +35,7 @@ export class Finder {
       store: client.storeName,
       workerUrl,
       leadership: leadershipOf(client),
-      content: async (id) => {
-        const replica = await client.replica(id);
-        try {
-          return contentOf(id, replica.document("transcript"), replica.document("state"), Date.now());
-        } finally {
-          await replica.close();
-        }
-      },
+      content: contentsOf(client),
     });
     this.#copy.listen(({ mode }) => {
       if (mode === "index") for (const id of this.#erased) void this.erase(id);

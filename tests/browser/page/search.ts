@@ -2,7 +2,7 @@
 
 import * as Y from "yjs";
 import { Client } from "../../../web_client/src/client.js";
-import { SearchCopy, contentOf, leadershipOf } from "../../../web_client/src/search/index.js";
+import { SearchCopy, contentOf, contentsOf, leadershipOf } from "../../../web_client/src/search/index.js";
 import type { Searchable, SearchHit, SearchStatus } from "../../../web_client/src/search/index.js";
 import workerUrl from "../../../web_client/src/search/worker.ts?worker&url";
 
@@ -85,14 +85,7 @@ const page = {
       store: client.storeName,
       workerUrl,
       leadership: leadershipOf(client),
-      content: async (id) => {
-        const replica = await client.replica(id);
-        try {
-          return contentOf(id, replica.document("transcript"), replica.document("state"), Date.now());
-        } finally {
-          await replica.close();
-        }
-      },
+      content: contentsOf(client),
     });
     copy.start();
     copy.attach(await client.open("trip"));

@@ -5,6 +5,7 @@
  */
 
 import type * as Y from "yjs";
+import type { Layer } from "../messages.js";
 
 /** A value of a column; JSON goes as text. */
 export type Cell = string | number | null;
@@ -53,6 +54,23 @@ export function contentOf(session: string, transcript: Y.Doc, state: Y.Doc | nul
       }),
       state: Object.entries(state?.toJSON() ?? {}).map(([name, raw]) => ({ name, content: json(raw) ?? "null" })),
     },
+  };
+}
+
+/** What a `Client` has, as far as the content of its sessions goes. */
+interface Copies {
+  replica(session: string): Promise<{ document(layer: Layer): Y.Doc; close(): Promise<void> }>;
+}
+
+/** The contents of the sessions of a client, from its copies as they are when asked for. */
+export function contentsOf(client: Copies): (session: string) => Promise<SessionContent> {
+  return async (session) => {
+    const replica = await client.replica(session);
+    try {
+      return contentOf(session, replica.document("transcript"), replica.document("state"), Date.now());
+    } finally {
+      await replica.close();
+    }
   };
 }
 

@@ -19,7 +19,7 @@ import { Tenure, ownLeadership } from "./tenure.js";
 import type { Leadership } from "./tenure.js";
 import { WorkerLink } from "./worker_link.js";
 
-export { contentOf } from "./content.js";
+export { contentOf, contentsOf } from "./content.js";
 export type { Cell, SessionContent } from "./content.js";
 export type { SearchSession } from "./attached.js";
 export type { Failure, Searchable, SearchHit } from "./requests.js";
@@ -38,7 +38,7 @@ export interface SearchOptions {
   readonly workerUrl: string | URL;
   /** Which tab may hold the copy: `leadershipOf(client)`. By default the search elects one of its own. */
   readonly leadership?: Leadership;
-  /** A session's content, for `download`: see `contentOf`. */
+  /** A session's content, for `download`: see `contentsOf`. */
   readonly content?: (session: string) => SessionContent | Promise<SessionContent>;
 }
 

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import * as Y from "yjs";
 import { Binding } from "./binding.js";
 import { cursorOf, cursorsIn, type Cursor } from "./cursors.js";
-import { useAsk, useHere } from "./here.js";
+import { useAsk, useHere, useMay } from "./here.js";
 import { hueOf, listed, plural } from "./names.js";
 
 /** What is shown unless another text is chosen. */
@@ -19,7 +19,7 @@ export function DocumentPane() {
   const name = names.includes(chosen) ? chosen : DOCUMENT;
   const text = session.state.text(name);
   const cursors = cursorsIn(name, text, session.presence.everyone());
-  const writes = session.rights?.has("state") ?? true;
+  const writes = useMay("state");
   const rest = restOf(session.state.json(), names);
   return (
     <div class="document">

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { Absence } from "./caught_up.js";
 import { focused } from "./frame.js";
 import { Faces } from "./faces.js";
-import { useAsk, useHere } from "./here.js";
+import { useAsk, useHere, useMay } from "./here.js";
 import { EditIcon, MenuIcon, PanelIcon } from "./icons.js";
 import { titled } from "./names.js";
 import { Pill } from "./pill.js";
@@ -63,6 +63,7 @@ export function Header(props: Props) {
 function Title({ title }: { title: string }) {
   const { session } = useHere();
   const ask = useAsk();
+  const may = useMay("state");
   const [editing, setEditing] = useState(false);
   const [text, setText] = useState("");
   const name = titled(title) || session.id;
@@ -91,7 +92,7 @@ function Title({ title }: { title: string }) {
   return (
     <h1 title={name}>
       <span>{name}</span>
-      {(session.rights?.has("state") ?? true) && (
+      {may && (
         <button
           class="plain rename"
           aria-label="Rename"

@@ -9,6 +9,7 @@ import { Copy } from "./copy.js";
 import type { CopyHost } from "./copy.js";
 import { LocalProtocolError, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS } from "./limits.js";
+import { isId } from "./ids.js";
 import type { Lead, LeadHost } from "./lead.js";
 import { TIMING } from "./timing.js";
 import type { Token } from "./link.js";
@@ -139,7 +140,7 @@ export class Client implements TabsHost, LeadHost, CopyHost {
    * Throws `LocalProtocolError` for what is no id, `StoreError` where the store cannot be used or does not read.
    */
   async replica(session: string): Promise<Replica> {
-    if (!/^[A-Za-z0-9_-]{1,64}$/.test(session)) {
+    if (!isId(session)) {
       throw new LocalProtocolError(`${session} is not a session's id: 1 to 64 of A-Z a-z 0-9 _ -`);
     }
     if (this.#closed) throw new LocalProtocolError("the client is closed: make a new one");

@@ -52,10 +52,12 @@ interface Job {
   reject: (error: StoreError) => void;
 }
 
-type Stores = Record<(typeof NAMES)[number], IDBObjectStore>;
+type StoreName = (typeof NAMES)[number];
+type Stores = Record<StoreName, IDBObjectStore>;
 
 const NAMES = ["device", "session", "row", "refused"] as const;
 const VERSION = 1;
+const ATTEMPTS = 5;
 const LAYER_NAMES = new Set<unknown>(["transcript", "state"]);
 
 /**
@@ -63,7 +65,8 @@ const LAYER_NAMES = new Set<unknown>(["transcript", "state"]);
  *
  * 1. A write is done when its transaction is complete, asked for with `durability: "strict"`: "saved" means that.
  * 2. One transaction is in flight at a time; what is asked for meanwhile goes into the next, in order.
- * 3. If one fails, nothing of it is written, nor of what waited behind it, which may build on it.
+ * 3. If one fails, nothing of it is written, nor of what waited behind it, which may build on it. One that the browser
+ *    gave up while this tab was frozen has not failed: it is attempted again.
  * 4. Own and remote updates are never in one row. An own row stays as it was made until the server has it.
  * 5. A fold takes away exactly the rows that it was made of, in the transaction that adds it.
  * 6. Every write may be done twice, and by a tab that no longer leads: it says what stays true.
@@ -119,17 +122,19 @@ export class Store {
       request.onblocked = () =>
         reject(new StoreError("another tab holds an older store open: close or reload it", "blocked"));
     });
-    const tx = db.transaction("device", "readwrite", { durability: "strict" });
-    const devices = tx.objectStore("device");
-    const found = devices.get("this");
     let device = randomId();
     let subject = "";
-    found.onsuccess = () => {
-      const known = found.result as { device: string; subject: string } | undefined;
-      if (known === undefined) devices.put({ device, subject }, "this");
-      else ({ device, subject } = known);
-    };
-    await complete(tx);
+    await patiently(() => {
+      const tx = db.transaction("device", "readwrite", { durability: "strict" });
+      const devices = tx.objectStore("device");
+      const found = devices.get("this");
+      found.onsuccess = () => {
+        const known = found.result as { device: string; subject: string } | undefined;
+        if (known === undefined) devices.put({ device, subject }, "this");
+        else ({ device, subject } = known);
+      };
+      return complete(tx);
+    });
     return new Store(db, device, subject, onGone);
   }
 
@@ -178,58 +183,60 @@ export class Store {
 
   /** What is stored of a session. Throws `StoreError` `damaged`. */
   async load(session: string): Promise<{ record: SessionRecord | null; rows: Row[] }> {
-    const tx = this.#read("session", "row");
-    const record = tx.objectStore("session").get(session);
-    const rows = tx.objectStore("row").index("session").getAll(session);
-    await complete(tx);
-    return { record: (record.result as SessionRecord | undefined) ?? null, rows: rows.result.map(readRow) };
+    return this.#read(["session", "row"], (tx) => {
+      const record = tx.objectStore("session").get(session);
+      const rows = tx.objectStore("row").index("session").getAll(session);
+      return () => ({ record: (record.result as SessionRecord | undefined) ?? null, rows: rows.result.map(readRow) });
+    });
   }
 
   /** The rows of a session that were committed after `row`. */
   async after(session: string, row: number): Promise<Row[]> {
-    const tx = this.#read("row");
-    const rows = tx.objectStore("row").getAll(IDBKeyRange.lowerBound(row, true));
-    await complete(tx);
-    return rows.result.map(readRow).filter((found) => found.session === session);
+    return this.#read(["row"], (tx) => {
+      const rows = tx.objectStore("row").getAll(IDBKeyRange.lowerBound(row, true));
+      return () => rows.result.map(readRow).filter((found) => found.session === session);
+    });
   }
 
   /** Which of `rows` are still own and not synced. */
   async own(session: string): Promise<Set<number>> {
-    const tx = this.#read("row");
-    const keys = tx.objectStore("row").index("mine").getAllKeys(session);
-    await complete(tx);
-    return new Set(keys.result as number[]);
+    return this.#read(["row"], (tx) => {
+      const keys = tx.objectStore("row").index("mine").getAllKeys(session);
+      return () => new Set(keys.result as number[]);
+    });
   }
 
   /** Every session this device has a copy of, with the number of its own edits that are not synced. */
   async sessions(): Promise<(SessionRecord & { unsynced: number })[]> {
-    const tx = this.#read("session", "row");
-    const records = tx.objectStore("session").getAll();
-    const mine = new Map<string, number>();
-    const cursor = tx.objectStore("row").index("mine").openKeyCursor();
-    cursor.onsuccess = () => {
-      if (cursor.result === null) return;
-      const session = cursor.result.key as string;
-      mine.set(session, (mine.get(session) ?? 0) + 1);
-      cursor.result.continue();
-    };
-    await complete(tx);
-    const found = (records.result as SessionRecord[]).map((record) => {
-      const unsynced = mine.get(record.session) ?? 0;
-      mine.delete(record.session);
-      return { ...record, unsynced };
+    return this.#read(["session", "row"], (tx) => {
+      const records = tx.objectStore("session").getAll();
+      const mine = new Map<string, number>();
+      const cursor = tx.objectStore("row").index("mine").openKeyCursor();
+      cursor.onsuccess = () => {
+        if (cursor.result === null) return;
+        const session = cursor.result.key as string;
+        mine.set(session, (mine.get(session) ?? 0) + 1);
+        cursor.result.continue();
+      };
+      return () => {
+        const found = (records.result as SessionRecord[]).map((record) => {
+          const unsynced = mine.get(record.session) ?? 0;
+          mine.delete(record.session);
+          return { ...record, unsynced };
+        });
+        // Made here, and no server was there yet.
+        for (const [session, unsynced] of mine) found.push({ ...newRecord(session), unsynced });
+        return found;
+      };
     });
-    // Made here, and no server was there yet.
-    for (const [session, unsynced] of mine) found.push({ ...newRecord(session), unsynced });
-    return found;
   }
 
   /** What the server refused of a session, oldest first. */
   async refused(session: string): Promise<Refused[]> {
-    const tx = this.#read("refused");
-    const found = tx.objectStore("refused").index("session").getAll(session);
-    await complete(tx);
-    return found.result as Refused[];
+    return this.#read(["refused"], (tx) => {
+      const found = tx.objectStore("refused").index("session").getAll(session);
+      return () => found.result as Refused[];
+    });
   }
 
   /** Erase what the server refused of a session. */
@@ -282,13 +289,8 @@ export class Store {
     this.#close();
   }
 
-  #read(...names: (typeof NAMES)[number][]): IDBTransaction {
-    if (this.#gone !== null) throw this.#gone;
-    try {
-      return this.#db.transaction(names);
-    } catch (error) {
-      throw storeError(error);
-    }
+  #read<T>(names: readonly StoreName[], ask: (tx: IDBTransaction) => () => T): Promise<T> {
+    return patiently(() => this.#transact(names, "readonly", ask));
   }
 
   #write<T>(work: (stores: Stores) => () => T): Promise<T> {
@@ -301,29 +303,60 @@ export class Store {
   async #flush(): Promise<void> {
     await Promise.resolve(); // What is asked for in this turn of the event loop goes together.
     while (this.#queue.length > 0) {
-      const jobs = this.#queue;
-      this.#queue = [];
+      const jobs = this.#queue.splice(0);
       try {
-        if (this.#gone !== null) throw this.#gone;
-        const tx = this.#db.transaction(NAMES, "readwrite", { durability: "strict" }); // Invariant 1.
-        const done = complete(tx);
-        const stores = Object.fromEntries(NAMES.map((name) => [name, tx.objectStore(name)])) as Stores;
-        let results: (() => unknown)[] = [];
-        try {
-          results = jobs.map((job) => job.work(stores));
-        } catch (error) {
-          tx.abort();
-          await done.catch(() => {});
-          throw error;
-        }
-        await done;
-        jobs.forEach((job, at) => job.resolve(results[at]?.() as never));
+        const results = await patiently(() =>
+          this.#transact(NAMES, "readwrite", (tx) => {
+            const stores = Object.fromEntries(NAMES.map((name) => [name, tx.objectStore(name)])) as Stores;
+            const asked = jobs.map((job) => job.work(stores));
+            return () => asked.map((result) => result());
+          }),
+        );
+        jobs.forEach((job, at) => job.resolve(results[at] as never));
       } catch (error) {
-        const failed = this.#gone ?? storeError(error);
-        for (const job of [...jobs, ...this.#queue.splice(0)]) job.reject(failed); // Invariant 3.
+        for (const job of [...jobs, ...this.#queue.splice(0)]) job.reject(error as StoreError); // Invariant 3.
       }
     }
     this.#busy = null;
+  }
+
+  /** Ask for something in a transaction of its own; return what came of it when it is complete. */
+  async #transact<T>(
+    names: readonly StoreName[],
+    mode: IDBTransactionMode,
+    ask: (tx: IDBTransaction) => () => T,
+  ): Promise<T> {
+    try {
+      if (this.#gone !== null) throw this.#gone;
+      const tx = this.#db.transaction(names, mode, { durability: "strict" }); // Invariant 1.
+      const done = complete(tx);
+      let result: () => T;
+      try {
+        result = ask(tx);
+      } catch (error) {
+        tx.abort();
+        await done.catch(() => {});
+        throw error;
+      }
+      await done;
+      return result();
+    } catch (error) {
+      throw this.#gone ?? storeError(error);
+    }
+  }
+}
+
+/**
+ * Attempt again what the browser gave up with nothing done, as Chromium does with the transaction of a tab that was
+ * frozen in the middle of it while another waits.
+ */
+async function patiently<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let left = ATTEMPTS; ; left -= 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (left === 1 || (error as StoreError).code !== "timeout") throw error;
+    }
   }
 }
 
@@ -435,6 +468,9 @@ function storeError(error: unknown): StoreError {
   const { name = "", message = String(error) } = (error ?? {}) as Partial<DOMException>;
   if (name === "QuotaExceededError") {
     return new StoreError("this device has no space left for this page: free some, then write again", "quota");
+  }
+  if (name === "TimeoutError") {
+    return new StoreError("this tab was frozen again and again in mid-write: load the page again", "timeout");
   }
   if (name === "InvalidStateError") return new StoreError("the store is closed: load the page again", "closed");
   return new StoreError(`the browser's store failed: ${message || name || "aborted"}`, "store");

@@ -9,6 +9,7 @@ import type { Progress } from "../src/progress.js";
 
 beforeEach(() => {
   globalThis.indexedDB = new IDBFactory();
+  vi.restoreAllMocks();
 });
 
 const update = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -29,6 +30,45 @@ function writer(): (key: string) => Uint8Array {
     return written;
   };
 }
+
+/** Have the browser give up the next `times` transactions as it does with a frozen tab's; return how many it began. */
+function frozenInMidWrite(times: number): () => number {
+  let begun = 0;
+  const begin = IDBDatabase.prototype.transaction;
+  vi.spyOn(IDBDatabase.prototype, "transaction").mockImplementation(function (this: IDBDatabase, ...how) {
+    const tx = begin.apply(this, how);
+    begun += 1;
+    if (begun <= times) queueMicrotask(() => (tx as unknown as { _abort(name: string): void })._abort("TimeoutError"));
+    return tx;
+  });
+  return () => begun;
+}
+
+test("what the browser gave up while the tab was frozen in it is done once, in order", async () => {
+  const store = await Store.open("s");
+  const begun = frozenInMidWrite(2);
+  const rows = await Promise.all(["a", "b"].map((text) => store.append("trip", "state", update(text))));
+  expect(begun()).toBe(3);
+  const { rows: found } = await store.load("trip");
+  expect(found.map(({ row, update: bytes }) => [row, new TextDecoder().decode(bytes)])).toEqual([
+    [rows[0], "a"],
+    [rows[1], "b"],
+  ]);
+  vi.restoreAllMocks();
+
+  frozenInMidWrite(1);
+  expect((await store.load("trip")).rows).toHaveLength(2);
+});
+
+test("a tab that is frozen again and again in mid-write is told to load the page again", async () => {
+  const store = await Store.open("s");
+  const begun = frozenInMidWrite(Infinity);
+  await expect(store.append("trip", "state", update("a"))).rejects.toMatchObject({ code: "timeout" });
+  expect(begun()).toBe(5);
+  vi.restoreAllMocks();
+  expect((await store.load("trip")).rows).toEqual([]);
+  expect(await store.append("trip", "state", update("b"))).toBeGreaterThan(0);
+});
 
 test("what is noted of a session in one transaction is all kept", async () => {
   const store = await Store.open("s");

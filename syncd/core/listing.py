@@ -11,7 +11,6 @@ from typing import Final
 
 from syncd.core.events import Event
 from syncd.core.messages import Json
-from syncd.core.record import record
 
 #: How much of the last message is shown.
 EXCERPT_CHARS_MAX: Final = 140
@@ -34,28 +33,6 @@ _LEASES: Final = {
 }
 #: An agent with several runs is shown as what the first of these says.
 _LEASE_ORDER: Final = ("live", "suspended", "queued", "interrupted")
-
-
-@record
-class IndexRow:
-    """One session in somebody's list. `at_ms` is of the last thing that happened in it (Unix ms).
-
-    `needs` says why it waits for this person: `approval`, `handover`. `running` maps agents to how their runs stand,
-    `here` subjects that are not offline to their status. `unread` counts others' messages, up to 999.
-    """
-
-    session: str
-    title: str
-    tags: tuple[str, ...]
-    archived: bool
-    at_ms: int
-    seq: int
-    excerpt: str
-    unread: int
-    needs: tuple[str, ...]
-    running: Mapping[str, str]
-    here: Mapping[str, str]
-    responsible: str
 
 
 @dataclass(slots=True)

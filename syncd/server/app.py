@@ -22,9 +22,11 @@ from syncd.server.config import Settings
 from syncd.server.console import BUILT, Console
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
+from syncd.server.lists import Lists
 from syncd.server.metrics import Metrics
 from syncd.server.open_work import OpenWork
 from syncd.server.origin import OriginPolicy, is_loopback
+from syncd.server.people import People
 from syncd.server.records import Records
 from syncd.server.rest.table import add_routes
 from syncd.server.revocations import Revocations
@@ -90,6 +92,7 @@ def make_services(
     limits: Limits,
     metrics: Metrics,
     runs: RunRecords | None = None,
+    lists: Lists | None = None,
     *,
     demo: str | None = None,
 ) -> Services:
@@ -100,7 +103,7 @@ def make_services(
     console = Console(settings.console or BUILT, dev=settings.dev, demo=demo)
     addresses = ClientAddresses(settings.trusted_proxies)
     return Services(
-        sessions, links, auth, limits, metrics, origins, addresses, runs, settings.invite_ttl_max_s, console
+        sessions, links, auth, limits, metrics, origins, addresses, runs, settings.invite_ttl_max_s, lists, console
     )
 
 
@@ -127,9 +130,10 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     store = SqliteSessionLog(settings.store)
     sessions = Sessions(store, limits, metrics)
     dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
-    links = Links(sessions, auth, limits, metrics, dispatcher)
+    lists = Lists(sessions, People(dispatcher, grace_s=limits.presence_grace_s), limits)
+    links = Links(sessions, auth, limits, metrics, dispatcher, lists)
     runs = RunRecords(sessions, dispatcher, limits)
-    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs, demo=demo)
+    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs, lists, demo=demo)
     server = Server(settings, store, services, OpenWork(sessions, dispatcher))
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)
@@ -197,6 +201,8 @@ class Server:
             services.lifecycle.started = True
             if self._work is not None:
                 await self._work.start()
+            if services.lists is not None:
+                await services.lists.start()
             await self._runner.setup()
             assert self._runner.server is not None
             self._listening = await listen(  # Invariant 1.
@@ -238,6 +244,8 @@ class Server:
                 self._services.lifecycle.started = False
                 if self._work is not None:
                     await self._work.stop()
+                if self._services.lists is not None:
+                    await self._services.lists.stop()
                 await self._services.sessions.stop()
         finally:
             await self._store.close()

@@ -15,6 +15,7 @@ from syncd.core.messages import Json
 from syncd.server.address import ClientAddresses
 from syncd.server.auth import Auth
 from syncd.server.console import Console
+from syncd.server.lists import Lists
 from syncd.server.metrics import Metrics
 from syncd.server.origin import OriginPolicy
 from syncd.server.run_records import RunRecords
@@ -127,6 +128,8 @@ class Services:
     runs: RunRecords | None = None
     #: An invite is good for this long at most.
     invite_ttl_max_s: float = 30 * 86_400.0
+    #: None where there are no real sessions to list.
+    lists: Lists | None = None
     console: Console = field(default_factory=Console)
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 

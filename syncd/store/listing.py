@@ -1,7 +1,7 @@
 """Listing: what lists of sessions are made of: a summary of each session, who takes part, and who was last seen when.
 
-Written in the transaction of the events it follows; what is of sessions can be made anew from them. Says what a row is in
-SQLite and how it is checked. Knows nothing of grants beyond the patterns they name sessions by.
+Written in the transaction of the events it follows; what is of sessions can be made anew from them. Says what a row is
+in SQLite and how it is checked. Knows nothing of grants beyond the patterns they name sessions by.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ T = TypeVar("T")
 #: `data` of a session that nothing is known of yet: made before there were lists, or by an import.
 _UNKNOWN = b""
 
-INDEX_TABLES = (
+LISTING_TABLES = (
     """CREATE TABLE listing (
         number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL
     )""",
     "CREATE INDEX listing_at ON listing (at_ms, number)",
-    """CREATE TABLE message (
+    """CREATE TABLE listed_message (
         number INTEGER NOT NULL, seq INTEGER NOT NULL, "by" TEXT NOT NULL, PRIMARY KEY (number, seq)
     ) WITHOUT ROWID""",
     """CREATE TABLE standing (
@@ -36,14 +36,17 @@ INDEX_TABLES = (
         since_ms INTEGER NOT NULL, PRIMARY KEY (number, subject)
     ) WITHOUT ROWID""",
     "CREATE TABLE seen (subject TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID",
-    # Of sessions that are there already; the entry table is the log's.
+)
+#: With the sessions that are there already; the table of entries is the log's.
+INDEX_TABLES = (
+    *LISTING_TABLES,
     """INSERT INTO listing SELECT number,
         coalesce((SELECT max(at_ms) FROM entry WHERE entry.number = session.number), created_at_ms), 0, x''
     FROM session WHERE deleted_at_ms IS NULL""",
 )
 
 _UNREAD = """SELECT count(*) FROM (
-    SELECT 1 FROM message WHERE number = ? AND seq > ? AND "by" != ? LIMIT ?
+    SELECT 1 FROM listed_message WHERE number = ? AND seq > ? AND "by" != ? LIMIT ?
 )"""
 
 
@@ -116,14 +119,14 @@ def follow(connection: sqlite3.Connection, number: int, events: Sequence[Event])
         for subject, seq in joins(event, summary.seq).items():
             _join(connection, number, subject, seq, event)
     if messages:
-        connection.executemany("INSERT OR REPLACE INTO message VALUES (?, ?, ?)", messages)
+        connection.executemany("INSERT OR REPLACE INTO listed_message VALUES (?, ?, ?)", messages)
     if kept and (summary.encode() != before or at_ms != before_at):
         _put(connection, number, at_ms, summary)
 
 
 def drop_listing(connection: sqlite3.Connection, number: int) -> None:
     """Remove all that lists know of the session of this number."""
-    for table in ("listing", "message", "standing"):
+    for table in ("listing", "listed_message", "standing"):
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608
 
 
@@ -303,7 +306,9 @@ class Listing:
             if known is not None and known.seq > summary.seq:
                 return  # An event was faster.
             _put(connection, number, at_ms, summary)
-            connection.executemany("INSERT OR REPLACE INTO message VALUES (?, ?, ?)", [(number, *m) for m in given])
+            connection.executemany(
+                "INSERT OR REPLACE INTO listed_message VALUES (?, ?, ?)", [(number, *m) for m in given]
+            )
             connection.executemany(
                 "INSERT INTO standing (number, subject, read_seq, since_ms) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (number, subject) DO UPDATE SET read_seq = max(read_seq, excluded.read_seq)",
@@ -353,7 +358,7 @@ def _standings(connection: sqlite3.Connection, number: int, subjects: str) -> Ma
         return {}
     oldest = min(read_seq for _, read_seq, _ in found)
     messages = connection.execute(
-        'SELECT seq, "by" FROM message WHERE number = ? AND seq > ? ORDER BY seq DESC LIMIT ?',
+        'SELECT seq, "by" FROM listed_message WHERE number = ? AND seq > ? ORDER BY seq DESC LIMIT ?',
         (number, oldest, UNREAD_MAX + 1),
     ).fetchall()
     seqs = [seq for seq, _ in reversed(messages)]

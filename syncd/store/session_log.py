@@ -31,6 +31,7 @@ from syncd.store.events import (
     put_events,
     read_events,
 )
+from syncd.store.listing import INDEX_TABLES, Listing, drop_listing, follow, open_listing
 from syncd.store.lockfile import LockFile
 from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_append
 from syncd.store.rows import entry_crc, session_crc
@@ -52,7 +53,7 @@ SCHEMA = Schema(
             *search.SEARCH_TABLES,
         ),
         WORK_TABLES,
-        EVENT_TABLES,
+        (*EVENT_TABLES, *INDEX_TABLES),
     ),
 )
 
@@ -115,6 +116,8 @@ class SqliteSessionLog:
         self._path = Path(path)
         self._now_ms = now_ms
         self._database = Database(self._path, SCHEMA, read_only=read_only, busy_timeout_s=busy_timeout_s)
+        #: See `SessionLog.listing`.
+        self.listing = Listing(self._database)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
         self._heads: dict[str, _Head] = {}
 
@@ -158,7 +161,9 @@ class SqliteSessionLog:
                     (incarnation, now_ms, session_crc(session, incarnation, now_ms), head.number),
                 )
             made = self._head(connection, session)
-            if snapshot is not None and made is not None:
+            assert made is not None
+            open_listing(connection, made.number, now_ms, known=snapshot is None)
+            if snapshot is not None:
                 crc = entry_crc(session, 1, EntryKind.SNAPSHOT, snapshot)
                 insert_entries(connection, [(made.number, 1, EntryKind.SNAPSHOT, now_ms, crc, snapshot)])
 
@@ -305,6 +310,7 @@ class SqliteSessionLog:
             connection.execute("DELETE FROM entry WHERE number = ?", (head.number,))
             drop_work(connection, head.number)
             drop_session_events(connection, head.number)
+            drop_listing(connection, head.number)
             connection.execute(
                 "UPDATE session SET deleted_at_ms = ?, damaged = '', indexed = 0 WHERE number = ?",
                 (now_ms, head.number),
@@ -466,6 +472,8 @@ def _commit(connection: sqlite3.Connection, grown: Mapping[str, _Grown]) -> None
         for session, part in more:
             put_work(connection, part.head.number, part.work)
             put_events(connection, session, part.head.number, part.events)
+            if part.events:
+                follow(connection, part.head.number, part.events)
 
     transact(connection, write)
 

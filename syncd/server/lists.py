@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -132,8 +132,9 @@ class Lists:
             summary = await self._listing.summary(live.session)
             if summary is None or summary.seq != live.machine.committed_seq:
                 await renew(self._listing, live.session, live.machine, self._sessions.now_ms())
-            elif STATE_ROOT in live.machine.content.roots:
-                await self._listing.call(live.session, *_called(live))
+                self._change(live.session, None)
+            elif STATE_ROOT in live.machine.content.roots and await self._listing.call(live.session, *_called(live)):
+                self._change(live.session, None)
         except (StoreError, ReplicaBroken) as error:
             # A session that cannot be listed, as while the storage is full, can be opened all the same.
             _log.warning("session_not_listed", session=live.session, error=type(error).__name__, reason=str(error))
@@ -203,6 +204,10 @@ class Lists:
         if found:
             self._change(session, subject)
         return found
+
+    async def participants(self, session: str) -> Sequence[str]:
+        """Return the persons that take part in a session."""
+        return await self._listing.participants(session)
 
     # Links
 

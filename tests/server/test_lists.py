@@ -79,6 +79,11 @@ class Watcher:
         return row
 
 
+async def acked(raw: RawLink, number: int) -> None:
+    """Wait until a push is on the disk."""
+    await raw.expect(Ack, lambda ack: ack.number == number)
+
+
 async def post(raw: RawLink, pen: Pen, text: str = "hi", *, to: tuple[str, ...] = (), session: str = "s") -> str:
     """Write a message; return its id once it is on the disk."""
     message = replace(new_message(text), to=to)
@@ -224,7 +229,7 @@ async def test_an_answer_that_grew_is_shown_when_its_run_is_over(server: Server)
         writer = PartWriter(hand.transcript, answer.id).append
         for token in ("Take ", "the ", "tram."):
             number = await agent.push(writer(token))
-            await agent.expect(Ack, lambda ack, number=number: ack.number == number)
+            await acked(agent, number)
         await asyncio.sleep(0.1)
         list_.look()
         assert list_.frames == told
@@ -259,6 +264,42 @@ async def test_who_is_here_is_told(server: Server) -> None:
         await list_.until(here={BOB: "active"})
         await bob.aclose()
         await list_.until(here={})
+
+
+async def test_a_row_names_the_most_present(server: Server) -> None:
+    """`index_here_max` of them, however many are in the session."""
+    async with serving_again(server, index_here_max=2) as small, link(small) as ann, link(small, "bob") as bob:
+        list_, links = Watcher(ann), []
+        await list_.page()
+        for name, activity in (("cem", "hidden"), ("dov", "idle"), ("eve", "active")):
+            raw = RawLink(small.url, mint(f"user:{name}"))
+            await raw.hello()
+            await raw.open()
+            await raw.send(SetPresence("s", {"activity": activity}))
+            links.append(raw)
+        await bob.open()
+        await list_.until(here={"user:eve": "active", "user:dov": "idle"})
+        for raw in links:
+            await raw.aclose()
+
+
+async def test_who_comes_is_told_slower_than_what_happens(server: Server) -> None:
+    """`index_here_s` for a crowd, `index_gather_s` for a message."""
+    async with serving_again(server, index_here_s=30.0, index_gather_s=0.01) as slow, link(slow) as ann:
+        list_ = Watcher(ann)
+        await list_.page()
+        async with link(slow, "bob") as bob, link(slow, "eve") as eve:
+            await bob.open()
+            await list_.until(here={BOB: "away"})
+            await eve.open()
+            lists = slow.services.lists
+            assert lists is not None
+            await until(lambda: len(lists.people.people("s")) == 2)
+            await asyncio.sleep(0.1)
+            list_.look()
+            assert list_.rows["s"].here == {BOB: "away"}
+            await post(bob, Pen(), "hello")
+            await list_.until(excerpt="hello", here={BOB: "away", "user:eve": "away"})
 
 
 async def test_archiving_is_told_to_ones_own_devices(server: Server) -> None:
@@ -326,8 +367,8 @@ async def test_a_reader_that_takes_nothing_is_told_later(server: Server) -> None
         await list_.page()
         [watcher] = lists._watchers[ANN].values()
         stuck = _Stuck(watcher.link)
-        watcher.link = stuck  # type: ignore[assignment]
-        lists._watchers[ANN] = {stuck: watcher}  # type: ignore[dict-item]
+        watcher.link = stuck
+        lists._watchers[ANN] = {stuck: watcher}
         await bob.open()
         for text in ("one", "two", "three"):
             await post(bob, pen, text, to=(ANN,))

@@ -139,7 +139,7 @@ async def say(raw: RawLink, activity: str) -> None:
 
 
 async def test_two_devices_are_one_person(tmp_path: Path) -> None:
-    """Away after hidden everywhere, a reload is no leave, and last seen survives a restart."""
+    """Away after hidden everywhere for `presence_grace_s`, a reload is no leave, last seen survives a restart."""
     limits = {"presence_grace_s": 0.5}
     async with serving(tmp_path / "s.db", limits=limits) as server:
         assert server.services.lists is not None

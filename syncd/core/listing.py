@@ -19,6 +19,8 @@ TAGS_MAX: Final = 20
 TAG_CHARS_MAX: Final = 40
 #: Runs and tool calls that a list tells of, of one session; each event writes them anew.
 _TOLD_MAX: Final = 100
+#: Persons that one message makes take part by naming them: the first.
+_JOINS_MAX: Final = 64
 #: Unread messages are counted up to here.
 UNREAD_MAX: Final = 999
 #: The root of the state that says what a session is called.
@@ -138,7 +140,8 @@ def joins(event: Event, seq: int) -> Mapping[str, int]:
     """
     if event.type == "message.created":
         seq = int(event.body["seq"])
-        found = {subject: seq - 1 for subject in event.body.get("to") or () if is_person(subject)}
+        named = [subject for subject in event.body.get("to") or () if is_person(subject)]
+        found = dict.fromkeys(named[:_JOINS_MAX], seq - 1)
         if is_person(event.by):
             found[event.by] = seq
         return found

@@ -83,6 +83,7 @@ def test_who_takes_part() -> None:
     """Writers from where they wrote on, those addressed from before; readers as far as they read; agents never."""
     assert joins(message(7, to=[BOB, PLANNER]), 7) == {ANN: 7, BOB: 6}
     assert joins(message(7, by=PLANNER), 7) == {}
+    assert len(joins(message(7, by=PLANNER, to=[f"user:{n}" for n in range(9_000)]), 7)) == 64
     assert joins(event("read.moved", ANN, subject=ANN, seq=5), 7) == {ANN: 5}
     assert joins(event("read.moved", PLANNER, subject=PLANNER, seq=5), 7) == {}
     assert joins(event("session.assigned", ANN, to=BOB, command="c"), 7) == {BOB: 6}

@@ -35,6 +35,8 @@ LISTING_TABLES = (
         number INTEGER NOT NULL, subject TEXT NOT NULL, read_seq INTEGER NOT NULL, archived INTEGER NOT NULL DEFAULT 0,
         since_ms INTEGER NOT NULL, PRIMARY KEY (number, subject)
     ) WITHOUT ROWID""",
+    # Few are put away: a page asks which, not of each whether.
+    "CREATE INDEX standing_archived ON standing (subject, number) WHERE archived",
     "CREATE TABLE seen (subject TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) WITHOUT ROWID",
 )
 #: With the sessions that are there already; the table of entries is the log's.
@@ -48,6 +50,8 @@ INDEX_TABLES = (
 _UNREAD = """SELECT count(*) FROM (
     SELECT 1 FROM listed_message WHERE number = ? AND seq > ? AND "by" != ? LIMIT ?
 )"""
+
+_JOIN = "INSERT INTO standing (number, subject, read_seq, since_ms) VALUES (?, ?, ?, ?) ON CONFLICT (number, subject)"
 
 
 @record
@@ -98,45 +102,38 @@ def open_listing(connection: sqlite3.Connection, number: int, at_ms: int, *, kno
     _put(connection, number, at_ms, Summary() if known else None)
 
 
-def follow(connection: sqlite3.Connection, number: int, events: Sequence[Event]) -> None:
-    """Bring a session's summary, messages and standings up to its events."""
-    at_ms, summary = _get(connection, number)
-    if summary is None:
-        # What came before is found when the session is loaded; what comes now is not lost meanwhile.
-        at_ms = max([at_ms, *(event.at_ms for event in events)])
-        connection.execute("UPDATE listing SET at_ms = ? WHERE number = ?", (at_ms, number))
-        summary, kept = Summary(), False
-    else:
-        kept = True
-    before, before_at = summary.encode(), at_ms
+def follow(connection: sqlite3.Connection, told: Iterable[tuple[int, Sequence[Event]]]) -> None:
+    """Bring the summaries, messages and standings of sessions, by their numbers, up to their events."""
+    listed: list[tuple[int, int, bytes, int]] = []
     messages: list[tuple[int, int, str]] = []
-    for event in events:
-        summary.take(event)
-        if moves(event):
-            at_ms = max(at_ms, event.at_ms)
-        if event.type == "message.created" and event.body.get("role") != "system":
-            messages.append((number, int(event.body["seq"]), event.by))
-        for subject, seq in joins(event, summary.seq).items():
-            _join(connection, number, subject, seq, event)
-    if messages:
-        connection.executemany("INSERT OR REPLACE INTO listed_message VALUES (?, ?, ?)", messages)
-    if kept and (summary.encode() != before or at_ms != before_at):
-        _put(connection, number, at_ms, summary)
+    joined: list[tuple[int, str, int, int]] = []
+    read: list[tuple[int, str, int, int]] = []
+    for number, events in told:
+        at_ms, summary = _get(connection, number)
+        # Of one that is not known, what came before is found when it is loaded; what comes now is kept meanwhile.
+        known, summary = summary is not None, summary or Summary()
+        changed = False
+        for event in events:
+            summary.take(event)
+            if moves(event):
+                changed, at_ms = True, max(at_ms, event.at_ms)
+            if event.type == "message.created" and event.body.get("role") != "system":
+                messages.append((number, int(event.body["seq"]), event.by))
+            rows = read if event.type == "read.moved" else joined
+            rows += [(number, subject, seq, event.at_ms) for subject, seq in joins(event, summary.seq).items()]
+        if changed:
+            data = pack(summary.encode()) if known else _UNKNOWN
+            listed.append((at_ms, _crc(number, data), data, number))
+    connection.executemany("UPDATE listing SET at_ms = ?, crc = ?, data = ? WHERE number = ?", listed)
+    connection.executemany("INSERT OR REPLACE INTO listed_message VALUES (?, ?, ?)", messages)
+    connection.executemany(f"{_JOIN} DO NOTHING", joined)
+    connection.executemany(f"{_JOIN} DO UPDATE SET read_seq = max(read_seq, excluded.read_seq)", read)
 
 
 def drop_listing(connection: sqlite3.Connection, number: int) -> None:
     """Remove all that lists know of the session of this number."""
     for table in ("listing", "listed_message", "standing"):
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608
-
-
-def _join(connection: sqlite3.Connection, number: int, subject: str, seq: int, event: Event) -> None:
-    moved = "UPDATE SET read_seq = max(read_seq, excluded.read_seq)" if event.type == "read.moved" else "NOTHING"
-    connection.execute(
-        "INSERT INTO standing (number, subject, read_seq, since_ms) VALUES (?, ?, ?, ?) "  # noqa: S608
-        f"ON CONFLICT (number, subject) DO {moved}",
-        (number, subject, seq, event.at_ms),
-    )
 
 
 def _put(connection: sqlite3.Connection, number: int, at_ms: int, summary: Summary | None) -> None:
@@ -186,20 +183,26 @@ class Listing:
         """
         where, named = _named(patterns)
         at_ms, number = _place(after)
-        sql = f"""SELECT listing.number, session, at_ms, listing.crc, data, read_seq, coalesce(archived, 0)
-            FROM {where} CROSS JOIN session ON session.number = listing.number AND deleted_at_ms IS NULL
-            LEFT JOIN standing ON standing.number = listing.number AND subject = ?
-            WHERE (at_ms, listing.number) < (?, ?) AND coalesce(archived, 0) = ?
-            ORDER BY at_ms DESC, listing.number DESC LIMIT ?"""  # noqa: S608
+        # What a row shows is read of those that are returned alone.
+        sql = f"""SELECT found.number, session, found.at_ms, listing.crc, data, read_seq, coalesce(archived, 0)
+            FROM (
+                SELECT listing.number, at_ms FROM {where}
+                WHERE (at_ms, listing.number) < (?, ?) AND listing.number {"" if archived else "NOT"} IN
+                    (SELECT number FROM standing WHERE subject = ? AND archived)
+                ORDER BY at_ms DESC, listing.number DESC LIMIT ?
+            ) AS found CROSS JOIN listing ON listing.number = found.number
+            CROSS JOIN session ON session.number = found.number
+            LEFT JOIN standing ON standing.number = found.number AND subject = ?
+            ORDER BY found.at_ms DESC, found.number DESC"""  # noqa: S608
 
         def read(connection: sqlite3.Connection) -> Page:
-            found = connection.execute(sql, (*named, subject, at_ms, number, int(archived), limit)).fetchall()
+            given = (*named, at_ms, number, subject, limit, subject)
+            found = connection.execute(sql, given).fetchall()
             rows = []
             for number_, session, at, crc, data, read_seq, put_away in found:
                 standings = {}
                 if read_seq is not None:
-                    given = (number_, read_seq, subject, UNREAD_MAX)
-                    unread = connection.execute(_UNREAD, given).fetchone()[0]
+                    unread = connection.execute(_UNREAD, (number_, read_seq, subject, UNREAD_MAX)).fetchone()[0]
                     standings[subject] = Standing(read_seq, bool(put_away), unread)
                 rows.append(Listed(session, at, _decode(number_, crc, data) or Summary(), standings))
             end = f"{found[-1][2]}.{found[-1][0]}" if len(found) == limit and found else ""
@@ -310,8 +313,7 @@ class Listing:
                 "INSERT OR REPLACE INTO listed_message VALUES (?, ?, ?)", [(number, *m) for m in given]
             )
             connection.executemany(
-                "INSERT INTO standing (number, subject, read_seq, since_ms) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT (number, subject) DO UPDATE SET read_seq = max(read_seq, excluded.read_seq)",
+                f"{_JOIN} DO UPDATE SET read_seq = max(read_seq, excluded.read_seq)",
                 [(number, subject, seq, now_ms) for subject, seq in reads.items()],
             )
 

@@ -223,7 +223,7 @@ class MemorySessionLog:
             if row.lease == ENDED:
                 del kept.work[row.run]
         if item.events:
-            follow(self._tables.connection, self._tables.number(item.session), item.events)
+            follow(self._tables.connection, [(self._tables.number(item.session), item.events)])
         for event in item.events:
             self._last_event += 1
             self._events.append(StoredEvent(self._last_event, item.session, kept.info.incarnation, event))

@@ -472,8 +472,7 @@ def _commit(connection: sqlite3.Connection, grown: Mapping[str, _Grown]) -> None
         for session, part in more:
             put_work(connection, part.head.number, part.work)
             put_events(connection, session, part.head.number, part.events)
-            if part.events:
-                follow(connection, part.head.number, part.events)
+        follow(connection, [(part.head.number, part.events) for _, part in more if part.events])
 
     transact(connection, write)
 

@@ -7,7 +7,7 @@
 import * as Y from "yjs";
 import { LocalProtocolError, NotSynced, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS, FRAME_OVERHEAD_BYTES } from "./limits.js";
-import { LAYERS } from "./messages.js";
+import { LAYERS, mayWrite } from "./messages.js";
 import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
 import { dropPending, freshClientId, grounded, makeRoots, pending, ROOTS, touches } from "./documents.js";
 import { Adopt, newPending } from "./edits.js";
@@ -19,6 +19,7 @@ import type { Standing } from "./tabs.js";
 import { everyone } from "./places.js";
 import { NO_PROGRESS } from "./progress.js";
 import type { Progress } from "./progress.js";
+import { same } from "./values.js";
 
 export interface CopyHost {
   readonly store: Store;
@@ -59,7 +60,7 @@ export class Copy implements Replica {
   readonly #host: CopyHost;
   #documents: Record<Layer, Y.Doc>;
   #standing: Standing | null = null;
-  #rights: readonly Right[] | null = null;
+  rights: ReadonlySet<Right> | null = null;
   #listeners = new Set<(change: ReplicaChange) => void>();
   /** What comes from the store, from other tabs and from the server. */
   readonly #remote = Symbol("remote");
@@ -101,7 +102,7 @@ export class Copy implements Replica {
     if (record !== null) {
       const { incarnation, version, seq, roots } = record;
       this.progress = { incarnation, version, seq, roots };
-      this.#rights = record.rights;
+      this.rights = record.rights && new Set(record.rights);
     }
     const before = this.#documents;
     this.#documents = this.#make(this.progress.roots);
@@ -303,7 +304,7 @@ export class Copy implements Replica {
   stands(standing: Standing): void {
     const before = this.#standing;
     this.#standing = standing;
-    this.#rights = standing.rights ?? this.#rights;
+    if (standing.rights !== null) this.rights = new Set(standing.rights);
     this.#takeRoots(standing.roots);
     if (before === null || !same(before.status, standing.status)) this.#tell({ kind: "status" });
     if (before === null || !same([before.presence, before.tabs], [standing.presence, standing.tabs])) {
@@ -334,10 +335,6 @@ export class Copy implements Replica {
 
   get subject(): string {
     return this.#host.subject;
-  }
-
-  get rights(): ReadonlySet<Right> | null {
-    return this.#rights === null ? null : new Set(this.#rights);
   }
 
   get status(): Status {
@@ -440,11 +437,8 @@ export class Copy implements Replica {
   // Own edits
 
   #checkRight(layer: Layer): void {
-    const rights = this.#rights;
-    const allowed =
-      rights === null ||
-      (layer === "state" ? rights.includes("state") : rights.includes("transcript") || rights.includes("command"));
-    if (!allowed) throw new LocalProtocolError(`the token does not allow to write the ${layer} of ${this.session}`);
+    if (!mayWrite(layer, this.rights))
+      throw new LocalProtocolError(`the token does not allow to write the ${layer} of ${this.session}`);
   }
 
   #own(layer: Layer, update: Uint8Array): void {
@@ -535,10 +529,6 @@ export class Copy implements Replica {
   #tell(change: ReplicaChange): void {
     for (const listener of this.#listeners) listener(change);
   }
-}
-
-function same(one: unknown, two: unknown): boolean {
-  return JSON.stringify(one) === JSON.stringify(two);
 }
 
 /** An own row is no longer one that waits: it was refused, or it is on the server's disk. */

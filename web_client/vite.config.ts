@@ -45,6 +45,7 @@ export default defineConfig({
   build: {
     outDir: `${here}/../syncd/static`,
     emptyOutDir: true,
+    manifest: true,
     target: "es2022",
     // Inline content is refused by the page's policy.
     assetsInlineLimit: 0,

@@ -51,6 +51,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: false,
     rolldownOptions: {
+      // The library's part that connects is loaded with the rest here: see `main.tsx`.
+      checks: { ineffectiveDynamicImport: false },
       input: { index: `${here}/app/index.html`, sw: `${here}/app/sw.ts` },
       output: { entryFileNames: (chunk) => (chunk.name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
     },

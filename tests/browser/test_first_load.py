@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from examples.server_process import ServerProcess
 from playwright.async_api import Page, Request, expect
 
+from examples.server_process import ServerProcess
 from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in

@@ -54,7 +54,11 @@ export default defineConfig({
       // The library's part that connects is loaded with the rest here: see `main.tsx`.
       checks: { ineffectiveDynamicImport: false },
       input: { index: `${here}/app/index.html`, sw: `${here}/app/sw.ts` },
-      output: { entryFileNames: (chunk) => (chunk.name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
+      output: {
+        entryFileNames: (chunk) => (chunk.name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
+        // What is loaded at once is one file: it packs better than several.
+        codeSplitting: { groups: [{ name: "console", test: /\/app\/main\.tsx$/ }] },
+      },
     },
   },
 });

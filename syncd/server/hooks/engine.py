@@ -18,6 +18,7 @@ from syncd.core.errors import StorageFull
 from syncd.core.events import StoredEvent, event_id
 from syncd.core.limits import Limits
 from syncd.core.messages import Json
+from syncd.core.record import record
 from syncd.server.hooks.conditions import PeoplePort, answers, settled_tags, was_read
 from syncd.server.hooks.happened import PERSON, Happened, SessionFacts
 from syncd.server.hooks.judge import GATHERED, Stage, judge, persons
@@ -50,6 +51,19 @@ class EventLog(Protocol):
     async def drop_events(self, through: int) -> None:
         """Forget events up to a row."""
         ...
+
+
+@record
+class Explained:
+    """What a rule makes of an event for one person, empty for its target: told, waiting until `due_ms`, or not; why."""
+
+    rule: str
+    channel: str
+    target: str
+    subject: str
+    act: str
+    reason: str
+    due_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -224,6 +238,30 @@ class Engine:
             await self._log.drop_events(through)
             self._dropped = through
 
+    async def explain(self, stored: StoredEvent) -> Sequence[Explained]:
+        """Return what all rules would make of an event now, and why. Nothing is told and nothing stored."""
+        kept = await self._store.about([(stored.session, stored.incarnation)])
+        facts = SessionFacts()
+        facts.load(kept[stored.session, stored.incarnation])
+        for _ in facts.learn(stored.event.type, stored.event.by, stored.event.body):
+            pass
+        event, found = self.happened(stored, facts), []
+        for rule in self._rules:
+            if reason := rule.mismatch(event.type, event.session, dict(event.data)):
+                found.append(Explained(rule.name, rule.channel, rule.target, "", "no", reason))
+                continue
+            subjects = persons(rule, event, facts, self._people)
+            if not subjects:
+                found.append(Explained(rule.name, rule.channel, rule.target, "", "no", "it is about no person"))
+            for subject in subjects:
+                verdict = judge(rule, event, subject, Stage.START, self._now_ms(), facts, self._people)
+                found.append(
+                    Explained(
+                        rule.name, rule.channel, rule.target, subject, verdict.act, verdict.reason, verdict.due_ms
+                    )
+                )
+        return found
+
     # Facts
 
     async def _know(self, sessions: set[tuple[str, str]]) -> None:
@@ -304,7 +342,7 @@ class Engine:
     def _tell(self, turn: _Turn, event: Happened, facts: SessionFacts) -> None:
         data = dict(event.data)
         for rule in self._rules:
-            if rule.matches(event.type, event.session, data):
+            if not rule.mismatch(event.type, event.session, data):
                 self._apply(turn, rule, event, facts)
 
     def _apply(self, turn: _Turn, rule: Rule, event: Happened, facts: SessionFacts, step: int = 0) -> None:

@@ -149,13 +149,14 @@ class Rule(_Strict):
             raise ValueError("to escalate takes whom, when.until_answered, escalate_after_s and escalate_to together")
         return self
 
-    def matches(self, type: str, session: str, data: dict[str, Any]) -> bool:
-        """Whether the rule is about an event at all."""
+    def mismatch(self, type: str, session: str, data: dict[str, Any]) -> str:
+        """Return why the rule is not about an event at all, empty if it is."""
         if not any(on in ("*", type) or (on.endswith(".*") and type.startswith(on[:-1])) for on in self.on):
-            return False
-        if self.sessions.endswith("*"):
-            if not session.startswith(self.sessions[:-1]):
-                return False
-        elif session != self.sessions:
-            return False
-        return all(data.get(name) == value for name, value in self.where.items())
+            return "is about other types"
+        prefix = self.sessions.removesuffix("*")
+        if session != self.sessions and not (self.sessions.endswith("*") and session.startswith(prefix)):
+            return "is about other sessions"
+        for name, value in self.where.items():
+            if data.get(name) != value:
+                return f"is about another {name}"
+        return ""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from syncd.core.errors import SyncdError
+from syncd.server.config import ConfigError
 from syncd.server.hooks.rules import Name, Rule
 from syncd.server.hooks.targets import Guard, Target, TargetRefused
 
@@ -22,7 +22,7 @@ RETRY_S: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72
 _SECRET_PREFIX: Final = "whsec_"  # noqa: S105
 
 
-class HooksConfigError(SyncdError):
+class HooksConfigError(ConfigError):
     """The hooks' configuration cannot be used. The message has a line for each problem, and never a secret."""
 
 

@@ -39,13 +39,16 @@ KEPT: Final = 10_000
 _SESSIONS_KNOWN: Final = 1_000
 _DROP_EVERY: Final = 1_000
 _RETRY_S: Final = 1.0
+#: How long events gather before they are judged, and how long where there is no rule to judge them by.
+_GATHER_S: Final = 0.01
+_IDLE_GATHER_S: Final = 1.0
 
 
 class EventLog(Protocol):
     """Where events come from: the log of the sessions."""
 
-    async def events(self, after: int, limit: int) -> Sequence[StoredEvent]:
-        """Return events behind a row, in order."""
+    async def events(self, after: int, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """Return events behind a row, in order, and the last row that was looked at."""
         ...
 
     async def drop_events(self, through: int) -> None:
@@ -176,18 +179,20 @@ class Engine:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
+                # What follows gathers meanwhile: each turn is a commit that the disk does beside the sessions'.
+                await asyncio.sleep(_GATHER_S if self._rules or self._wakes else _IDLE_GATHER_S)
         except TimeoutError:
             pass
 
     async def _step(self) -> bool:
         """Judge a page of events and what is due; return whether there may be more."""
         self._wake.clear()
-        page = await self._log.events(self._cursor, PAGE)
+        page, last = await self._log.events(self._cursor, PAGE)
         changes = [self._presence.popleft() for _ in range(min(PAGE, len(self._presence)))]
         due = self._room.take_due(self._now_ms(), PAGE)
-        if not (page or changes or due):
+        if last == self._cursor and not (changes or due):
             return False
-        turn = _Turn(page[-1].row if page else None)
+        turn = _Turn(last)
         try:
             sessions = {(stored.session, stored.incarnation) for stored in page}
             sessions |= {(waiting.event.session, waiting.event.incarnation) for waiting in due}
@@ -208,9 +213,9 @@ class Engine:
         for change in changes:
             self._facts.pop((change[0], ""), None)
         self._metrics.hook_events.inc(len(page))
-        if page:
-            self._cursor = page[-1].row
-            await self._drop()
+        self._metrics.hook_waits.set(len(self._room))
+        self._cursor = last
+        await self._drop()
         self._on_committed(committed)
         return True
 

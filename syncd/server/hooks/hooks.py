@@ -76,7 +76,7 @@ class Hooks:
         self._callables = CallableChannel()
         self._log = log
         self._store = store
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         #: All channels by name. What is put in here before `start` can be named by rules.
         self.channels: dict[str, Channel] = {
             "webhook": WebhookChannel(self.targets, self.outbound, body_bytes_max=limits.hook_body_bytes_max),
@@ -192,12 +192,13 @@ class Hooks:
 
     async def find(self, id: str) -> StoredEvent | None:
         """Return one of the last events by its id."""
-        after = 0
-        while page := await self._log.events(after, PAGE * 5):
+        after, last = -1, 0
+        while last > after:
+            after = last
+            page, last = await self._log.events(after, PAGE * 5)
             for stored in page:
                 if stored.id == id:
                     return stored
-            after = page[-1].row
         return None
 
     async def deliveries(
@@ -208,7 +209,7 @@ class Hooks:
 
     async def replay(self, *, ids: Sequence[str] = (), target: str = "") -> Sequence[Delivery]:
         """Have dead deliveries wait again: by id, or all of a target. Return them."""
-        revived = await self._store.replay(ids=ids, target=target, now_ms=self._now_ms())
+        revived = await self._store.replay(ids=ids, target=target, now_ms=self.now_ms())
         self._outbox.replayed(revived)
         return revived
 

@@ -51,6 +51,10 @@ class EventLog(Protocol):
         """Return events behind a row, in order, and the last row that was looked at."""
         ...
 
+    async def last_event(self) -> int:
+        """Return the row of the newest event."""
+        ...
+
     async def drop_events(self, through: int) -> None:
         """Forget events up to a row."""
         ...

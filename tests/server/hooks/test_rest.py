@@ -136,6 +136,7 @@ async def test_hooks_are_for_operators(here: Here, token: str) -> None:
 async def test_what_would_be_told_is_said_and_not_done(here: Here) -> None:
     """Of an event that happened or of one that is made up: which rules, whom, and why not."""
     await here.post()
+    await here.quiet()
     await here.ask("PUT", "/v1/hooks/rules/done", RULE)
     hooks = here.server.services.hooks
     assert hooks is not None
@@ -207,7 +208,7 @@ async def test_secrets_are_in_no_answer_log_or_database(here: Here, tmp_path: Pa
             await here.post()
         await here.quiet()
         shown = [await here.ask("GET", path) for path in ("/v1/hooks/rules", "/v1/hooks/log", "/v1/hooks/dead")]
-    files = b"".join(file.read_bytes() for file in tmp_path.glob("syncd.db*"))
+    files = b"".join((tmp_path / f"syncd.db{end}").read_bytes() for end in ("", "-wal"))
 
     assert len(here.receiver.got) == 4
     for secret in ("SECRET-PATH", SECRET, SECRET.removeprefix("whsec_")):

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from aiohttp import web
@@ -20,6 +20,9 @@ from syncd.server.address import ClientAddresses
 from syncd.server.auth import SECRET_BYTES_MIN, Auth, Key
 from syncd.server.config import Settings
 from syncd.server.console import BUILT, Console
+from syncd.server.hooks.conditions import Nobody
+from syncd.server.hooks.config import load_hooks
+from syncd.server.hooks.hooks import Hooks
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
 from syncd.server.metrics import Metrics
@@ -36,6 +39,8 @@ from syncd.server.work import Dispatcher
 from syncd.store.session_log import SqliteSessionLog
 
 _log = structlog.get_logger("syncd.app")
+
+F = TypeVar("F", bound=Callable[..., object])
 
 DEV_BANNER = (
     "DEVELOPMENT MODE: no token is needed, whoever reaches this port may read, write and delete everything. "
@@ -92,6 +97,7 @@ def make_services(
     runs: RunRecords | None = None,
     *,
     demo: str | None = None,
+    hooks: Hooks | None = None,
 ) -> Services:
     """Return what the routes may use. `demo` is the session that the console begins with, None for its list."""
     origins = OriginPolicy(
@@ -100,7 +106,17 @@ def make_services(
     console = Console(settings.console or BUILT, dev=settings.dev, demo=demo)
     addresses = ClientAddresses(settings.trusted_proxies)
     return Services(
-        sessions, links, auth, limits, metrics, origins, addresses, runs, settings.invite_ttl_max_s, console
+        sessions,
+        links,
+        auth,
+        limits,
+        metrics,
+        origins,
+        addresses,
+        runs,
+        settings.invite_ttl_max_s,
+        console,
+        hooks=hooks,
     )
 
 
@@ -114,6 +130,41 @@ def build_app(services: Services) -> web.Application:
     return app
 
 
+def make_hooks(
+    settings: Settings,
+    sessions: Sessions,
+    store: SqliteSessionLog,
+    dispatcher: Dispatcher,
+    limits: Limits,
+    metrics: Metrics,
+) -> Hooks:
+    """Return what tells the absent, fed by the sessions.
+
+    Raises:
+        HooksConfigError: the file that the settings name cannot be used.
+    """
+    people = Nobody()
+    hooks = Hooks(
+        load_hooks(settings.hooks),
+        store,
+        store.outbox,
+        people,
+        limits,
+        metrics,
+        now_ms=sessions.now_ms,
+        waits=dispatcher.waits,
+    )
+    forget = sessions.on_delete
+
+    def deleted(session: str) -> None:
+        forget(session)
+        hooks.forget(session)
+
+    sessions.on_events = hooks.wake
+    sessions.on_delete = deleted
+    return hooks
+
+
 def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     """Return a server over the SQLite file that the settings name. `await run()` it next.
 
@@ -121,6 +172,7 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
 
     Raises:
         StoreDamaged: the revocation list does not read.
+        HooksConfigError: the file of hooks that the settings name cannot be used.
     """
     limits, metrics = settings.make_limits(), Metrics()
     auth = make_auth(settings, limits, metrics)
@@ -129,8 +181,10 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
     links = Links(sessions, auth, limits, metrics, dispatcher)
     runs = RunRecords(sessions, dispatcher, limits)
-    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs, demo=demo)
-    server = Server(settings, store, services, OpenWork(sessions, dispatcher))
+    work = OpenWork(sessions, dispatcher)
+    hooks = make_hooks(settings, sessions, store, dispatcher, limits, metrics)
+    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs, demo=demo, hooks=hooks)
+    server = Server(settings, store, services, work)
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)
     return server
@@ -165,6 +219,19 @@ class Server:
         """What the routes use."""
         return self._services
 
+    def on(self, *types: str, name: str = "", **rule: Any) -> Callable[[F], F]:
+        """Have a function of this program told of events: `@server.on("run.ended", where={"status": "failed"})`.
+
+        It gets a `Notice`, at least once for each event across restarts, in order. See `Hooks.on`; call it before
+        `start`, at every start.
+
+        Raises:
+            LocalProtocolError: the fields make no rule, the name is taken, or this server has no hooks.
+        """
+        if self._services.hooks is None:
+            raise LocalProtocolError("this server was put together without hooks")
+        return self._services.hooks.on(*types, name=name, **rule)
+
     @property
     def port(self) -> int:
         """The port that is listened on.
@@ -197,6 +264,8 @@ class Server:
             services.lifecycle.started = True
             if self._work is not None:
                 await self._work.start()
+            if services.hooks is not None:
+                await services.hooks.start()
             await self._runner.setup()
             assert self._runner.server is not None
             self._listening = await listen(  # Invariant 1.
@@ -236,6 +305,8 @@ class Server:
         try:
             if self._services.lifecycle.started:
                 self._services.lifecycle.started = False
+                if self._services.hooks is not None:
+                    await self._services.hooks.stop()
                 if self._work is not None:
                     await self._work.stop()
                 await self._services.sessions.stop()

@@ -85,6 +85,10 @@ class Settings(BaseSettings):
     trusted_proxies: Words = Field(
         (), description="Addresses or networks of proxies whose `X-Forwarded-For` names the client."
     )
+    hooks: Path | None = Field(
+        None,
+        description="A TOML file that says who is told of what, and where webhooks go. Without one, nobody is told.",
+    )
     console: Path | None = Field(
         None, description="A folder with another build of the console. Without one, the console that came along."
     )

@@ -14,12 +14,15 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
-from syncd.core.errors import LocalProtocolError
+from syncd.core.errors import LocalProtocolError, StoreError
 from syncd.core.limits import Limits
 from syncd.server.address import ClientAddresses
 from syncd.server.auth import SECRET_BYTES_MIN, Auth, Key
 from syncd.server.config import Settings
 from syncd.server.console import BUILT, Console
+from syncd.server.hooks.channels.vapid import Vapid
+from syncd.server.hooks.devices import Devices
+from syncd.server.hooks.targets import Guard
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
 from syncd.server.metrics import Metrics
@@ -34,6 +37,7 @@ from syncd.server.sessions import Sessions
 from syncd.server.sockets import Links
 from syncd.server.work import Dispatcher
 from syncd.store.session_log import SqliteSessionLog
+from syncd.store.subscriptions import Subscriptions
 
 _log = structlog.get_logger("syncd.app")
 
@@ -92,6 +96,7 @@ def make_services(
     runs: RunRecords | None = None,
     *,
     demo: str | None = None,
+    devices: Devices | None = None,
 ) -> Services:
     """Return what the routes may use. `demo` is the session that the console begins with, None for its list."""
     origins = OriginPolicy(
@@ -100,8 +105,21 @@ def make_services(
     console = Console(settings.console or BUILT, dev=settings.dev, demo=demo)
     addresses = ClientAddresses(settings.trusted_proxies)
     return Services(
-        sessions, links, auth, limits, metrics, origins, addresses, runs, settings.invite_ttl_max_s, console
+        sessions, links, auth, limits, metrics, origins, addresses, runs, settings.invite_ttl_max_s, console, devices
     )
+
+
+def make_devices(settings: Settings, subscriptions: Subscriptions, auth: Auth, limits: Limits) -> Devices | None:
+    """Return what knows people's devices, None where no pushes are sent.
+
+    Raises:
+        StoreDamaged: the key for pushes does not read.
+        StoreError: it cannot be kept.
+    """
+    if not settings.push:
+        return None
+    vapid = Vapid.load(settings.push_key_path, contact=settings.push_contact, clock=time.time)
+    return Devices(subscriptions, vapid.public_key, Guard(), limits.push_devices_max, auth.revoked)
 
 
 def build_app(services: Services) -> web.Application:
@@ -129,7 +147,10 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
     links = Links(sessions, auth, limits, metrics, dispatcher)
     runs = RunRecords(sessions, dispatcher, limits)
-    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs, demo=demo)
+    devices = make_devices(settings, store.subscriptions, auth, limits)
+    services = make_services(
+        settings, Records(sessions), links, auth, limits, metrics, runs, demo=demo, devices=devices
+    )
     server = Server(settings, store, services, OpenWork(sessions, dispatcher))
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)
@@ -159,6 +180,7 @@ class Server:
         self._ending = asyncio.Event()
         self._draining = asyncio.Lock()
         self._exit_code = 0
+        self._pruning: set[asyncio.Task[None]] = set()
 
     @property
     def services(self) -> Services:
@@ -193,6 +215,7 @@ class Server:
         services.auth.revocations.on_revoke = self._cut
         try:
             await self._store.open()
+            await self._prune()
             await services.sessions.start()
             services.lifecycle.started = True
             if self._work is not None:
@@ -238,6 +261,7 @@ class Server:
                 self._services.lifecycle.started = False
                 if self._work is not None:
                     await self._work.stop()
+                await asyncio.gather(*self._pruning)
                 await self._services.sessions.stop()
         finally:
             await self._store.close()
@@ -288,3 +312,15 @@ class Server:
         self._services.links.revoke(token_ids=token_ids, subjects=subjects)
         if self._services.runs is not None:
             self._services.runs.workers.revoke(token_ids=token_ids, subjects=subjects)
+        task = asyncio.get_running_loop().create_task(self._prune())
+        self._pruning.add(task)
+        task.add_done_callback(self._pruning.discard)
+
+    async def _prune(self) -> None:
+        if self._services.devices is None:
+            return
+        try:
+            await self._services.devices.prune()
+        except StoreError as error:
+            # Whoever it concerns is told nothing as long as the revocation is listed; the next start tries again.
+            _log.warning("devices of revoked tokens are still kept", reason=str(error))

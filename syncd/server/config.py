@@ -6,6 +6,7 @@ Holds values, checked and explained. Knows nothing of what is built from them.
 import dataclasses
 import difflib
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -85,6 +86,11 @@ class Settings(BaseSettings):
     trusted_proxies: Words = Field(
         (), description="Addresses or networks of proxies whose `X-Forwarded-For` names the client."
     )
+    push: bool = Field(True, description="Whether people may be told on their devices by Web Push.")
+    push_contact: str = Field(
+        "",
+        description="Where push services reach you, `mailto:ops@example.com` or an `https:` URL. Apple's wants one.",
+    )
     console: Path | None = Field(
         None, description="A folder with another build of the console. Without one, the console that came along."
     )
@@ -111,6 +117,13 @@ class Settings(BaseSettings):
     def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any(parse_origin(f"http://{item}") != f"http://{item.lower()}" or item.count(":") for item in value):
             raise ValueError("write a host name alone, such as sync.example.com, with no scheme and no port")
+        return value
+
+    @field_validator("push_contact")
+    @classmethod
+    def _contact(cls, value: str) -> str:
+        if value and not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https://[^\s@]+", value):
+            raise ValueError("write mailto:NAME@HOST, or https:// and where to find you")
         return value
 
     @field_validator("trusted_proxies")
@@ -174,6 +187,11 @@ class Settings(BaseSettings):
     def revocations_path(self) -> Path:
         """Where the revocation list is kept: next to the store."""
         return self.store.with_name(self.store.name + ".revoked.json")
+
+    @property
+    def push_key_path(self) -> Path:
+        """Where the key for pushes is kept: next to the store."""
+        return self.store.with_name(self.store.name + ".push.pem")
 
 
 def load(**values: Any) -> Settings:

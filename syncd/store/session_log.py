@@ -18,6 +18,7 @@ from syncd.store.lockfile import LockFile
 from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_work
 from syncd.store.rows import entry_crc, session_crc, stored_entry
 from syncd.store.sqlite import BUSY_TIMEOUT_S, Database, Schema, rows_per_statement, transact
+from syncd.store.subscriptions import PUSH_TABLES, Subscriptions, drop_noted
 from syncd.store.work import WORK_TABLES, drop_work, put_work, read_work
 
 SCHEMA = Schema(
@@ -41,6 +42,7 @@ SCHEMA = Schema(
             *search.SEARCH_TABLES,
         ),
         WORK_TABLES,
+        PUSH_TABLES,
     ),
 )
 
@@ -107,6 +109,8 @@ class SqliteSessionLog:
         self._database = Database(self._path, SCHEMA, read_only=read_only, busy_timeout_s=busy_timeout_s)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
         self._heads: dict[str, _Head] = {}
+        #: Whose devices are told what they were not there for.
+        self.subscriptions = Subscriptions(self._database)
 
     async def open(self) -> None:
         """See `SessionLog.open`. Read only, it raises `StoreError` if there is nothing to read."""
@@ -282,6 +286,7 @@ class SqliteSessionLog:
             self._heads.pop(session, None)
             connection.execute("DELETE FROM entry WHERE number = ?", (head.number,))
             drop_work(connection, head.number)
+            drop_noted(connection, head.number)
             connection.execute(
                 "UPDATE session SET deleted_at_ms = ?, damaged = '', indexed = 0 WHERE number = ?",
                 (now_ms, head.number),

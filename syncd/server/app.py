@@ -119,7 +119,7 @@ def make_devices(settings: Settings, subscriptions: Subscriptions, auth: Auth, l
     if not settings.push:
         return None
     vapid = Vapid.load(settings.push_key_path, contact=settings.push_contact, clock=time.time)
-    return Devices(subscriptions, vapid.public_key, Guard(), limits.push_devices_max, auth.revoked)
+    return Devices(subscriptions, vapid.public_key, Guard(settings.push_allow), limits.push_devices_max, auth.revoked)
 
 
 def build_app(services: Services) -> web.Application:

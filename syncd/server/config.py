@@ -91,6 +91,12 @@ class Settings(BaseSettings):
         "",
         description="Where push services reach you, `mailto:ops@example.com` or an `https:` URL. Apple's wants one.",
     )
+    push_allow: Words = Field(
+        (), description="Addresses or networks of push services of your own, which may then be private."
+    )
+    public_url: str = Field(
+        "", description="Where people open the console, such as `https://sync.example.com`: for links in mails."
+    )
     console: Path | None = Field(
         None, description="A folder with another build of the console. Without one, the console that came along."
     )
@@ -126,7 +132,14 @@ class Settings(BaseSettings):
             raise ValueError("write mailto:NAME@HOST, or https:// and where to find you")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, value: str) -> str:
+        if value and parse_origin(value.rstrip("/")) is None:
+            raise ValueError("write it as https://host or http://host:port, with no path")
+        return value.rstrip("/")
+
+    @field_validator("trusted_proxies", "push_allow")
     @classmethod
     def _proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:

@@ -4,6 +4,7 @@ Says what a subscription must be to be kept, and which device may be told what. 
 of what is sent.
 """
 
+import ipaddress
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class Devices:
             self.guard.check_url(endpoint)  # Invariant 1.
         except TargetRefused as error:
             raise BadSubscription(f"endpoint: {error}") from None
+        if urlsplit(endpoint).scheme != "https" and not _is_address(endpoint):
+            raise BadSubscription("endpoint: push services are reached by https://")
         try:
             point, secret = from_text64(p256dh), from_text64(auth)
             check_keys(point, secret)
@@ -114,6 +117,15 @@ class Devices:
     async def forget(self, subject: str, device: str) -> bool:
         """Tell a device nothing more; return whether it was told before."""
         return await self.subscriptions.drop(subject, device)
+
+
+def _is_address(endpoint: str) -> bool:
+    """Whether its host is an address, which the guard has checked already."""
+    try:
+        ipaddress.ip_address(urlsplit(endpoint).hostname or "")
+    except ValueError:
+        return False
+    return True
 
 
 def service_of(one: Subscription) -> str:

@@ -6,6 +6,7 @@ Knows devices, push services and what they answer. Knows nothing of rules, and n
 import hashlib
 import json
 import time
+from bisect import bisect
 from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -147,11 +148,16 @@ def payload(notice: Notice, text: str) -> bytes:
         "tag": notice.tag,
     }
     for name in ("text", "title"):
-        over = len(_json(told)) - PAYLOAD_BYTES_MAX
-        if over > 0:
-            kept = str(told[name]).encode()[: -over - 3].decode(errors="ignore")
-            told[name] = kept + "…" if kept else ""
+        whole = str(told[name])
+        if len(_json(told)) > PAYLOAD_BYTES_MAX:
+            fits = bisect(range(1, len(whole) + 1), PAYLOAD_BYTES_MAX, key=lambda n: _length(told, name, whole, n))
+            told[name] = whole[:fits] + "…" if fits else ""
     return _json(told)
+
+
+def _length(told: Mapping[str, Json], name: str, whole: str, chars: int) -> int:
+    """Return the bytes of a notice whose `name` is cut to `chars` characters."""
+    return len(_json({**told, name: whole[:chars] + "…"}))
 
 
 def _json(value: Mapping[str, Json]) -> bytes:

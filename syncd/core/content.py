@@ -15,6 +15,7 @@ from syncd.core.limits import Limits
 from syncd.core.messages import Json, Layer
 from syncd.core.record import record
 from syncd.core.schema import Root
+from syncd.core.tool_calls import PART_DEPTH, PART_KEYS, ToolCalls
 from syncd.core.transcript import count_receipts
 from syncd.core.update import Content as Kinds
 from syncd.core.update import DecodedUpdate, Kind, read_value
@@ -52,6 +53,7 @@ class Content:
             Layer.STATE: Document(state_shape(limits), limits, roots=roots),
         }
         self.roots = dict(roots or {})
+        self.calls = ToolCalls()
         self._limits = limits
         self._snapshot_bytes = 0
         self._tail_entries = 0
@@ -103,7 +105,17 @@ class Content:
             self.roots.update(plan.new_roots)
         else:
             decided.update(_receipts(update, decoded, plan))
+            self._note_calls(update, decoded, plan)
         return plan
+
+    def _note_calls(self, data: bytes, update: DecodedUpdate, plan: Plan) -> None:
+        types = self.documents[Layer.TRANSCRIPT].index.types
+        for insert in plan.inserts:
+            if insert.key in PART_KEYS and not isinstance(insert.container, str) and insert.content == _ANY:
+                record = types.get(insert.container)
+                if record is not None and record.depth == PART_DEPTH and record.root == Root.MESSAGES:
+                    value = read_value(data, update, (insert.client, insert.start))
+                    self.calls.note(insert.container, insert.key or "", value)
 
     # Growing
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from syncd.core.events import Event, assigned_event, decision_event, run_event
 from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, whole
 from syncd.core.ids import is_id, is_subject, run_id, run_of_call
 from syncd.core.messages import Json
@@ -48,9 +49,9 @@ class Outcome(StrEnum):
 class _Run:
     """One run as its receipts tell it.
 
-    `lost_at` is when its worker was found gone, None while it is here; `ends_at` when it expires; both in monotonic
-    seconds. `told`: that it was lost is in a receipt. `resume`: it waits for a worker that goes on with what is there.
-    `answered`: a decision came since it suspended.
+    `begun` is the highest attempt that was ever live. `lost_at` is when its worker was found gone, None while it is
+    here; `ends_at` when it expires; both in monotonic seconds. `told`: that it was lost is in a receipt. `resume`: it
+    waits for a worker that goes on with what is there. `answered`: a decision came since it suspended.
     """
 
     id: str
@@ -59,6 +60,7 @@ class _Run:
     parent: str = ""
     expires_at: int = 0
     count: int = 0
+    begun: int = 0
     lease: Lease = Lease.QUEUED
     attempt: int = 0
     since: int = 0
@@ -109,6 +111,7 @@ class Decisions:
         self._moved: dict[str, _Run] = {}
         self._timetable = Timetable()
         self._receipts: list[tuple[str, Json]] = []
+        self._events: list[Event] = []
         self._changed: dict[str, _Run] = {}
 
     # Rebuilding
@@ -139,6 +142,7 @@ class Decisions:
         run.count += 1
         run.lease = Lease(value["lease"])
         run.attempt, run.since, run.at = whole(value["attempt"]), whole(value["since"]), whole(value["at"])
+        run.begun = run.attempt
         run.expires_at = whole(value.get("expires_at")) or run.expires_at
         self._hold(run, str(value.get("worker", "")))
         run.policy = str(value.get("policy", run.policy))
@@ -346,6 +350,7 @@ class Decisions:
             decision["payload"] = payload
         self._decided[call] = decision
         self._receipts.append((f"d:{call}", decision))
+        self._events.append(decision_event(f"d:{call}", call, decision, at))
         run.answered = True
         if run.lease is Lease.SUSPENDED and self._released(run):
             self._resume(run, at)
@@ -366,6 +371,7 @@ class Decisions:
         if isinstance(payload.get("note"), str):
             value["note"] = payload["note"]
         self._receipts.append((f"a:{self._handoffs}", value))
+        self._events.append(assigned_event(f"a:{self._handoffs}", value, at))
         self.responsible = to
         self._handoffs += 1
         return Outcome.ACCEPTED
@@ -461,10 +467,18 @@ class Decisions:
             value["cancelled_by"] = run.cancelled_by
         if run.resume:
             value["resume"] = True
-        self._receipts.append((f"r:{run.id}.{run.count}", value | extra))  # Invariant 1.
+        key, before = f"r:{run.id}.{run.count}", str(run.lease) if run.count else ""
+        value |= extra
+        self._receipts.append((key, value))  # Invariant 1.
+        event = run_event(
+            key, value, before, run.begun, run=run.id, agent=run.agent, message=run.message, parent=run.parent
+        )
+        if event is not None:
+            self._events.append(event)
         run.count += 1
         run.lease, run.at = lease, at
         if lease is Lease.LIVE:
+            run.begun = run.attempt
             run.lost_at, run.told = None, False
         self._time(run)
         self._changed[run.id] = run
@@ -474,6 +488,11 @@ class Decisions:
         receipts, self._receipts = self._receipts, []
         changed, self._changed = self._changed, {}
         return receipts, [self._row(run) for run in changed.values()]
+
+    def take_events(self) -> list[Event]:
+        """Return what there is to tell of, decided since the last call, in order."""
+        events, self._events = self._events, []
+        return events
 
     def _row(self, run: _Run) -> WorkRow:
         worker = run.worker if run.lease in (Lease.LIVE, Lease.SUSPENDED) else ""

@@ -5,26 +5,32 @@ Read from the update's own bytes, before anything is applied. Knows nothing of w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
 
 from syncd.core.ids import is_id, is_subject, run_key, split_run_key
 from syncd.core.index import ContainerIndex, Insert, Plan
 from syncd.core.messages import Json
 from syncd.core.record import record
 from syncd.core.schema import Root
-from syncd.core.update import Content, DecodedUpdate, Kind, read_value
+from syncd.core.tool_calls import ASKED, PART_DEPTH, PART_KEYS, ToolCalls
+from syncd.core.update import Content, DecodedUpdate, Id, Kind, read_text, read_value
 
 
 @record
 class NewMessageFact:
-    """A message was written. `to` holds well-formed subjects only; `run` is empty for one that belongs to none."""
+    """A message was written. `to` holds well-formed subjects only; `run` is empty for one that belongs to none.
+
+    `text` is the beginning of what came with it: of an answer that is still written, next to nothing.
+    """
 
     id: str
     by: str
     to: tuple[str, ...]
     run: str
     expires_at: int
+    role: str = ""
+    text: str = ""
 
 
 @record
@@ -60,6 +66,24 @@ class StatusFact:
 
 
 @record
+class AskedFact:
+    """A part of a message says that its tool call waits for somebody's yes."""
+
+    message: str
+    tool_call: str
+    name: str
+    by: str
+
+
+@record
+class ReadFact:
+    """Somebody has read up to `seq`."""
+
+    by: str
+    seq: int
+
+
+@record
 class ClaimFact:
     """A worker asks for a run that waits. No update says so but a frame; it takes its turn among the others."""
 
@@ -70,64 +94,136 @@ class ClaimFact:
     attempts_max: int
 
 
-Fact: TypeAlias = NewMessageFact | NewCommandFact | NewAttemptFact | StatusFact | ClaimFact
+Fact: TypeAlias = NewMessageFact | NewCommandFact | NewAttemptFact | StatusFact | AskedFact | ReadFact | ClaimFact
 
+#: Characters of a message's text that a fact holds.
+TEXT_CHARS_MAX: Final = 280
 _ANY = int(Content.ANY)
+_STRING = int(Content.STRING)
 
 
 def read_facts(
-    data: bytes, update: DecodedUpdate, plan: Plan, index: ContainerIndex, *, by: str, worker: str
+    data: bytes, update: DecodedUpdate, plan: Plan, index: ContainerIndex, *, by: str, worker: str, calls: ToolCalls
 ) -> list[Fact]:
-    """Return the facts of an update, in the order its author made them. Call it before the plan is committed."""
-    known = index.entries
-    fields: dict[tuple[int, int], dict[str, Json]] = {}
-    newest: dict[tuple[tuple[int, int], str], int] = {}
-    begun: dict[tuple[str, str], Insert] = {}
-    statuses: list[tuple[Insert, str]] = []
+    """Return the facts of an update, in the order its author made them; note its tool calls in `calls`.
+
+    Call it before the plan is committed.
+    """
+    found = _Found()
     for insert in plan.inserts:
-        container, key = insert.container, insert.key
-        if key is None:
-            continue
-        if isinstance(container, str):
-            if container in (Root.MESSAGES, Root.COMMANDS, Root.RUNS) and key not in known[container]:
-                # Of an entry that was written again before it was sent, the last one counts.
-                begun[container, key] = max(insert, begun.get((container, key), insert), key=_order)
-        elif insert.content == _ANY:
-            record = plan.types.get(container) or index.types.get(container)
-            if record is None or record.depth != 1 or record.kind is not Kind.MAP:
-                continue
-            if record.root == Root.RUNS and key == "status" and container not in plan.types:
-                statuses.append((insert, record.top_key))
-            elif container in plan.types and insert.start > newest.get((container, key), -1):
-                newest[container, key] = insert.start
-                fields.setdefault(container, {})[key] = read_value(data, update, (insert.client, insert.start))
-    statuses.sort(key=lambda pair: _order(pair[0]))
+        _sort(insert, plan, index, found)
+    # Of what was written again before it was sent, the last one counts.
+    fields: dict[Id, dict[str, Json]] = {}
+    for insert in sorted(found.fields, key=_order):
+        fields.setdefault(_id_of(insert), {})[insert.key or ""] = read_value(
+            data, update, (insert.client, insert.start)
+        )
+    texts = _read_texts(data, update, plan, found.texts)
     facts: list[Fact] = []
-    for insert in sorted(begun.values(), key=_order):
+    for insert in sorted(found.begun.values(), key=_order):
         id, key = (insert.client, insert.start), insert.key or ""
         if insert.container == Root.MESSAGES:
-            facts.append(_message(key, by, fields.get(id, {})))
+            facts.append(_message(key, by, fields.get(id, {}), texts.get(key, "")))
         elif insert.container == Root.COMMANDS:
             value = read_value(data, update, id) if insert.content == _ANY else None
             facts.append(NewCommandFact(key, by, value))
         elif (begun_attempt := _attempt(key, by, worker, fields.get(id, {}))) is not None:
             facts.append(begun_attempt)
-    for insert, key in statuses:
+    for insert, key in sorted(found.statuses, key=lambda pair: _order(pair[0])):
         run, attempt = split_run_key(key)
         status = read_value(data, update, (insert.client, insert.start))
         if attempt and isinstance(status, str):
             facts.append(StatusFact(run, attempt, by, status))
+    facts += _read_tools(data, update, found.tools, by, calls)
+    for insert in sorted(found.reads, key=_order):
+        read = read_value(data, update, (insert.client, insert.start))
+        if isinstance(read, dict) and (seq := whole(read.get("seq"))):
+            facts.append(ReadFact(by, seq))
     return facts
+
+
+class _Found:
+    """An update's inserts, as far as they say something that the server decides on or tells of."""
+
+    __slots__ = ("begun", "fields", "reads", "statuses", "texts", "tools")
+
+    def __init__(self) -> None:
+        self.begun: dict[tuple[str, str], Insert] = {}
+        self.fields: list[Insert] = []
+        self.statuses: list[tuple[Insert, str]] = []
+        self.tools: list[tuple[Insert, str]] = []
+        self.texts: list[tuple[Insert, str]] = []
+        self.reads: list[Insert] = []
+
+
+def _sort(insert: Insert, plan: Plan, index: ContainerIndex, found: _Found) -> None:
+    container, key, content = insert.container, insert.key, insert.content
+    if isinstance(container, str):
+        if key is None:
+            return
+        if container in (Root.MESSAGES, Root.COMMANDS, Root.RUNS) and key not in index.entries[container]:
+            # Of an entry that was written again before it was sent, the last one counts.
+            found.begun[container, key] = max(insert, found.begun.get((container, key), insert), key=_order)
+        elif container == Root.READS and content == _ANY:
+            found.reads.append(insert)
+        return
+    new = plan.types.get(container)
+    if content == _STRING:
+        if new is not None and new.kind is Kind.TEXT and new.root == Root.MESSAGES:
+            found.texts.append((insert, new.top_key))
+        return
+    record = new or index.types.get(container)
+    if content != _ANY or key is None or record is None or record.kind is not Kind.MAP:
+        return
+    if record.depth == 1:
+        if new is not None:
+            found.fields.append(insert)
+        elif record.root == Root.RUNS and key == "status":
+            found.statuses.append((insert, record.top_key))
+    elif record.depth == PART_DEPTH and key in PART_KEYS and record.root == Root.MESSAGES:
+        found.tools.append((insert, record.top_key))
+
+
+def _read_texts(data: bytes, update: DecodedUpdate, plan: Plan, inserts: list[tuple[Insert, str]]) -> Mapping[str, str]:
+    """Return the beginning of each new message's text, that of its parts in the order they were written."""
+    texts: dict[str, str] = {}
+    for insert, message in sorted(inserts, key=lambda pair: _order(pair[0])):
+        before = texts.get(message, "")
+        if len(before) < TEXT_CHARS_MAX:
+            texts[message] = (before + read_text(data, update, (insert.client, insert.start)))[:TEXT_CHARS_MAX]
+    return texts
+
+
+def _read_tools(
+    data: bytes, update: DecodedUpdate, inserts: list[tuple[Insert, str]], by: str, calls: ToolCalls
+) -> Sequence[AskedFact]:
+    """Note which tool calls parts are; return what of them waits for a yes."""
+    asked: dict[Id, str] = {}
+    for insert, message in sorted(inserts, key=lambda pair: _order(pair[0])):
+        part, key = _id_of(insert), insert.key or ""
+        value = read_value(data, update, (insert.client, insert.start))
+        calls.note(part, key, value)
+        if key == "state" and value == ASKED:
+            asked[part] = message
+    facts = [AskedFact(message, *calls.find(part), by) for part, message in asked.items()]
+    return [fact for fact in facts if fact.tool_call]
+
+
+def _id_of(insert: Insert) -> Id:
+    assert not isinstance(insert.container, str)  # sorted so
+    return insert.container
 
 
 def _order(insert: Insert) -> tuple[int, int]:
     return insert.client, insert.start
 
 
-def _message(key: str, by: str, fields: Mapping[str, Json]) -> NewMessageFact:
+def _message(key: str, by: str, fields: Mapping[str, Json], text: str) -> NewMessageFact:
     named = fields.get("to")
     to = tuple(dict.fromkeys(s for s in named if is_subject(s))) if isinstance(named, list) else ()
-    return NewMessageFact(key, by, to, _id(fields.get("run")), whole(fields.get("expires_at")))
+    role = fields.get("role")
+    said = role if isinstance(role, str) else ""
+    return NewMessageFact(key, by, to, _id(fields.get("run")), whole(fields.get("expires_at")), said, text)
 
 
 def _attempt(key: str, by: str, worker: str, fields: Mapping[str, Json]) -> NewAttemptFact | None:

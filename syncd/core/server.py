@@ -41,7 +41,7 @@ from syncd.core.messages import (
     Update,
 )
 from syncd.core.presence import PresenceTable
-from syncd.core.receipts import decide
+from syncd.core.receipts import Decided, decide
 from syncd.core.replica import ReplicaBroken, check_value, merge_batch
 from syncd.core.schema import SCHEMA_VERSION, SERVER_SUBJECT, Root
 from syncd.core.server_turn import Batch, Drop, Peer, Ready, Send
@@ -53,6 +53,8 @@ _LAYER_RIGHTS = {
     Layer.TRANSCRIPT: frozenset({Right.TRANSCRIPT, Right.COMMAND}),
     Layer.STATE: frozenset({Right.STATE}),
 }
+
+_NOTHING = Decided()
 
 
 class ServerMachine:
@@ -299,8 +301,9 @@ class ServerMachine:
             check_plan(plan, document.index, subject=subject, bindings=self._bindings, rights=peer.rights)
             self._check_runs(plan, subject)
             # Invariant 5.
-            facts = read_facts(update, decoded, plan, document.index, by=subject, worker=peer.worker)
-            self._batch.facts += facts
+            self._batch.facts += read_facts(
+                update, decoded, plan, document.index, by=subject, worker=peer.worker, calls=self.content.calls
+            )
         document.accept(plan)
         self._touch(self._batch, layer, plan)
         self._bind(subject, free)
@@ -383,12 +386,12 @@ class ServerMachine:
         if not self.pending():
             return None
         batch, self._batch = self._batch, Batch()
-        decided, work = (
+        decided = (
             decide(batch.facts, self.content, self._decisions, now=self._now, now_ms=now_ms)
             if batch.facts or self._decides()
-            else ((), ())
+            else _NOTHING
         )
-        receipts = self._write_receipts(batch, decided, now_ms) if decided else b""
+        receipts = self._write_receipts(batch, decided.receipts, now_ms) if decided.receipts else b""
         merged: dict[Layer, Sequence[bytes]] = {}
         for layer, accepted in batch.accepted.items():
             with_receipts = (
@@ -397,7 +400,7 @@ class ServerMachine:
             merged[layer] = merge_batch(with_receipts)
         entries = [encode_binding(subject, client_ids) for subject, client_ids in batch.bindings]
         entries += [Entry(ENTRY_KIND[layer], update) for layer, updates in merged.items() for update in updates]
-        return Ready(self.version, entries, batch, receipts, merged, work)
+        return Ready(self.version, entries, batch, receipts, merged, decided.work, decided.events)
 
     def _write_receipts(self, batch: Batch, decided: Sequence[tuple[str, Json]], now_ms: int) -> bytes:
         document = self._documents[Layer.TRANSCRIPT]

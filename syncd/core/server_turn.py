@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from syncd.core.entries import Entry
 from syncd.core.errors import CloseCode
+from syncd.core.events import Event
 from syncd.core.facts import Fact
 from syncd.core.grant import Grant, Right
 from syncd.core.messages import Layer, Open, PresenceEntry, Reject, ServerMessage
@@ -117,7 +118,8 @@ class Batch:
 class Ready:
     """What must be on disk before `advance` may be called. With no entries there is nothing to commit.
 
-    `expected` is the version of the last entry before them. `work` are the runs that they move.
+    `expected` is the version of the last entry before them. `work` are the runs that they move, `events` what they tell
+    of.
     """
 
     expected: int
@@ -126,6 +128,7 @@ class Ready:
     receipts: bytes
     merged: Mapping[Layer, Sequence[bytes]]
     work: Sequence[WorkRow] = ()
+    events: Sequence[Event] = ()
 
     @property
     def pushes(self) -> int:

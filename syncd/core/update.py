@@ -69,8 +69,8 @@ class DecodedUpdate:
 
     `sections` maps a client id to its structs, whose clocks are contiguous. `deletes` holds `(client, start, end)`,
     ascending and disjoint for each client. `low_surrogates` maps a client id to the clocks, ascending, that are the
-    second half of a character beyond U+FFFF. `values` maps the id of each struct of JSON values to the offset of its
-    content, for `read_value`. `structs` counts them all.
+    second half of a character beyond U+FFFF. `values` maps the id of each struct of JSON values, or of text, to the
+    offset of its content, for `read_value` and `read_text`. `structs` counts them all.
     """
 
     sections: dict[int, list[Struct]] = field(default_factory=dict)
@@ -115,6 +115,15 @@ def read_value(data: bytes, update: DecodedUpdate, id: Id) -> Json:
     """
     _, at = read_uint(data, update.values[id])
     return read_any(data, at)[0]
+
+
+def read_text(data: bytes, update: DecodedUpdate, id: Id) -> str:
+    """Return the text of the struct `id` of `update`, which `data` was decoded to.
+
+    Raises:
+        KeyError: that struct holds neither text nor JSON values.
+    """
+    return read_bytes(data, update.values[id])[0].decode()
 
 
 def encode_prefix(client_id: int, clock: int) -> bytes:
@@ -200,6 +209,7 @@ def _read_section(data: bytes, at: int, update: DecodedUpdate, limits: Limits) -
         elif not info & 0x80 and content:
             parent, key, at = _read_parent(data, at, info, limits)
         if content == _STRING:
+            update.values[client, clock] = at
             length, at = _read_string_content(data, at, client, clock, update)
         elif content == _TYPE:
             kind, at = _read_type(data, at)

@@ -18,6 +18,7 @@ import structlog
 
 from syncd.core.codec import encode
 from syncd.core.errors import CloseCode, StorageFull, StoreDamaged, StoreError, SyncdError
+from syncd.core.events import Event
 from syncd.core.grant import Grant, Right
 from syncd.core.ids import new_client_id, uuid7
 from syncd.core.limits import Limits
@@ -100,6 +101,8 @@ class Sessions:
         self.on_fatal: Callable[[], None] = lambda: None
         #: Called with the runs whose lease a commit changed, once that is on the disk.
         self.on_work: Callable[[Sequence[WorkRow]], None] = lambda _: None
+        #: Called with what a commit told of a session, once that is on the disk.
+        self.on_events: Callable[[str, Sequence[Event]], None] = lambda _session, _events: None
         #: Called with a session that was deleted.
         self.on_delete: Callable[[str], None] = lambda _: None
         #: Called with a session that is about to be unloaded, or quiet, so that its search index can follow.
@@ -342,7 +345,9 @@ class Sessions:
     async def _commit(self, turns: Sequence[tuple[LiveSession, Ready]]) -> bool:
         """Commit a batch, then let its peers see it. Return whether there was something to commit."""
         batch = [
-            Append(live.session, ready.expected, ready.entries, ready.work) for live, ready in turns if ready.entries
+            Append(live.session, ready.expected, ready.entries, ready.work, ready.events)
+            for live, ready in turns
+            if ready.entries
         ]
         conflicts: Sequence[str] = ()
         if batch:
@@ -365,6 +370,9 @@ class Sessions:
                 self._advance(live, ready)
         if work := [row for live, ready in turns if live.session not in conflicts for row in ready.work]:
             self.on_work(work)
+        for live, ready in turns:
+            if ready.events and live.session not in conflicts:
+                self.on_events(live.session, ready.events)
         return bool(batch)
 
     def _advance(self, live: LiveSession, ready: Ready) -> None:

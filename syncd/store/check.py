@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from syncd.core.errors import StoreDamaged
+from syncd.store.events import broken_events
 from syncd.store.log import EntryKind
 from syncd.store.rows import session_crc, stored_entry
 from syncd.store.sqlite import Database
@@ -34,6 +35,7 @@ async def check_log(database: Database, progress: Progress | None) -> Sequence[P
     problems = await database.run(_check_structure)
     try:
         problems += await database.run(_check_work)
+        problems += await database.run(_check_events)
         sessions, total = await database.run(_list_sessions)
     except StoreDamaged as error:
         return [*problems, Problem("", str(error))]
@@ -78,6 +80,14 @@ def _check_work(connection: sqlite3.Connection) -> list[Problem]:
         "SELECT count(*) FROM work WHERE number NOT IN (SELECT number FROM session WHERE deleted_at_ms IS NULL)"
     ).fetchone()[0]
     return problems + ([Problem("", f"{orphans} runs belong to no session")] if orphans else [])
+
+
+def _check_events(connection: sqlite3.Connection) -> list[Problem]:
+    problems = [Problem(session, f"event {row} does not check") for session, row in broken_events(connection)]
+    orphans = connection.execute(
+        "SELECT count(*) FROM event WHERE number NOT IN (SELECT number FROM session WHERE deleted_at_ms IS NULL)"
+    ).fetchone()[0]
+    return problems + ([Problem("", f"{orphans} events belong to no session")] if orphans else [])
 
 
 def _list_sessions(connection: sqlite3.Connection) -> tuple[list[tuple[int, str, list[Problem]]], int]:

@@ -9,10 +9,21 @@ from typing import Protocol
 
 from syncd.core.entries import Entry, EntryKind, StoredEntry
 from syncd.core.errors import LocalProtocolError
+from syncd.core.events import Event, StoredEvent
 from syncd.core.record import record
 from syncd.core.work import WorkRow
 
-__all__ = ["Append", "Entry", "EntryKind", "SearchHit", "SessionInfo", "SessionLog", "StoredEntry", "WorkRow"]
+__all__ = [
+    "Append",
+    "Entry",
+    "EntryKind",
+    "SearchHit",
+    "SessionInfo",
+    "SessionLog",
+    "StoredEntry",
+    "StoredEvent",
+    "WorkRow",
+]
 
 
 @record
@@ -20,23 +31,28 @@ class Append:
     """All of one session's entries of a batch: committed together or not at all.
 
     `expected` is the version of the last entry the writer knows (0 for none); the entries get the versions behind it.
-    `work` are runs whose lease the entries changed: it never comes without entries.
+    `work` are runs whose lease the entries changed, `events` what they tell of: neither comes without entries.
     """
 
     session: str
     expected: int
     entries: Sequence[Entry]
     work: Sequence[WorkRow] = ()
+    events: Sequence[Event] = ()
 
 
-def check_work(batch: Sequence[Append]) -> None:
-    """Check that work comes with the entries that tell of it, in its own session.
+def check_append(batch: Sequence[Append]) -> None:
+    """Check that work and events come with the entries that tell of them, in their own session.
 
     Raises:
-        LocalProtocolError: it does not.
+        LocalProtocolError: they do not.
     """
     for item in batch:
-        if item.work and (not item.entries or any(row.session != item.session for row in item.work)):
+        if (item.work or item.events) and not item.entries:
+            raise LocalProtocolError(
+                f"session {item.session}: append work and events with the entries that tell of them"
+            )
+        if any(row.session != item.session for row in item.work):
             raise LocalProtocolError(f"session {item.session}: append work with the entries of its own session")
 
 
@@ -109,12 +125,13 @@ class SessionLog(Protocol):
     async def append(self, batch: Sequence[Append]) -> Sequence[str]:
         """Commit a batch in one transaction; return the sessions whose expected version was not the current one.
 
-        Rows of `work` are kept by run, those of ended runs removed, in the same transaction. A deleted, unknown or
+        Rows of `work` are kept by run, those of ended runs removed, and events are kept, in the same transaction. A
+        deleted, unknown or
         damaged session counts as conflicting. Cancelling the call does not take a commit back:
         read the session before the next one.
 
         Raises:
-            LocalProtocolError: work without entries, or of another session; nothing was committed.
+            LocalProtocolError: work or events without entries, or of another session; nothing was committed.
             StorageFull: no space, or the file stayed locked; nothing was committed.
             StoreFatal: the flush failed; stop the process.
         """
@@ -125,6 +142,22 @@ class SessionLog(Protocol):
 
         A row that is not what was written is left out, and its session quarantined.
         """
+        ...
+
+    async def events(self, after: int, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """Return up to `limit` events behind row `after`, of all sessions in the order of commits; and the last row.
+
+        That is the `after` to go on with; it moves on over rows that are not what was written, or are of quarantined
+        sessions: those are left out. A deleted session's events are gone with it.
+        """
+        ...
+
+    async def last_event(self) -> int:
+        """Return the row of the newest event there ever was, 0 for none."""
+        ...
+
+    async def drop_events(self, through: int) -> None:
+        """Remove the events up to row `through`. Whoever reads them is done with those."""
         ...
 
     async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged
 from syncd.core.work import WorkRow
 from syncd.store import search
-from syncd.store.log import Append, Entry, EntryKind, SearchHit, SessionInfo, StoredEntry, check_work
+from syncd.store.log import Append, Entry, EntryKind, SearchHit, SessionInfo, StoredEntry, StoredEvent, check_append
 from syncd.store.work import ENDED
 
 
@@ -35,6 +35,8 @@ class MemorySessionLog:
         self._now_ms = now_ms
         self._sessions: dict[str, _Session] = {}
         self._turn = asyncio.Lock()
+        self._events: list[StoredEvent] = []
+        self._last_event = 0
 
     async def open(self) -> None:
         """See `SessionLog.open`. What an earlier opening of this object held is still there."""
@@ -66,7 +68,7 @@ class MemorySessionLog:
 
     async def append(self, batch: Sequence[Append]) -> Sequence[str]:
         """See `SessionLog.append`."""
-        check_work(batch)
+        check_append(batch)
         async with self._turn:
             self._check_space()
             due: dict[str, int] = {}
@@ -87,6 +89,21 @@ class MemorySessionLog:
         """See `SessionLog.open_work`."""
         rows = (row for kept in self._sessions.values() if not kept.info.damaged for row in kept.work.values())
         return sorted(rows, key=lambda row: (row.at_ms, row.session, row.run))
+
+    async def events(self, after: int, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """See `SessionLog.events`."""
+        found = [stored for stored in self._events if stored.row > after][:limit]
+        whole = [stored for stored in found if not self._sessions[stored.session].info.damaged]
+        return whole, found[-1].row if found else after
+
+    async def last_event(self) -> int:
+        """See `SessionLog.last_event`."""
+        return self._last_event
+
+    async def drop_events(self, through: int) -> None:
+        """See `SessionLog.drop_events`."""
+        self._check_space()
+        self._events = [stored for stored in self._events if stored.row > through]
 
     async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:
         """See `SessionLog.read`."""
@@ -118,6 +135,7 @@ class MemorySessionLog:
             return False
         gone = replace(kept.info, version=0, entries=0, log_bytes=0, damaged="", deleted_at_ms=now_ms)
         self._sessions[session] = _Session(replace(gone, updated_at_ms=gone.created_at_ms))
+        self._events = [stored for stored in self._events if stored.session != session]
         return True
 
     async def scrub(self) -> None:
@@ -166,6 +184,9 @@ class MemorySessionLog:
             kept.work[row.run] = row
             if row.lease == ENDED:
                 del kept.work[row.run]
+        for event in item.events:
+            self._last_event += 1
+            self._events.append(StoredEvent(self._last_event, item.session, kept.info.incarnation, event))
         self._measure(kept, self._now_ms())
 
     def _measure(self, kept: _Session, updated_at_ms: int) -> None:

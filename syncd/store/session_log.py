@@ -11,13 +11,30 @@ from itertools import chain
 from pathlib import Path
 
 from syncd.core.errors import LocalProtocolError, StoreDamaged
+from syncd.core.events import Event, StoredEvent
 from syncd.core.work import WorkRow
 from syncd.store import search
 from syncd.store.check import Problem, Progress, check_log
+from syncd.store.entries import (
+    ENTRY_TABLES,
+    EntryRow,
+    fits_one_statement,
+    insert_entries,
+    measure_entries,
+    read_entries,
+)
+from syncd.store.events import (
+    EVENT_TABLES,
+    drop_events,
+    drop_session_events,
+    last_event,
+    put_events,
+    read_events,
+)
 from syncd.store.lockfile import LockFile
-from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_work
-from syncd.store.rows import entry_crc, session_crc, stored_entry
-from syncd.store.sqlite import BUSY_TIMEOUT_S, Database, Schema, rows_per_statement, transact
+from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_append
+from syncd.store.rows import entry_crc, session_crc
+from syncd.store.sqlite import BUSY_TIMEOUT_S, Database, Schema, transact
 from syncd.store.subscriptions import PUSH_TABLES, Subscriptions, drop_noted
 from syncd.store.work import WORK_TABLES, drop_work, put_work, read_work
 
@@ -31,26 +48,17 @@ SCHEMA = Schema(
                 created_at_ms INTEGER NOT NULL, deleted_at_ms INTEGER, damaged TEXT NOT NULL DEFAULT '',
                 indexed INTEGER NOT NULL DEFAULT 0, crc INTEGER NOT NULL
             )""",
-            # In order of arrival, found by an index of integers: entries of many sessions share the pages of a commit.
-            # Kept in order of session instead, a commit writes a page for each session (2.5 times the bytes).
-            """CREATE TABLE entry (
-                row INTEGER PRIMARY KEY, number INTEGER NOT NULL, version INTEGER NOT NULL, kind INTEGER NOT NULL,
-                at_ms INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL
-            )""",
-            "CREATE UNIQUE INDEX entry_version ON entry (number, version)",
+            *ENTRY_TABLES,
             "CREATE TABLE probe (one INTEGER PRIMARY KEY, filler BLOB NOT NULL)",
             *search.SEARCH_TABLES,
         ),
         WORK_TABLES,
-        PUSH_TABLES,
+        (*EVENT_TABLES, *PUSH_TABLES),
     ),
 )
 
-_COLUMNS = "(number, version, kind, at_ms, crc, data)"
-_ROW = "(?, ?, ?, ?, ?, ?)"
-_COLUMN_COUNT = 6
-#: Sessions whose place is kept in memory, about 300 bytes each; others are looked up again.
 _PROBE_BYTES = 64 << 10
+#: Sessions whose place is kept in memory, about 300 bytes each; others are looked up again.
 _HEADS_MAX = 20_000
 
 
@@ -78,9 +86,10 @@ class _Grown:
     """What one batch adds to one session."""
 
     head: _Head
-    rows: list[tuple[int, int, int, int, int, bytes]]
+    rows: list[EntryRow]
     data_bytes: int
     work: list[WorkRow] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
 
 class SqliteSessionLog:
@@ -154,7 +163,7 @@ class SqliteSessionLog:
             made = self._head(connection, session)
             if snapshot is not None and made is not None:
                 crc = entry_crc(session, 1, EntryKind.SNAPSHOT, snapshot)
-                _insert(connection, [(made.number, 1, EntryKind.SNAPSHOT, now_ms, crc, snapshot)])
+                insert_entries(connection, [(made.number, 1, EntryKind.SNAPSHOT, now_ms, crc, snapshot)])
 
         def commit(connection: sqlite3.Connection) -> None:
             try:
@@ -191,7 +200,7 @@ class SqliteSessionLog:
 
     async def append(self, batch: Sequence[Append]) -> Sequence[str]:
         """See `SessionLog.append`."""
-        check_work(batch)
+        check_append(batch)
 
         def commit(connection: sqlite3.Connection) -> Sequence[str]:
             grown, conflicts = self._plan(connection, batch)
@@ -226,6 +235,18 @@ class SqliteSessionLog:
 
         return await self._database.run(read)
 
+    async def events(self, after: int, limit: int) -> tuple[Sequence[StoredEvent], int]:
+        """See `SessionLog.events`."""
+        return await self._database.run(lambda connection: read_events(connection, after, limit))
+
+    async def last_event(self) -> int:
+        """See `SessionLog.last_event`."""
+        return await self._database.run(last_event)
+
+    async def drop_events(self, through: int) -> None:
+        """See `SessionLog.drop_events`."""
+        await self._database.run(lambda connection: drop_events(connection, through))
+
     async def read(self, session: str, *, after: int = 0) -> Sequence[StoredEntry]:
         """See `SessionLog.read`."""
 
@@ -236,7 +257,7 @@ class SqliteSessionLog:
             if head.damaged:
                 raise StoreDamaged(_quarantined(session, head.damaged))
             try:
-                return _read(connection, session, head.number, after)
+                return read_entries(connection, session, head.number, after)
             except (StoreDamaged, sqlite3.DatabaseError) as error:
                 if isinstance(error, sqlite3.DatabaseError) and not _is_damage(error):
                     raise
@@ -267,7 +288,7 @@ class SqliteSessionLog:
                 raise LocalProtocolError(f"session {session} has no version {through} to compact; read() it first")
             connection.execute("DELETE FROM entry WHERE number = ? AND version <= ?", (head.number, through))
             crc = entry_crc(session, through, EntryKind.SNAPSHOT, snapshot)
-            _insert(connection, [(head.number, through, EntryKind.SNAPSHOT, last[0], crc, snapshot)])
+            insert_entries(connection, [(head.number, through, EntryKind.SNAPSHOT, last[0], crc, snapshot)])
 
         def commit(connection: sqlite3.Connection) -> None:
             transact(connection, fold)
@@ -286,6 +307,7 @@ class SqliteSessionLog:
             self._heads.pop(session, None)
             connection.execute("DELETE FROM entry WHERE number = ?", (head.number,))
             drop_work(connection, head.number)
+            drop_session_events(connection, head.number)
             drop_noted(connection, head.number)
             connection.execute(
                 "UPDATE session SET deleted_at_ms = ?, damaged = '', indexed = 0 WHERE number = ?",
@@ -406,6 +428,7 @@ class SqliteSessionLog:
                 part.rows.append((head.number, version, int(entry.kind), now_ms, crc, entry.data))
                 part.data_bytes += len(entry.data)
             part.work += item.work
+            part.events += item.events
         return grown, [*conflicts]
 
     def _find_damaged(self, connection: sqlite3.Connection, grown: dict[str, _Grown]) -> Sequence[str]:
@@ -437,49 +460,22 @@ class SqliteSessionLog:
 
 def _commit(connection: sqlite3.Connection, grown: Mapping[str, _Grown]) -> None:
     rows = [*chain.from_iterable(part.rows for part in grown.values())]
-    work = [part for part in grown.values() if part.work]
-    if not work and len(rows) <= rows_per_statement(connection, _COLUMN_COUNT):
-        _insert(connection, rows)  # one statement is a transaction by itself, and the cheapest
+    more = [(session, part) for session, part in grown.items() if part.work or part.events]
+    if not more and fits_one_statement(connection, rows):
+        insert_entries(connection, rows)  # one statement is a transaction by itself, and the cheapest
         return
 
     def write(connection: sqlite3.Connection) -> None:
-        _insert(connection, rows)
-        for part in work:
+        insert_entries(connection, rows)
+        for session, part in more:
             put_work(connection, part.head.number, part.work)
+            put_events(connection, session, part.head.number, part.events)
 
     transact(connection, write)
 
 
-def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[int, int, int, int, int, bytes]]) -> None:
-    most = rows_per_statement(connection, _COLUMN_COUNT)
-    for at in range(0, len(rows), most):
-        part = rows[at : at + most]
-        places = ", ".join([_ROW] * len(part))
-        sql = f"INSERT INTO entry {_COLUMNS} VALUES {places}"  # noqa: S608
-        connection.execute(sql, tuple(chain.from_iterable(part)))
-
-
-def _read(connection: sqlite3.Connection, session: str, number: int, after: int) -> Sequence[StoredEntry]:
-    rows = connection.execute(
-        "SELECT version, kind, crc, data FROM entry WHERE number = ? AND version > ? ORDER BY version", (number, after)
-    ).fetchall()
-    entries: list[StoredEntry] = []
-    due = after + 1
-    for row in rows:
-        entry = stored_entry(session, *row)  # Invariant 3.
-        if entry.version != due and (entries or entry.kind is not EntryKind.SNAPSHOT):
-            raise StoreDamaged(f"version {due} is missing")
-        entries.append(entry)
-        due = entry.version + 1
-    return entries
-
-
 def _measure(connection: sqlite3.Connection, head: _Head) -> None:
-    head.version, head.entries, head.log_bytes, head.appended_at_ms = connection.execute(
-        "SELECT coalesce(max(version), 0), count(*), coalesce(sum(length(data)), 0), coalesce(max(at_ms), 0) "
-        "FROM entry WHERE number = ?",
-        (head.number,),
-    ).fetchone()
+    head.version, head.entries, head.log_bytes, head.appended_at_ms = measure_entries(connection, head.number)
 
 
 def _info(session: str, head: _Head) -> SessionInfo:

@@ -8,6 +8,7 @@ from syncd.core.client import ClientMachine
 from syncd.core.client_turn import Event, LocalRow, StoreOwn, StoreProgress, StoreRefused, StoreRemote, StoreSynced
 from syncd.core.codec import decode_client, decode_server, encode
 from syncd.core.entries import StoredEntry
+from syncd.core.events import Event as SessionEvent
 from syncd.core.grant import MEMBER_RIGHTS, Grant, Right
 from syncd.core.ids import new_client_id, uuid7
 from syncd.core.limits import Limits
@@ -77,6 +78,7 @@ class Server:
         self.machine.load(self.disk)
         self.sent: dict[str, list[ServerMessage]] = {}
         self.drops: dict[str, Drop] = {}
+        self.events: list[SessionEvent] = []
         self.now = 0.0
 
     def attach(
@@ -105,6 +107,8 @@ class Server:
         assert ready.expected == self.machine.version
         for version, entry in enumerate(ready.entries, start=ready.expected + 1):
             self.disk.append(StoredEntry(version, entry.kind, entry.data))
+        assert ready.entries or not ready.events
+        self.events += ready.events
 
     def advance(self, ready: Ready, deliver: Callable[[str, ServerMessage], bool] | None = None) -> list[Send | Drop]:
         self.machine.tick(self.now)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncd.core.decisions import Decisions
+from syncd.core.events import Event
 from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact
 from syncd.core.ids import run_id
 from syncd.core.limits import Limits
@@ -29,6 +30,7 @@ class Court:
         self.decisions.load(self.receipts.items())
         self.now = 0.0
         self.rows: dict[str, str] = {}
+        self.events: list[Event] = []
 
     @property
     def at(self) -> int:
@@ -38,6 +40,7 @@ class Court:
         self.now += after_s
         self.decisions.settle(self.now, self.at)
         receipts, rows = self.decisions.take()
+        self.events += self.decisions.take_events()
         for key, value in receipts:
             assert key not in self.receipts, f"{key} was written twice"
             self.receipts[key] = value

@@ -1,0 +1,37 @@
+"""ToolCalls: which tool call each part of a transcript is, so that a later word about a part says of which.
+
+Knows nothing of updates or of what is decided.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from syncd.core.ids import is_id
+from syncd.core.messages import Json
+from syncd.core.update import Id
+
+#: A part lies in its message's array of parts.
+PART_DEPTH: Final = 3
+#: What of a part is worth noting.
+PART_KEYS: Final = frozenset({"tool_call", "name", "state"})
+ASKED: Final = "approval-requested"
+
+
+class ToolCalls:
+    """The tool calls of one session, by the container that each part is."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Id, str] = {}
+        self._names: dict[Id, str] = {}
+
+    def note(self, part: Id, key: str, value: Json) -> None:
+        """Take what a part was given."""
+        if key == "tool_call" and isinstance(value, str) and is_id(value):
+            self._calls[part] = value
+        elif key == "name" and isinstance(value, str):
+            self._names[part] = value
+
+    def find(self, part: Id) -> tuple[str, str]:
+        """Return a part's tool call and the tool's name; both empty where it is none."""
+        return self._calls.get(part, ""), self._names.get(part, "")

@@ -9,11 +9,13 @@ import { useMedia } from "./frame.js";
 import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
 import { callGuest } from "./names.js";
+import { canBeTold, leaveDevice, useTold } from "./push/choice.js";
 import { go, pathOf, type Route } from "./routes.js";
 import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
 import { Welcome } from "./welcome.js";
 
+const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
 const Search = lazy(() => import("./search.js").then((module) => module.Search));
 
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */
@@ -26,13 +28,21 @@ interface Props {
   account: Account;
   route: Route;
   demo: string | null;
+  /** Whether the server can tell people's devices what they were not there for. */
+  push: boolean;
   /** Somebody else is to sign in, and why. */
   signOut: (reason: string) => void;
 }
 
-export function Desk({ account, route, demo, signOut }: Props) {
+export function Desk({ account, route, demo, push, signOut: leave }: Props) {
   const [desk] = useState(() => open(account));
   const { client, shelf, token } = desk;
+  const told = push && canBeTold();
+  useTold(account.subject, token, route.session);
+  const signOut = (why: string) => {
+    leaveDevice(account.subject, token);
+    leave(why);
+  };
   const wide = useMedia(WIDE);
   const [menu, setMenu] = useState(false);
   const [searching, setSearching] = useState(false);
@@ -69,6 +79,7 @@ export function Desk({ account, route, demo, signOut }: Props) {
         <span>
           Signed in as <b>{account.name}</b>
         </span>
+        {told && <Bell subject={account.subject} token={token} />}
         <button class="plain" onClick={() => signOut("")}>
           Sign out
         </button>
@@ -102,6 +113,7 @@ export function Desk({ account, route, demo, signOut }: Props) {
           id={route.session}
           target={route.message}
           wide={wide}
+          told={told}
           openMenu={() => setMenu(true)}
           signOut={signOut}
         />

@@ -14,6 +14,7 @@ import { HereProvider, type Here } from "./here.js";
 import { lazy } from "./lazy.js";
 import { useLinkStory } from "./link_story.js";
 import { callGuest, titled } from "./names.js";
+import { useChoice, useLongRun } from "./push/choice.js";
 import { useSelection, useTarget } from "./selection.js";
 import type { Shelf } from "./shelf.js";
 import { Transcript } from "./transcript.js";
@@ -21,6 +22,7 @@ import { Troubles } from "./troubles.js";
 
 const Panel = lazy(() => import("./panel.js").then((module) => module.Panel));
 const Share = lazy(() => import("./share.js").then((module) => module.Share));
+const Question = lazy(() => import("./push/bell.js").then((module) => module.Question));
 const HandOver = lazy(() => import("./hand_over.js").then((module) => module.HandOver));
 
 /** How long the end has to be seen until it counts as read, milliseconds. */
@@ -34,13 +36,15 @@ interface Props {
   token: () => Promise<string>;
   target: string;
   wide: boolean;
+  /** Whether somebody can be told on this device while they are not here. */
+  told: boolean;
   openMenu: () => void;
   signOut: (reason: string) => void;
 }
 
 type Sheet = "share" | "hand-over" | "panel" | null;
 
-export function Screen({ client, session, shelf, account, token, target, wide, openMenu, signOut }: Props) {
+export function Screen({ client, session, shelf, account, token, target, wide, told, openMenu, signOut }: Props) {
   const me = account.subject;
   const view = useSelection(session);
   const [errors, setErrors] = useState<readonly string[]>([]);
@@ -58,6 +62,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
   const link = useLinkStory(session);
   useWhereabouts(session);
   const seen = useRead(session);
+  const [asking, answered] = useQuestion(session, me, told);
   const shownTarget = useTarget(view, target, redraw);
   const report = useNewest((error: unknown) => {
     console.error(error);
@@ -98,6 +103,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
       />
       <div class="middle">
         <Troubles errors={errors} clear={() => setErrors([])} shelf={shelf} signOut={signOut} />
+        {asking && <Question subject={me} token={token} done={answered} />}
         <Transcript absence={absence} dismiss={dismiss} changed={stepped} seen={seen} target={shownTarget} />
         <Composer sent={dismissIfOld} />
       </div>
@@ -126,6 +132,18 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
 function learnGuests(session: Session, items: readonly BranchItem[]): void {
   for (const { message } of items) if (message.by) callGuest(message.by, message.metadata["name"]);
   for (const { subject, name } of session.presence.everyone()) callGuest(subject, name);
+}
+
+/** Whether it is time to ask if they want to be told on this device, and what to call when they answered. */
+function useQuestion(session: Session, me: string, told: boolean): [boolean, () => void] {
+  const open = useChoice(me) === null && told && Notification.permission !== "denied";
+  const long = useLongRun(session, open);
+  const [asking, setAsking] = useState(false);
+  useEffect(() => {
+    // It stays until they are through with it: what came of their answer is said in its place.
+    if (long) setAsking(true);
+  }, [long]);
+  return [asking, () => setAsking(false)];
 }
 
 /** Whether the panel is open, kept over reloads. */

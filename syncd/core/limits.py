@@ -105,5 +105,14 @@ class Limits:
     # What one message posted over REST may hold.
     message_chars_max: int = 200_000
 
+    # Notices that wait for one target. Beyond it its oldest are given up, so that a dead target fills no disk.
+    hooks_deliveries_max: int = 10_000
+    # Notices in the making that wait to be looked at again, in memory too. Beyond it they are told at once.
+    hooks_waits_max: int = 20_000
+    # Notices that were delivered or given up, and dead letters, each: what the log of hooks shows, and can be replayed.
+    hooks_log_max: int = 10_000
+    # One webhook's body: the specification's advice.
+    hook_body_bytes_max: int = 20_000
+
 
 DEFAULT_LIMITS = Limits()

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from aiohttp import web
@@ -20,9 +20,14 @@ from syncd.server.address import ClientAddresses
 from syncd.server.auth import SECRET_BYTES_MIN, Auth, Key
 from syncd.server.config import Settings
 from syncd.server.console import BUILT, Console
+from syncd.server.hooks.channels.apprise import AppriseChannel, BadTarget
+from syncd.server.hooks.channels.push import PushChannel
 from syncd.server.hooks.channels.vapid import Vapid
+from syncd.server.hooks.conditions import Nobody
+from syncd.server.hooks.config import HooksConfigError, load_hooks
 from syncd.server.hooks.devices import Devices
-from syncd.server.hooks.targets import Guard
+from syncd.server.hooks.hooks import Hooks
+from syncd.server.hooks.targets import Guard, Outbound
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
 from syncd.server.metrics import Metrics
@@ -40,6 +45,8 @@ from syncd.store.session_log import SqliteSessionLog
 from syncd.store.subscriptions import Subscriptions
 
 _log = structlog.get_logger("syncd.app")
+
+F = TypeVar("F", bound=Callable[..., object])
 
 DEV_BANNER = (
     "DEVELOPMENT MODE: no token is needed, whoever reaches this port may read, write and delete everything. "
@@ -97,6 +104,7 @@ def make_services(
     *,
     demo: str | None = None,
     devices: Devices | None = None,
+    hooks: Hooks | None = None,
 ) -> Services:
     """Return what the routes may use. `demo` is the session that the console begins with, None for its list."""
     origins = OriginPolicy(
@@ -105,12 +113,25 @@ def make_services(
     console = Console(settings.console or BUILT, dev=settings.dev, demo=demo)
     addresses = ClientAddresses(settings.trusted_proxies)
     return Services(
-        sessions, links, auth, limits, metrics, origins, addresses, runs, settings.invite_ttl_max_s, console, devices
+        sessions,
+        links,
+        auth,
+        limits,
+        metrics,
+        origins,
+        addresses,
+        runs,
+        settings.invite_ttl_max_s,
+        console,
+        hooks=hooks,
+        devices=devices,
     )
 
 
-def make_devices(settings: Settings, subscriptions: Subscriptions, auth: Auth, limits: Limits) -> Devices | None:
-    """Return what knows people's devices, None where no pushes are sent.
+def make_push(
+    settings: Settings, subscriptions: Subscriptions, auth: Auth, limits: Limits
+) -> tuple[Devices, PushChannel] | None:
+    """Return people's devices and what tells them, None where no pushes are sent.
 
     Raises:
         StoreDamaged: the key for pushes does not read.
@@ -119,7 +140,10 @@ def make_devices(settings: Settings, subscriptions: Subscriptions, auth: Auth, l
     if not settings.push:
         return None
     vapid = Vapid.load(settings.push_key_path, contact=settings.push_contact, clock=time.time)
-    return Devices(subscriptions, vapid.public_key, Guard(settings.push_allow), limits.push_devices_max, auth.revoked)
+    # Not the hooks' own: what an operator allows for webhooks is no place for whoever has a token to name.
+    push_guard = Guard(settings.push_allow)
+    devices = Devices(subscriptions, vapid.public_key, push_guard, limits.push_devices_max, auth.revoked)
+    return devices, PushChannel(devices, vapid, Outbound(push_guard))
 
 
 def build_app(services: Services) -> web.Application:
@@ -132,13 +156,55 @@ def build_app(services: Services) -> web.Application:
     return app
 
 
+def make_hooks(
+    settings: Settings,
+    sessions: Sessions,
+    store: SqliteSessionLog,
+    dispatcher: Dispatcher,
+    limits: Limits,
+    metrics: Metrics,
+) -> Hooks:
+    """Return what tells the absent, fed by the sessions.
+
+    Raises:
+        HooksConfigError: the file that the settings name cannot be used.
+    """
+    people = Nobody()
+    hooks = Hooks(
+        load_hooks(settings.hooks),
+        store,
+        store.outbox,
+        people,
+        limits,
+        metrics,
+        now_ms=sessions.now_ms,
+        waits=dispatcher.waits,
+    )
+    named = {name: target.url for name, target in hooks.targets.items() if target.channel == "apprise"}
+    if named:
+        try:
+            hooks.add_channel("apprise", AppriseChannel(named, public_url=settings.public_url))
+        except BadTarget as error:
+            raise HooksConfigError(str(error)) from None
+    forget = sessions.on_delete
+
+    def deleted(session: str) -> None:
+        forget(session)
+        hooks.forget(session)
+
+    sessions.on_events = hooks.wake
+    sessions.on_delete = deleted
+    return hooks
+
+
 def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     """Return a server over the SQLite file that the settings name. `await run()` it next.
 
     `demo` is the session that the console begins with.
 
     Raises:
-        StoreDamaged: the revocation list does not read.
+        StoreDamaged: the revocation list does not read, or the key for pushes.
+        HooksConfigError: the file of hooks that the settings name cannot be used.
     """
     limits, metrics = settings.make_limits(), Metrics()
     auth = make_auth(settings, limits, metrics)
@@ -147,11 +213,24 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
     links = Links(sessions, auth, limits, metrics, dispatcher)
     runs = RunRecords(sessions, dispatcher, limits)
-    devices = make_devices(settings, store.subscriptions, auth, limits)
+    work = OpenWork(sessions, dispatcher)
+    hooks = make_hooks(settings, sessions, store, dispatcher, limits, metrics)
+    push = make_push(settings, store.subscriptions, auth, limits)
+    if push is not None:
+        hooks.add_channel("push", push[1])
     services = make_services(
-        settings, Records(sessions), links, auth, limits, metrics, runs, demo=demo, devices=devices
+        settings,
+        Records(sessions),
+        links,
+        auth,
+        limits,
+        metrics,
+        runs,
+        demo=demo,
+        hooks=hooks,
+        devices=push[0] if push is not None else None,
     )
-    server = Server(settings, store, services, OpenWork(sessions, dispatcher))
+    server = Server(settings, store, services, work)
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)
     return server
@@ -187,6 +266,19 @@ class Server:
         """What the routes use."""
         return self._services
 
+    def on(self, *types: str, name: str = "", **rule: Any) -> Callable[[F], F]:
+        """Have a function of this program told of events: `@server.on("run.ended", where={"status": "failed"})`.
+
+        It gets a `Notice`, at least once for each event across restarts, in order. See `Hooks.on`; call it before
+        `start`, at every start.
+
+        Raises:
+            LocalProtocolError: the fields make no rule, the name is taken, or this server has no hooks.
+        """
+        if self._services.hooks is None:
+            raise LocalProtocolError("this server was put together without hooks")
+        return self._services.hooks.on(*types, name=name, **rule)
+
     @property
     def port(self) -> int:
         """The port that is listened on.
@@ -220,6 +312,8 @@ class Server:
             services.lifecycle.started = True
             if self._work is not None:
                 await self._work.start()
+            if services.hooks is not None:
+                await services.hooks.start()
             await self._runner.setup()
             assert self._runner.server is not None
             self._listening = await listen(  # Invariant 1.
@@ -259,6 +353,8 @@ class Server:
         try:
             if self._services.lifecycle.started:
                 self._services.lifecycle.started = False
+                if self._services.hooks is not None:
+                    await self._services.hooks.stop()
                 if self._work is not None:
                     await self._work.stop()
                 await asyncio.gather(*self._pruning)

@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     trusted_proxies: Words = Field(
         (), description="Addresses or networks of proxies whose `X-Forwarded-For` names the client."
     )
+    hooks: Path | None = Field(
+        None,
+        description="A TOML file that says who is told of what, and where webhooks go. Without one, nobody is told.",
+    )
     push: bool = Field(True, description="Whether people may be told on their devices by Web Push.")
     push_contact: str = Field(
         "",

@@ -16,6 +16,7 @@ from syncd.server.address import ClientAddresses
 from syncd.server.auth import Auth
 from syncd.server.console import Console
 from syncd.server.hooks.devices import Devices
+from syncd.server.hooks.hooks import Hooks
 from syncd.server.metrics import Metrics
 from syncd.server.origin import OriginPolicy
 from syncd.server.run_records import RunRecords
@@ -131,6 +132,8 @@ class Services:
     console: Console = field(default_factory=Console)
     #: None where no pushes are sent.
     devices: Devices | None = None
+    #: None where nobody is told anything.
+    hooks: Hooks | None = None
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
 

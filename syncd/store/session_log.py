@@ -33,6 +33,7 @@ from syncd.store.events import (
 )
 from syncd.store.lockfile import LockFile
 from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_append
+from syncd.store.outbox import HOOK_TABLES, HookStore, drop_hooks
 from syncd.store.rows import entry_crc, session_crc
 from syncd.store.sqlite import BUSY_TIMEOUT_S, Database, Schema, transact
 from syncd.store.subscriptions import PUSH_TABLES, Subscriptions, drop_noted
@@ -53,7 +54,7 @@ SCHEMA = Schema(
             *search.SEARCH_TABLES,
         ),
         WORK_TABLES,
-        (*EVENT_TABLES, *PUSH_TABLES),
+        (*EVENT_TABLES, *HOOK_TABLES, *PUSH_TABLES),
     ),
 )
 
@@ -118,6 +119,8 @@ class SqliteSessionLog:
         self._database = Database(self._path, SCHEMA, read_only=read_only, busy_timeout_s=busy_timeout_s)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
         self._heads: dict[str, _Head] = {}
+        #: What hooks keep beside the sessions.
+        self.outbox = HookStore(self._database)
         #: Whose devices are told what they were not there for.
         self.subscriptions = Subscriptions(self._database)
 
@@ -308,6 +311,7 @@ class SqliteSessionLog:
             connection.execute("DELETE FROM entry WHERE number = ?", (head.number,))
             drop_work(connection, head.number)
             drop_session_events(connection, head.number)
+            drop_hooks(connection, head.number, session)
             drop_noted(connection, head.number)
             connection.execute(
                 "UPDATE session SET deleted_at_ms = ?, damaged = '', indexed = 0 WHERE number = ?",

@@ -6,7 +6,8 @@ A route that is not here does not exist; the console's pages, which are no part 
 from aiohttp import web
 
 from syncd.server.openapi import document
-from syncd.server.rest import health, invites, push, runs, sessions, tokens
+from syncd.server.rest import health, hooks, invites, push, runs, sessions, tokens
+from syncd.server.rest import hook_models as h
 from syncd.server.rest import models as m
 from syncd.server.rest import push_models as p
 from syncd.server.rest import run_models as r
@@ -14,6 +15,7 @@ from syncd.server.rest.route import Call, Pipeline, Route
 from syncd.server.services import Services
 
 _WRITE_ERRORS = ("forbidden", "storage_full")
+_HOOK_ERRORS = ("forbidden", "not_ready")
 _RUN_ERRORS = (
     "not_found",
     "damaged",
@@ -322,6 +324,83 @@ ROUTES: tuple[Route, ...] = (
         needs_token=False,
         limited=False,
         errors=("bad_request",),
+    ),
+    Route(
+        "GET",
+        "/v1/hooks/rules",
+        "listRules",
+        "List the rules of hooks, and their targets",
+        hooks.rules,
+        answer=h.RulesAnswer,
+        errors=_HOOK_ERRORS,
+    ),
+    Route(
+        "PUT",
+        "/v1/hooks/rules/{rule}",
+        "putRule",
+        "Put a rule",
+        hooks.put_rule,
+        answer=h.RuleAnswer,
+        body=h.RuleBody,
+        errors=_HOOK_ERRORS + ("storage_full",),
+    ),
+    Route(
+        "DELETE",
+        "/v1/hooks/rules/{rule}",
+        "dropRule",
+        "Drop a rule",
+        hooks.drop_rule,
+        status=204,
+        errors=_HOOK_ERRORS + ("invalid", "not_found", "storage_full"),
+    ),
+    Route(
+        "GET",
+        "/v1/hooks/log",
+        "listDeliveries",
+        "List what was delivered, what waits, and what was given up",
+        hooks.log,
+        answer=h.DeliveriesAnswer,
+        query=h.LogQuery,
+        errors=_HOOK_ERRORS,
+    ),
+    Route(
+        "GET",
+        "/v1/hooks/dead",
+        "listDeadLetters",
+        "List dead letters",
+        hooks.dead,
+        answer=h.DeliveriesAnswer,
+        query=h.LogQuery,
+        errors=_HOOK_ERRORS,
+    ),
+    Route(
+        "POST",
+        "/v1/hooks/replay",
+        "replayDeadLetters",
+        "Send dead letters again",
+        hooks.replay,
+        answer=h.ReplayAnswer,
+        body=h.ReplayBody,
+        errors=_HOOK_ERRORS + ("storage_full",),
+    ),
+    Route(
+        "POST",
+        "/v1/hooks/test",
+        "testHooks",
+        "Say what would be told of an event, and why",
+        hooks.test,
+        answer=h.TryAnswer,
+        body=h.TryBody,
+        errors=_HOOK_ERRORS + ("not_found",),
+    ),
+    Route(
+        "GET",
+        "/v1/events/schema",
+        "eventsSchema",
+        "The JSON Schema of all events",
+        hooks.schema,
+        needs_token=False,
+        media=("application/json",),
     ),
     Route(
         "GET",

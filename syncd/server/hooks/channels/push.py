@@ -91,6 +91,10 @@ class PushChannel:
             if isinstance(result, Retry):
                 _log.info("a notice was not withdrawn from a device", rule=notice.rule, reason=result.reason)
 
+    async def close(self) -> None:
+        """Close all connections. Idempotent."""
+        await self._outbound.close()
+
     async def _tell(self, device: Subscription, notice: Notice) -> Result:
         """Send a notice to a device: with its text, or, where that is too much, without."""
         urgency = "high" if notice.type in _URGENT else "low" if notice.type == DIGEST else "normal"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest_asyncio
 from playwright.async_api import CDPSession, Page, expect
 from syncd_client import Agent, Run
 
@@ -58,6 +59,26 @@ NOTICE = {
     "path": "/s/trip?m=m1",
     "tag": "trip/r1",
 }
+
+
+#: Without a rule that tells by push nobody is asked for anything.
+_RULES = """
+[[hooks.rules]]
+name = "done"
+on = ["run.ended"]
+whom = ["asker"]
+channel = "push"
+"""
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def told(tmp_path: Path, console_pages: Path) -> AsyncIterator[ServerProcess]:
+    """A server in development mode that shows the console, and has a rule by which people are told on their devices."""
+    rules = tmp_path / "hooks.toml"
+    rules.write_text(_RULES)
+    settings = {"CONSOLE": str(console_pages), "HOOKS": str(rules)}
+    async with ServerProcess(tmp_path / "server.db", settings=settings) as server:
+        yield server
 
 
 class Pushes:
@@ -125,9 +146,9 @@ class Pushes:
         return opened
 
 
-async def test_a_push_is_shown_replaced_and_taken_back(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_a_push_is_shown_replaced_and_taken_back(told: ServerProcess, new_device: MakeDevice) -> None:
     """Title, words and tag as they were told; a later one under the same tag replaces it; withdrawn it is gone."""
-    device = await new_device("ana", served, permissions=["notifications"])
+    device = await new_device("ana", told, permissions=["notifications"])
     pushes = await Pushes.of(await sign_in(device, "ana"))
     await pushes.deliver(NOTICE)
     [first] = await pushes.until_shown("planner is done")
@@ -144,9 +165,9 @@ async def test_a_push_is_shown_replaced_and_taken_back(served: ServerProcess, ne
     await pushes.until_shown("critic is done")
 
 
-async def test_what_is_not_understood_is_shown_without_words(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_what_is_not_understood_is_shown_without_words(told: ServerProcess, new_device: MakeDevice) -> None:
     """A browser takes a site's pushes away whose pushes show nothing; and nothing in one is run or followed."""
-    device = await new_device("ana", served, permissions=["notifications"])
+    device = await new_device("ana", told, permissions=["notifications"])
     pushes = await Pushes.of(await sign_in(device, "ana"))
     for message in ("", "no json", "[1]", "null", json.dumps({"title": 7, "tag": ["x"], "path": {}})):
         await pushes.deliver(message)
@@ -157,9 +178,9 @@ async def test_what_is_not_understood_is_shown_without_words(served: ServerProce
         )
 
 
-async def test_nobody_is_shown_what_they_look_at(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_nobody_is_shown_what_they_look_at(told: ServerProcess, new_device: MakeDevice) -> None:
     """The session is open before their eyes; another one's notice is shown."""
-    device = await new_device("ana", served, permissions=["notifications"])
+    device = await new_device("ana", told, permissions=["notifications"])
     tab = await sign_in(device, "ana", "/s/trip")
     await tab.bring_to_front()
     pushes = await Pushes.of(tab)
@@ -169,9 +190,9 @@ async def test_nobody_is_shown_what_they_look_at(served: ServerProcess, new_devi
     await pushes.until_shown("of another")
 
 
-async def test_a_click_leads_to_the_message(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_a_click_leads_to_the_message(told: ServerProcess, new_device: MakeDevice) -> None:
     """In the window that shows the session, else in any of the console's; it is brought to the front."""
-    device = await new_device("ana", served, permissions=["notifications"])
+    device = await new_device("ana", told, permissions=["notifications"])
     tab = await sign_in(device, "ana", "/s/other")
     pushes = await Pushes.of(tab)
     await pushes.deliver(NOTICE)
@@ -182,9 +203,9 @@ async def test_a_click_leads_to_the_message(served: ServerProcess, new_device: M
     assert await pushes.shown() == []
 
 
-async def test_a_click_without_a_window_opens_one(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_a_click_without_a_window_opens_one(told: ServerProcess, new_device: MakeDevice) -> None:
     """At the message; and never anywhere else than in this console."""
-    device = await new_device("ana", served, permissions=["notifications"])
+    device = await new_device("ana", told, permissions=["notifications"])
     tab = await sign_in(device, "ana")
     pushes = await Pushes.of(tab)
     paths = {
@@ -273,14 +294,14 @@ async def ask_agent(tab: Page) -> None:
 
 
 async def test_they_are_asked_at_the_first_long_run_and_not_before(
-    served: ServerProcess, new_device: MakeDevice, tmp_path: Path
+    told: ServerProcess, new_device: MakeDevice, tmp_path: Path
 ) -> None:
     """Not when the page loads, not while a run is short; the browser's own question comes after a click alone."""
-    device = await new_device("ana", served, permissions=["notifications"])
+    device = await new_device("ana", told, permissions=["notifications"])
     asked = await Asked.of(device)
     await device.context.clock.install()
     question = "Be told on this device"
-    async with long_run(served.url, tmp_path):
+    async with long_run(told.url, tmp_path):
         tab = await sign_in(device, "ana", "/s/trip")
         await ask_agent(tab)
         await device.context.clock.fast_forward(10_000)
@@ -294,10 +315,10 @@ async def test_they_are_asked_at_the_first_long_run_and_not_before(
         await device.context.clock.fast_forward(10_000)
         await shown(tab, question)
         assert await tab.evaluate("window.asked") == 0
-        assert await asked.known(served.url) == []
+        assert await asked.known(told.url) == []
 
         await tab.get_by_role("button", name="Tell me").click()
-        [one] = await asked.until_known(served.url, so_many(1))
+        [one] = await asked.until_known(told.url, so_many(1))
         assert one["service"] == "push.example.com"
         assert await tab.evaluate("window.asked") == 1
         assert await tab.evaluate("window.subscribedWith.userVisibleOnly")
@@ -307,12 +328,28 @@ async def test_they_are_asked_at_the_first_long_run_and_not_before(
         )
 
 
-async def test_who_says_no_is_not_asked_again(served: ServerProcess, new_device: MakeDevice, tmp_path: Path) -> None:
-    """Neither in this tab nor after a reload; the bell is still there."""
+async def test_nobody_is_asked_where_nobody_is_told(
+    served: ServerProcess, new_device: MakeDevice, tmp_path: Path
+) -> None:
+    """A server without such a rule has no bell and no question."""
     device = await new_device("ana", served, permissions=["notifications"])
-    asked = await Asked.of(device)
     await device.context.clock.install()
     async with long_run(served.url, tmp_path):
+        tab = await sign_in(device, "ana", "/s/trip")
+        await ask_agent(tab)
+        await device.context.clock.fast_forward(60_000)
+        await shown(tab, "Thinking…")
+
+        await expect(tab.get_by_role("region", name="Notifications")).to_have_count(0)
+        await expect(tab.get_by_role("button", name="Notifications on this device")).to_have_count(0)
+
+
+async def test_who_says_no_is_not_asked_again(told: ServerProcess, new_device: MakeDevice, tmp_path: Path) -> None:
+    """Neither in this tab nor after a reload; the bell is still there."""
+    device = await new_device("ana", told, permissions=["notifications"])
+    asked = await Asked.of(device)
+    await device.context.clock.install()
+    async with long_run(told.url, tmp_path):
         tab = await sign_in(device, "ana", "/s/trip")
         await ask_agent(tab)
         await device.context.clock.fast_forward(21_000)
@@ -324,14 +361,14 @@ async def test_who_says_no_is_not_asked_again(served: ServerProcess, new_device:
         await expect(tab.get_by_role("region", name="Notifications")).to_have_count(0)
 
         assert await tab.evaluate("window.asked") == 0
-        assert await asked.known(served.url) == []
+        assert await asked.known(told.url) == []
 
 
 async def test_a_browser_that_forbids_it_is_told_of_once(
-    served: ServerProcess, new_device: MakeDevice, tmp_path: Path
+    told: ServerProcess, new_device: MakeDevice, tmp_path: Path
 ) -> None:
     """In words, with what can be done; then there is no more of it, and everything works as before."""
-    device = await new_device("ana", served)
+    device = await new_device("ana", told)
     asked = await Asked.of(device)
     # Without a screen Chromium refuses before anybody is asked.
     await device.context.add_init_script(
@@ -339,7 +376,7 @@ async def test_a_browser_that_forbids_it_is_told_of_once(
         "Notification.requestPermission = async () => { window.refused = true; return 'denied'; };"
     )
     await device.context.clock.install()
-    async with long_run(served.url, tmp_path) as done:
+    async with long_run(told.url, tmp_path) as done:
         tab = await sign_in(device, "ana", "/s/trip")
         await tab.get_by_role("button", name="Notifications on this device").wait_for()
         await ask_agent(tab)
@@ -352,47 +389,47 @@ async def test_a_browser_that_forbids_it_is_told_of_once(
         done.set()
         await shown(tab, "Lisbon it is.")
 
-    assert await asked.known(served.url) == []
+    assert await asked.known(told.url) == []
 
 
-async def test_it_can_be_turned_off_and_ends_with_signing_out(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_it_can_be_turned_off_and_ends_with_signing_out(told: ServerProcess, new_device: MakeDevice) -> None:
     """By the bell; and who signs in next at this browser is told nothing of what was theirs."""
-    device = await new_device("ana", served, permissions=["notifications"])
+    device = await new_device("ana", told, permissions=["notifications"])
     asked = await Asked.of(device)
     tab = await sign_in(device, "ana")
     bell = tab.get_by_role("button", name="Notifications on this device")
     await bell.click()
-    await asked.until_known(served.url, so_many(1))
+    await asked.until_known(told.url, so_many(1))
     await bell.click()
-    await asked.until_known(served.url, so_many(0))
+    await asked.until_known(told.url, so_many(0))
     assert await tab.evaluate("window.unsubscribed")
     await expect(bell).to_have_attribute("aria-pressed", "false")
 
     await bell.click()
-    await asked.until_known(served.url, so_many(1))
+    await asked.until_known(told.url, so_many(1))
     await tab.evaluate("window.unsubscribed = false")
     await tab.get_by_role("button", name="Sign out").click()
-    await asked.until_known(served.url, so_many(0))
+    await asked.until_known(told.url, so_many(0))
     assert await tab.evaluate("window.unsubscribed")
 
 
-async def test_the_server_is_told_that_a_device_is_used(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_the_server_is_told_that_a_device_is_used(told: ServerProcess, new_device: MakeDevice) -> None:
     """At each start, so that the last used one is known; and of a new subscription as soon as the browser makes one."""
-    device = await new_device("ana", served, permissions=["notifications"])
+    device = await new_device("ana", told, permissions=["notifications"])
     asked = await Asked.of(device)
     tab = await sign_in(device, "ana")
     await tab.get_by_role("button", name="Notifications on this device").click()
-    [before] = await asked.until_known(served.url, so_many(1))
+    [before] = await asked.until_known(told.url, so_many(1))
     await tab.reload()
     await true_in(tab, "window.subscribedWith !== undefined", "the device subscribed again")
 
-    [after] = await asked.until_known(served.url, lambda found: found[0]["used"] > before["used"])
+    [after] = await asked.until_known(told.url, lambda found: found[0]["used"] > before["used"])
     assert (after["device"], after["since"]) == (before["device"], before["since"])
 
 
-async def test_opening_a_session_takes_back_what_was_shown_of_it(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_opening_a_session_takes_back_what_was_shown_of_it(told: ServerProcess, new_device: MakeDevice) -> None:
     """Also where no push may take anything back; what is shown of others stays."""
-    device = await new_device("ana", served, permissions=["notifications"])
+    device = await new_device("ana", told, permissions=["notifications"])
     await Asked.of(device)
     tab = await sign_in(device, "ana")
     pushes = await Pushes.of(tab)

@@ -119,7 +119,7 @@ class Engine:
         self._on_committed = on_committed
         self._facts: OrderedDict[tuple[str, str], SessionFacts] = OrderedDict()
         self._room = WaitingRoom()
-        self._presence: deque[tuple[str, str, str, str]] = deque(maxlen=KEPT)
+        self._presence: deque[tuple[str, str, str, str, bool]] = deque(maxlen=KEPT)
         self._cursor = 0
         self._dropped = 0
         self._wake = asyncio.Event()
@@ -469,12 +469,13 @@ class Engine:
             )  # fmt: skip
 
     def _changed(self, session: str, subject: str, before: str, after: str) -> None:
-        self._presence.append((session, subject, before, after))
+        looks = subject.startswith(PERSON) and bool(session) and self._people.watching(session, subject)
+        self._presence.append((session, subject, before, after, looks))
         self.wake()
 
-    def _presence_event(self, turn: _Turn, session: str, subject: str, before: str, after: str) -> None:
+    def _presence_event(self, turn: _Turn, session: str, subject: str, before: str, after: str, looks: bool) -> None:
         facts = self._facts.get((session, "")) or SessionFacts()
-        if subject.startswith(PERSON) and session and self._people.watching(session, subject):
+        if looks:
             self._looked(turn, session, subject)
         kind = subject.partition(":")[0]
         data: dict[str, Json] = {"subject": subject, "kind": kind}

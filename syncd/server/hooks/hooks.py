@@ -77,6 +77,7 @@ class Hooks:
         self._added: list[OpenChannel] = []
         self._log = log
         self._store = store
+        self.metrics = metrics
         self.now_ms = now_ms
         #: All channels by name. What is put in here before `start` can be named by rules.
         self.channels: dict[str, Channel] = {
@@ -144,6 +145,16 @@ class Hooks:
     def forget(self, session: str) -> None:
         """Forget a session that was deleted; its rows are gone already."""
         self._engine.forget(session)
+
+    @property
+    def cursor(self) -> int:
+        """The log's row of the last event that was judged."""
+        return self._engine.cursor
+
+    @property
+    def pending(self) -> Mapping[str, int]:
+        """How many deliveries wait for each target; those that were sent and are not marked yet do not count."""
+        return self._outbox.pending
 
     # Rules
 

@@ -83,6 +83,8 @@ class _Ends:
     """How attempts ended that is not written down yet, and who waits for that."""
 
     marks: list[Mark] = field(default_factory=list)
+    #: Of those that ended.
+    targets: list[str] = field(default_factory=list)
     written: asyncio.Future[None] | None = None
 
 
@@ -158,10 +160,11 @@ class Outbox:
         self._lanes.clear()
         if self._ends.marks and self._writing is None:
             self._writing = asyncio.create_task(self._write())
-        if self._writing is not None:
-            await asyncio.wait([self._writing], timeout=_STOP_S)
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
+        writing = self._writing
+        if writing is not None:
+            await asyncio.wait([writing], timeout=_STOP_S)
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
             self._writing = None
 
     def committed(self, committed: Committed) -> None:
@@ -273,7 +276,7 @@ class Outbox:
                     lane.again = True
                     return
                 mark = await self._deliver(delivery)
-                self._mark(mark)
+                self._mark(mark, delivery.target)
                 if mark.state == PENDING:  # Invariant 2.
                     lane.due_ms = mark.due_ms
                     await self._written()
@@ -286,7 +289,6 @@ class Outbox:
         channel, attempt = channel_of(delivery), delivery.attempt + 1
         disabled = self.disabled.get(delivery.target)
         if disabled is not None:  # Invariant 4.
-            self._end(delivery)
             reason = f"the target is disabled: {disabled}"[:200]
             return Mark(delivery.row, DEAD, delivery.attempt, delivery.due_ms, self._now_ms(), reason)
         pace = self._pace(channel, delivery.target)
@@ -297,12 +299,10 @@ class Outbox:
         if isinstance(result, Sent):
             self._metrics.hook(channel, "sent")
             self._metrics.hook_seconds.observe(max(0, now_ms - delivery.made_ms) / 1000)
-            self._end(delivery)
             return Mark(delivery.row, SENT, attempt, delivery.due_ms, now_ms)
         if isinstance(result, Gone):
             self._metrics.hook(channel, "gone")
             _log.warning("hook_gone", target=delivery.target, delivery=delivery.id, reason=result.reason)
-            self._end(delivery)
             if delivery.target in self._targets:
                 self._do(self.disable(delivery.target, result.reason))  # Invariant 4.
                 self.disabled[delivery.target] = result.reason
@@ -312,7 +312,6 @@ class Outbox:
         if attempt > len(delays) and not called:
             self._metrics.hook(channel, "dead")
             _log.warning("hook_dead", target=delivery.target, delivery=delivery.id, reason=result.reason)
-            self._end(delivery)
             return Mark(delivery.row, DEAD, attempt, delivery.due_ms, now_ms, result.reason[:200])
         self._metrics.hook(channel, "retry")
         delay_s = result.after_s if called and result.after_s else self._delay_s(delays, attempt, result.after_s)
@@ -372,12 +371,14 @@ class Outbox:
         _log.error("hooks_dropped", target=target, count=dropped, hint="the target does not keep up, or is down")
         self._measure()
 
-    def _end(self, delivery: Delivery) -> None:
-        self._counts[delivery.target] = max(0, self._counts[delivery.target] - 1)
+    def _over(self, targets: Sequence[str]) -> None:
+        """Take notice of deliveries that ended, and that this is on disk."""
+        for target in targets:
+            self._counts[target] = max(0, self._counts[target] - 1)
         self._measure()
-        self._ended += 1
-        if self._ended % _PRUNE_EVERY == 0:
+        if (self._ended + len(targets)) // _PRUNE_EVERY > self._ended // _PRUNE_EVERY:
             self._do(self._prune())
+        self._ended += len(targets)
 
     async def _prune(self) -> None:
         await self._store.prune(ended_max=self._limits.hooks_log_max, dead_max=self._limits.hooks_log_max)
@@ -398,8 +399,10 @@ class Outbox:
 
     # Writing down
 
-    def _mark(self, mark: Mark) -> None:
+    def _mark(self, mark: Mark, target: str) -> None:
         self._ends.marks.append(mark)
+        if mark.state != PENDING:
+            self._ends.targets.append(target)
         if self._ends.written is None:
             self._ends.written = asyncio.get_running_loop().create_future()
         if self._writing is None:
@@ -418,6 +421,7 @@ class Outbox:
             while True:
                 try:
                     again = await self._store.mark(ends.marks, withdraw=WITHDRAWN_LANES)
+                    self._over(ends.targets)
                     self.added(again)
                     break
                 except StoreError as error:

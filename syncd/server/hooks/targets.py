@@ -83,7 +83,7 @@ class Target:
 
     `channel` is what it is reached by. `url` is where: a webhook's, or one that Apprise reads. `secrets` sign what is
     sent, each of them: two while one replaces the other. At most `concurrency` notices are under way to it, and
-    `per_s` a second are begun; more than one under way gives up their order.
+    `per_s` a second are begun; with more than one under way, order is kept within each session only.
     """
 
     name: str
@@ -144,9 +144,8 @@ class Guard:
         Raises:
             TargetRefused: it may not be.
         """
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if any(address in network for network in self._allow):  # Invariant 2.
+        meant = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        if any((meant or address) in network for network in self._allow):  # Invariant 2.
             return
         if plain:
             raise TargetRefused(f"{address} is not on the allow-list, so http:// is not good enough: use https://")

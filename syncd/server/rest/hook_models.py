@@ -11,9 +11,6 @@ from syncd.server.rest.models import Answer, Body, Id, JsonObject, Query, Subjec
 class RuleBody(Body, Rule):
     """A rule to put; its name stands in the path."""
 
-    # Arrays stand for what a rule keeps as tuples.
-    model_config = {"extra": "forbid", "strict": False, "frozen": True}
-
 
 class RuleAnswer(Answer):
     """A rule, and where it came from: the server's `file`, its program (`python`), or `rest`."""
@@ -97,7 +94,7 @@ class TryEvent(Body):
     type: str = Field(max_length=64)
     session: Id
     by: Subject
-    data: JsonObject = {}
+    data: JsonObject = Field({}, description="What an event of this type says.")
 
 
 class TryBody(Body):

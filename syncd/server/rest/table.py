@@ -342,7 +342,7 @@ ROUTES: tuple[Route, ...] = (
         hooks.put_rule,
         answer=h.RuleAnswer,
         body=h.RuleBody,
-        errors=_HOOK_ERRORS + ("storage_full",),
+        errors=(*_HOOK_ERRORS, "storage_full"),
     ),
     Route(
         "DELETE",
@@ -351,7 +351,7 @@ ROUTES: tuple[Route, ...] = (
         "Drop a rule",
         hooks.drop_rule,
         status=204,
-        errors=_HOOK_ERRORS + ("invalid", "not_found", "storage_full"),
+        errors=(*_HOOK_ERRORS, "invalid", "not_found", "storage_full"),
     ),
     Route(
         "GET",
@@ -381,7 +381,7 @@ ROUTES: tuple[Route, ...] = (
         hooks.replay,
         answer=h.ReplayAnswer,
         body=h.ReplayBody,
-        errors=_HOOK_ERRORS + ("storage_full",),
+        errors=(*_HOOK_ERRORS, "storage_full"),
     ),
     Route(
         "POST",
@@ -391,7 +391,7 @@ ROUTES: tuple[Route, ...] = (
         hooks.test,
         answer=h.TryAnswer,
         body=h.TryBody,
-        errors=_HOOK_ERRORS + ("not_found",),
+        errors=(*_HOOK_ERRORS, "not_found"),
     ),
     Route(
         "GET",

@@ -2,9 +2,8 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { Client } from "../src/client.js";
-import { uuid7 } from "../src/ids.js";
+import { uuid7 } from "../src/core/ids.js";
 import { storeOf, tokenOf, type Account } from "./account.js";
-import { Dialog } from "./dialog.js";
 import { useMedia } from "./frame.js";
 import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
@@ -16,6 +15,7 @@ import { Shelf } from "./shelf.js";
 import { Welcome } from "./welcome.js";
 
 const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
+const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
 const Search = lazy(() => import("./search.js").then((module) => module.Search));
 
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */

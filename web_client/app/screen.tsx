@@ -3,14 +3,15 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { BranchItem } from "../src/branches.js";
 import type { Client } from "../src/client.js";
+import type { RefusedEdit } from "../src/core/replica.js";
 import type { Session } from "../src/session.js";
 import type { Account } from "./account.js";
 import { useAbsence } from "./caught_up.js";
 import { Composer } from "./composer.js";
-import { Dialog } from "./dialog.js";
-import { useChanges, useNewest } from "./frame.js";
+import { useNewest } from "./frame.js";
 import { Header } from "./header.js";
 import { HereProvider, type Here } from "./here.js";
+import { useRead } from "./hooks.js";
 import { lazy } from "./lazy.js";
 import { useLinkStory } from "./link_story.js";
 import { callGuest, titled } from "./names.js";
@@ -18,8 +19,12 @@ import { useChoice, useLongRun } from "./push/choice.js";
 import { useSelection, useTarget } from "./selection.js";
 import type { Shelf } from "./shelf.js";
 import { Transcript } from "./transcript.js";
-import { Troubles } from "./troubles.js";
 
+const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
+const Troubles = lazy(
+  () => import("./troubles.js").then((module) => module.Troubles),
+  ({ errors }) => <p role="alert">{errors.join(" ")}</p>,
+);
 const Panel = lazy(() => import("./panel.js").then((module) => module.Panel));
 const Share = lazy(() => import("./share.js").then((module) => module.Share));
 const Question = lazy(() => import("./push/bell.js").then((module) => module.Question));
@@ -51,23 +56,19 @@ export function Screen({ client, session, shelf, account, token, target, wide, t
   const [cut, setCut] = useState(false);
   const [sheet, setSheet] = useState<Sheet>(null);
   const [panel, setPanel] = usePanel();
-  const redraw = useChanges(
-    (changed) => {
-      const ends = [view.subscribe(changed), client.subscribe(changed)];
-      return () => ends.forEach((end) => end());
-    },
-    [view, client],
-  );
+  const version = useRead(session, (now) => now.version);
+  useRead(view, (now) => now.items);
   const [absence, dismiss] = useAbsence(session);
   const link = useLinkStory(session);
   useWhereabouts(session);
-  const seen = useRead(session);
+  const seen = useMarkRead(session);
   const [asking, answered] = useQuestion(session, me, told);
-  const shownTarget = useTarget(view, target, redraw);
+  const shownTarget = useTarget(view, target, version);
   const report = useNewest((error: unknown) => {
     console.error(error);
     setErrors((before) => [...before.slice(-2), error instanceof Error ? error.message : String(error)]);
   });
+  const [refused, look] = useRefused(session, report);
   const live = !cut && session.status.link === "live";
   const here = useMemo<Here>(
     () => ({ client, session, view, me, live, report }),
@@ -102,7 +103,16 @@ export function Screen({ client, session, shelf, account, token, target, wide, t
         openMenu={openMenu}
       />
       <div class="middle">
-        <Troubles errors={errors} clear={() => setErrors([])} shelf={shelf} signOut={signOut} />
+        {(errors.length > 0 || refused.length > 0 || session.status.link === "refused") && (
+          <Troubles
+            errors={errors}
+            clear={() => setErrors([])}
+            refused={refused}
+            look={look}
+            shelf={shelf}
+            signOut={signOut}
+          />
+        )}
         {asking && <Question subject={me} token={token} done={answered} />}
         <Transcript absence={absence} dismiss={dismiss} changed={stepped} seen={seen} target={shownTarget} />
         <Composer sent={dismissIfOld} />
@@ -176,8 +186,23 @@ function useWhereabouts(session: Session): void {
   }, [session]);
 }
 
+/** Own edits that the server refused for good, and what to call to look again. */
+function useRefused(session: Session, report: (error: unknown) => void): [readonly RefusedEdit[], () => void] {
+  const [edits, setEdits] = useState<readonly RefusedEdit[]>([]);
+  const look = () => void session.refused().then(setEdits, report);
+  useEffect(() => {
+    look();
+    const changes = session.changes();
+    void (async () => {
+      for await (const change of changes) if (change.kind === "refused") look();
+    })();
+    return () => changes.close();
+  }, [session]);
+  return [edits, look];
+}
+
 /** Returns what to call when the end is seen: a moment later it is marked as read. */
-function useRead(session: Session): () => void {
+function useMarkRead(session: Session): () => void {
   const [state] = useState<{ timer: ReturnType<typeof setTimeout> | null }>({ timer: null });
   useEffect(
     () => () => {

@@ -1,4 +1,4 @@
-"""All the way: somebody asks an agent and goes; the answer reaches their device, and is taken back where they read it."""
+"""All the way: who asked an agent and went is told on their device, and it is taken back where they read it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -22,7 +22,7 @@ from tests.browser.chromium import Device, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import shown, sign_in
 from tests.harness import PATIENCE_S, meanwhile, until
-from tests.server.hooks.push_service import Browser
+from tests.server.hooks.push_service import Browser, push_service
 
 #: In place of a push service: subscribing gives what the test says, and ends like the real one.
 _SUBSCRIBES = """
@@ -76,7 +76,7 @@ async def told(tmp_path: Path, console_pages: Path) -> AsyncIterator[ServerProce
     """A server in development mode that shows the console, and has a rule by which people are told on their devices."""
     rules = tmp_path / "hooks.toml"
     rules.write_text(_RULES)
-    settings = {"CONSOLE": str(console_pages), "HOOKS": str(rules)}
+    settings = {"CONSOLE": str(console_pages), "HOOKS": str(rules), "PUSH_ALLOW": "127.0.0.0/8"}
     async with ServerProcess(tmp_path / "server.db", settings=settings) as server:
         yield server
 
@@ -232,13 +232,13 @@ async def test_a_click_without_a_window_opens_one(told: ServerProcess, new_devic
 class Asked:
     """A device at which nobody was asked yet, with a push service that answers."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, browser: Browser) -> None:
         self.device = device
-        self.browser = Browser("https://push.example.com/abc")
+        self.browser = browser
 
     @classmethod
-    async def of(cls, device: Device) -> "Asked":
-        made = cls(device)
+    async def of(cls, device: Device, browser: Browser | None = None) -> "Asked":
+        made = cls(device, browser or Browser("https://push.example.com/abc"))
         await device.context.add_init_script(_SUBSCRIBES.replace("GIVEN", json.dumps(made.browser.json())))
         await device.context.add_init_script(_ASKED)
         return made
@@ -440,3 +440,34 @@ async def test_opening_a_session_takes_back_what_was_shown_of_it(told: ServerPro
     await tab.goto(f"{device.url}/s/trip")
 
     await pushes.until_shown("of another")
+
+
+async def test_asked_on_one_device_told_on_another_and_read_on_the_first(
+    told: ServerProcess, new_device: MakeDevice, tmp_path: Path
+) -> None:
+    """The whole way: the agent is done, the server tells the phone, and takes it back when the laptop has it read."""
+    async with push_service() as service, long_run(told.url, tmp_path) as done:
+        laptop = await new_device("laptop", told)
+        phone = await new_device("phone", told, permissions=["notifications"])
+        browser = service.browser("phone")
+        asked = await Asked.of(phone, browser)
+        pocket = await sign_in(phone, "ana")
+        pushes = await Pushes.of(pocket)
+        await pocket.get_by_role("button", name="Notifications on this device").click()
+        await asked.until_known(told.url, so_many(1))
+        desk = await sign_in(laptop, "ana", "/s/trip")
+        await ask_agent(desk)
+        await desk.goto(laptop.url)
+        done.set()
+        await until(lambda: service.taken(browser), "a push")
+        await pushes.deliver(service.taken(browser)[0])
+        [notice] = await pushes.until_shown("planner is done")
+        assert notice["path"].startswith("/s/trip")
+
+        await desk.goto(f"{laptop.url}/s/trip")
+        await shown(desk, "Lisbon it is.")
+        await until(lambda: len(service.taken(browser)) > 1, "it taken back")
+        for message in service.taken(browser)[1:]:
+            await pushes.deliver(message)
+        await pushes.until_shown()
+        assert service.taken(browser)[1:] == [{"withdraw": notice["tag"]}]

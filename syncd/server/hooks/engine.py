@@ -51,6 +51,10 @@ class EventLog(Protocol):
         """Return events behind a row, in order, and the last row that was looked at."""
         ...
 
+    async def last_event(self) -> int:
+        """Return the row of the newest event."""
+        ...
+
     async def drop_events(self, through: int) -> None:
         """Forget events up to a row."""
         ...
@@ -199,6 +203,7 @@ class Engine:
             await self._know(sessions | {(change[0], "") for change in changes if change[0]})
             for stored in page:
                 self._guarded(turn, stored)
+                await asyncio.sleep(0)  # With many rules an event takes a while: others' turn.
             for change in changes:
                 self._presence_event(turn, *change)
             for waiting in due:
@@ -252,7 +257,8 @@ class Engine:
             pass
         event, found = self.happened(stored, facts), []
         for rule in self._rules:
-            if reason := rule.mismatch(event.type, event.session, dict(event.data)):
+            reason = rule.mismatch(event.session, event.data) if rule.is_on(event.type) else "is about other types"
+            if reason:
                 found.append(Explained(rule.name, rule.channel, rule.target, "", "no", reason))
                 continue
             subjects = persons(rule, event, facts, self._people)
@@ -345,9 +351,8 @@ class Engine:
         turn.waits = [w for w in turn.waits if w.event.session != event.session or not answers(event, w.event)]
 
     def _tell(self, turn: _Turn, event: Happened, facts: SessionFacts) -> None:
-        data = dict(event.data)
-        for rule in self._rules:
-            if not rule.mismatch(event.type, event.session, data):
+        for rule in self._rules.on(event.type):
+            if not rule.mismatch(event.session, event.data):
                 self._apply(turn, rule, event, facts)
 
     def _apply(self, turn: _Turn, rule: Rule, event: Happened, facts: SessionFacts, step: int = 0) -> None:

@@ -75,7 +75,7 @@ class Hooks:
         self.rules = RuleBook(store, config.rules)
         self._callables = CallableChannel()
         self._added: list[OpenChannel] = []
-        self._log = log
+        self.log = log
         self._store = store
         self.metrics = metrics
         self.now_ms = now_ms
@@ -218,7 +218,7 @@ class Hooks:
         after, last = -1, 0
         while last > after:
             after = last
-            page, last = await self._log.events(after, PAGE * 5)
+            page, last = await self.log.events(after, PAGE * 5)
             for stored in page:
                 if stored.id == id:
                     return stored

@@ -121,6 +121,7 @@ class Outbox:
         self._lanes: dict[str, _Lane] = {}
         self._paces: dict[str, _Pace] = {}
         self._counts: Counter[str] = Counter()
+        self._gate = asyncio.Lock()
         self._ends = _Ends()
         self._writing: asyncio.Task[None] | None = None
         self._housework: set[asyncio.Task[None]] = set()
@@ -294,6 +295,9 @@ class Outbox:
         pace = self._pace(channel, delivery.target)
         async with pace.slots:  # Invariant 3.
             await self._wait_turn(pace)
+            async with self._gate:
+                # One is begun in each round of the loop: many at once would let everybody else wait.
+                await asyncio.sleep(0)
             result = await self._attempt(delivery, channel, attempt, pace.timeout_s)
         now_ms = self._now_ms()
         if isinstance(result, Sent):

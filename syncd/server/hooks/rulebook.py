@@ -36,12 +36,24 @@ class RuleBook:
     def __init__(self, store: HookStore, rules: Iterable[Rule] = ()) -> None:
         self._store = store
         self._rules: dict[str, tuple[Rule, str]] = {rule.name: (rule, FILE) for rule in rules}
+        self._by_type: dict[str, list[Rule]] = {}
 
     def __iter__(self) -> Iterator[Rule]:
         return iter([rule for rule, _ in self._rules.values()])
 
     def __len__(self) -> int:
         return len(self._rules)
+
+    def on(self, type: str) -> list[Rule]:
+        """Return the rules about events of a type."""
+        found = self._by_type.get(type)
+        if found is None:
+            found = self._by_type[type] = [rule for rule in self if rule.is_on(type)]
+        return found
+
+    def _set(self, rule: Rule, source: str) -> None:
+        self._rules[rule.name] = (rule, source)
+        self._by_type.clear()
 
     def get(self, name: str) -> Rule | None:
         """Return a rule, None if there is none of that name."""
@@ -59,7 +71,7 @@ class RuleBook:
         """
         if rule.name in self._rules:
             raise RuleRefused(f"there is a rule named {rule.name} already: give this one another name")
-        self._rules[rule.name] = (rule, PYTHON)
+        self._set(rule, PYTHON)
 
     async def load(self) -> None:
         """Take those that were put. The store is open."""
@@ -72,7 +84,7 @@ class RuleBook:
             if name in self._rules:
                 _log.warning("hook_rule_ignored", rule=name, reason="the configuration has one of that name")
             else:
-                self._rules[name] = (rule, REST)
+                self._set(rule, REST)
 
     async def put(self, rule: Rule) -> None:
         """Put a rule, in place of the one of that name.
@@ -86,7 +98,7 @@ class RuleBook:
         if rule.name not in self._rules and len(self._rules) >= RULES_MAX:
             raise RuleRefused(f"there are {RULES_MAX} rules already: drop one first")
         await self._store.put_rule(rule.name, rule.model_dump_json().encode())  # Invariant 2.
-        self._rules[rule.name] = (rule, REST)
+        self._set(rule, REST)
 
     async def drop(self, name: str) -> bool:
         """Drop a rule that was put; return whether there was one.
@@ -99,4 +111,5 @@ class RuleBook:
             raise RuleRefused(f"{name} is a rule of the server's configuration: take it out there")
         dropped = await self._store.drop_rule(name)
         self._rules.pop(name, None)
+        self._by_type.clear()
         return dropped

@@ -4,6 +4,7 @@ Shapes and their checks, the same from a file, by REST and in Python. Knows noth
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -149,13 +150,16 @@ class Rule(_Strict):
             raise ValueError("to escalate takes whom, when.until_answered, escalate_after_s and escalate_to together")
         return self
 
-    def mismatch(self, type: str, session: str, data: dict[str, Any]) -> str:
-        """Return why the rule is not about an event at all, empty if it is."""
-        if not any(on in ("*", type) or (on.endswith(".*") and type.startswith(on[:-1])) for on in self.on):
-            return "is about other types"
-        prefix = self.sessions.removesuffix("*")
-        if session != self.sessions and not (self.sessions.endswith("*") and session.startswith(prefix)):
-            return "is about other sessions"
+    def is_on(self, type: str) -> bool:
+        """Whether the rule is about events of a type."""
+        return any(on in ("*", type) or (on.endswith(".*") and type.startswith(on[:-1])) for on in self.on)
+
+    def mismatch(self, session: str, data: Mapping[str, Any]) -> str:
+        """Return why the rule is not about an event of one of its types, empty if it is."""
+        if self.sessions != "*" and session != self.sessions:
+            prefix = self.sessions.removesuffix("*")
+            if not self.sessions.endswith("*") or not session.startswith(prefix):
+                return "is about other sessions"
         for name, value in self.where.items():
             if data.get(name) != value:
                 return f"is about another {name}"

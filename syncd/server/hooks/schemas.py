@@ -21,7 +21,7 @@ class MessageCreated(EventData):
     """A message got its place in the session."""
 
     message: str
-    role: Literal["user", "assistant", "system"] | str
+    role: str = Field(description="user, assistant or system.")
     to: list[str] = Field(description="Subjects addressed.")
     seq: int = Field(description="Its place in the session's order.")
     run: str | None = Field(None, description="The run it belongs to.")
@@ -112,7 +112,7 @@ class ParticipantChanged(EventData):
     """Somebody came, left, went away or is back, over all devices."""
 
     subject: str
-    kind: Literal["user", "agent"] | str
+    kind: str = Field(description="user or agent.")
 
 
 class AgentNeeded(EventData):

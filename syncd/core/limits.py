@@ -79,6 +79,9 @@ class Limits:
     requests_per_s: float = 50.0
     requests_burst: int = 100
 
+    # Devices of one person that take pushes: the one used least lately makes room for another.
+    push_devices_max: int = 10
+
     # A request that waits for something is answered by then: longer is no gain, and proxies cut it.
     poll_s_max: float = 60.0
     # Runs that one worker may hold: a bound for what a server counts on, not for what a machine can do.

@@ -14,15 +14,20 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from aiohttp import web
 
-from syncd.core.errors import LocalProtocolError
+from syncd.core.errors import LocalProtocolError, StoreError
 from syncd.core.limits import Limits
 from syncd.server.address import ClientAddresses
 from syncd.server.auth import SECRET_BYTES_MIN, Auth, Key
 from syncd.server.config import Settings
 from syncd.server.console import BUILT, Console
+from syncd.server.hooks.channels.apprise import AppriseChannel, BadTarget
+from syncd.server.hooks.channels.push import PushChannel
+from syncd.server.hooks.channels.vapid import Vapid
 from syncd.server.hooks.conditions import Nobody
-from syncd.server.hooks.config import load_hooks
+from syncd.server.hooks.config import HooksConfigError, load_hooks
+from syncd.server.hooks.devices import Devices
 from syncd.server.hooks.hooks import Hooks
+from syncd.server.hooks.targets import Guard, Outbound
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
 from syncd.server.metrics import Metrics
@@ -37,6 +42,7 @@ from syncd.server.sessions import Sessions
 from syncd.server.sockets import Links
 from syncd.server.work import Dispatcher
 from syncd.store.session_log import SqliteSessionLog
+from syncd.store.subscriptions import Subscriptions
 
 _log = structlog.get_logger("syncd.app")
 
@@ -97,6 +103,7 @@ def make_services(
     runs: RunRecords | None = None,
     *,
     demo: str | None = None,
+    devices: Devices | None = None,
     hooks: Hooks | None = None,
 ) -> Services:
     """Return what the routes may use. `demo` is the session that the console begins with, None for its list."""
@@ -117,7 +124,26 @@ def make_services(
         settings.invite_ttl_max_s,
         console,
         hooks=hooks,
+        devices=devices,
     )
+
+
+def make_push(
+    settings: Settings, subscriptions: Subscriptions, auth: Auth, limits: Limits
+) -> tuple[Devices, PushChannel] | None:
+    """Return people's devices and what tells them, None where no pushes are sent.
+
+    Raises:
+        StoreDamaged: the key for pushes does not read.
+        StoreError: it cannot be kept.
+    """
+    if not settings.push:
+        return None
+    vapid = Vapid.load(settings.push_key_path, contact=settings.push_contact, clock=time.time)
+    # Not the hooks' own: what an operator allows for webhooks is no place for whoever has a token to name.
+    push_guard = Guard(settings.push_allow)
+    devices = Devices(subscriptions, vapid.public_key, push_guard, limits.push_devices_max, auth.revoked)
+    return devices, PushChannel(devices, vapid, Outbound(push_guard))
 
 
 def build_app(services: Services) -> web.Application:
@@ -154,6 +180,12 @@ def make_hooks(
         now_ms=sessions.now_ms,
         waits=dispatcher.waits,
     )
+    named = {name: target.url for name, target in hooks.targets.items() if target.channel == "apprise"}
+    if named:
+        try:
+            hooks.add_channel("apprise", AppriseChannel(named, public_url=settings.public_url))
+        except BadTarget as error:
+            raise HooksConfigError(str(error)) from None
     forget = sessions.on_delete
 
     def deleted(session: str) -> None:
@@ -171,7 +203,7 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     `demo` is the session that the console begins with.
 
     Raises:
-        StoreDamaged: the revocation list does not read.
+        StoreDamaged: the revocation list does not read, or the key for pushes.
         HooksConfigError: the file of hooks that the settings name cannot be used.
     """
     limits, metrics = settings.make_limits(), Metrics()
@@ -183,7 +215,21 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     runs = RunRecords(sessions, dispatcher, limits)
     work = OpenWork(sessions, dispatcher)
     hooks = make_hooks(settings, sessions, store, dispatcher, limits, metrics)
-    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs, demo=demo, hooks=hooks)
+    push = make_push(settings, store.subscriptions, auth, limits)
+    if push is not None:
+        hooks.add_channel("push", push[1])
+    services = make_services(
+        settings,
+        Records(sessions),
+        links,
+        auth,
+        limits,
+        metrics,
+        runs,
+        demo=demo,
+        hooks=hooks,
+        devices=push[0] if push is not None else None,
+    )
     server = Server(settings, store, services, work)
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)
@@ -213,6 +259,7 @@ class Server:
         self._ending = asyncio.Event()
         self._draining = asyncio.Lock()
         self._exit_code = 0
+        self._pruning: set[asyncio.Task[None]] = set()
 
     @property
     def services(self) -> Services:
@@ -260,6 +307,7 @@ class Server:
         services.auth.revocations.on_revoke = self._cut
         try:
             await self._store.open()
+            await self._prune()
             await services.sessions.start()
             services.lifecycle.started = True
             if self._work is not None:
@@ -309,6 +357,7 @@ class Server:
                     await self._services.hooks.stop()
                 if self._work is not None:
                     await self._work.stop()
+                await asyncio.gather(*self._pruning)
                 await self._services.sessions.stop()
         finally:
             await self._store.close()
@@ -359,3 +408,15 @@ class Server:
         self._services.links.revoke(token_ids=token_ids, subjects=subjects)
         if self._services.runs is not None:
             self._services.runs.workers.revoke(token_ids=token_ids, subjects=subjects)
+        task = asyncio.get_running_loop().create_task(self._prune())
+        self._pruning.add(task)
+        task.add_done_callback(self._pruning.discard)
+
+    async def _prune(self) -> None:
+        if self._services.devices is None:
+            return
+        try:
+            await self._services.devices.prune()
+        except StoreError as error:
+            # Whoever it concerns is told nothing as long as the revocation is listed; the next start tries again.
+            _log.warning("devices of revoked tokens are still kept", reason=str(error))

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import type { RefusedEdit } from "../src/core/replica.js";
+import type { Failures } from "./failures.js";
 import { useAsk, useHere } from "./here.js";
 import { plural, shown } from "./names.js";
 import { textsOf } from "./refused.js";
@@ -9,11 +10,7 @@ import { go } from "./routes.js";
 import type { Shelf } from "./shelf.js";
 
 interface Props {
-  errors: readonly string[];
-  clear: () => void;
-  /** Own edits that the server refused, and what to call when there are others. */
-  refused: readonly RefusedEdit[];
-  look: () => void;
+  failures: Failures;
   shelf: Shelf;
   signOut: (reason: string) => void;
 }
@@ -33,7 +30,8 @@ const WORDS: Readonly<Record<number, string>> = {
   4426: "This console is too old for the server. Load the page again.",
 };
 
-export function Troubles({ errors, clear, refused, look, shelf, signOut }: Props) {
+export function Troubles({ failures, shelf, signOut }: Props) {
+  const { errors, clear, refused, look } = failures;
   const { client, session } = useHere();
   const { link, code, reason } = session.status;
   const words = WORDS[code] ?? (reason || `The server refused, with code ${code}.`);

@@ -120,6 +120,10 @@ class ServerProcess:
         except TimeoutError:
             return await self._end(signal.SIGKILL)
 
+    async def ended(self) -> int:
+        """Wait until it ends by itself; return its exit code, or the negative number of the signal that ended it."""
+        return 0 if self._process is None else await self._process.wait()
+
     def freeze(self) -> None:
         """SIGSTOP: it does nothing more, and its sockets stay open, until `thaw`."""
         os.kill(self.pid, signal.SIGSTOP)

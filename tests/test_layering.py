@@ -26,11 +26,13 @@ _PURE = {
 _ONLY = {
     "msgpack": ("syncd/core/codec.py",),
     "pycrdt": ("syncd/core/replica.py",),
-    "pydantic": ("syncd/server/config.py", "syncd/server/rest/", "syncd/server/openapi.py"),
+    "pydantic": ("syncd/server/config.py", "syncd/server/rest/", "syncd/server/openapi.py", "syncd/server/hooks/"),
     "pydantic_settings": ("syncd/server/config.py",),
     "aiosqlite": ("syncd/store/sqlite.py",),
     "aiohttp": ("syncd/server/", "client_py/syncd_client/transport.py"),
-    "jwt": ("syncd/server/auth.py",),
+    "jwt": ("syncd/server/auth.py", "syncd/server/hooks/channels/vapid.py"),
+    "cryptography": ("syncd/server/hooks/channels/", "syncd/server/auth.py"),
+    "apprise": ("syncd/server/hooks/channels/apprise.py",),
     "typer": ("syncd/cli/",),
 }
 

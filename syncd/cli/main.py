@@ -11,6 +11,7 @@ import typer
 from syncd import __version__
 from syncd.cli.chat import register as register_chat
 from syncd.cli.doctor import register as register_doctor
+from syncd.cli.hooks import register as register_hooks
 from syncd.cli.serve import register as register_serve
 from syncd.cli.sessions import register as register_sessions
 from syncd.cli.tail import register as register_tail
@@ -51,6 +52,7 @@ for _register in (
     register_sessions,
     register_transfer,
     register_tokens,
+    register_hooks,
     register_doctor,
 ):
     _register(app)

@@ -89,6 +89,9 @@ class Limits:
     requests_per_s: float = 50.0
     requests_burst: int = 100
 
+    # Devices of one person that take pushes: the one used least lately makes room for another.
+    push_devices_max: int = 10
+
     # A request that waits for something is answered by then: longer is no gain, and proxies cut it.
     poll_s_max: float = 60.0
     # Runs that one worker may hold: a bound for what a server counts on, not for what a machine can do.
@@ -111,6 +114,15 @@ class Limits:
     page_max: int = 500
     # What one message posted over REST may hold.
     message_chars_max: int = 200_000
+
+    # Notices that wait for one target. Beyond it its oldest are given up, so that a dead target fills no disk.
+    hooks_deliveries_max: int = 10_000
+    # Notices in the making that wait to be looked at again, in memory too. Beyond it they are told at once.
+    hooks_waits_max: int = 20_000
+    # Notices that were delivered or given up, and dead letters, each: what the log of hooks shows, and can be replayed.
+    hooks_log_max: int = 10_000
+    # One webhook's body: the specification's advice.
+    hook_body_bytes_max: int = 20_000
 
 
 DEFAULT_LIMITS = Limits()

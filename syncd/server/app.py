@@ -9,17 +9,24 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from aiohttp import web
 
-from syncd.core.errors import LocalProtocolError
+from syncd.core.errors import LocalProtocolError, StoreError
 from syncd.core.limits import Limits
 from syncd.server.address import ClientAddresses
 from syncd.server.auth import SECRET_BYTES_MIN, Auth, Key
 from syncd.server.config import Settings
 from syncd.server.console import BUILT, Console
+from syncd.server.hooks.channels.apprise import AppriseChannel, BadTarget
+from syncd.server.hooks.channels.push import PushChannel
+from syncd.server.hooks.channels.vapid import Vapid
+from syncd.server.hooks.config import HooksConfigError, load_hooks
+from syncd.server.hooks.devices import Devices
+from syncd.server.hooks.hooks import Hooks
+from syncd.server.hooks.targets import Guard, Outbound
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
 from syncd.server.lists import Lists
@@ -36,8 +43,11 @@ from syncd.server.sessions import Sessions
 from syncd.server.sockets import Links
 from syncd.server.work import Dispatcher
 from syncd.store.session_log import SqliteSessionLog
+from syncd.store.subscriptions import Subscriptions
 
 _log = structlog.get_logger("syncd.app")
+
+F = TypeVar("F", bound=Callable[..., object])
 
 DEV_BANNER = (
     "DEVELOPMENT MODE: no token is needed, whoever reaches this port may read, write and delete everything. "
@@ -95,6 +105,8 @@ def make_services(
     lists: Lists | None = None,
     *,
     demo: str | None = None,
+    devices: Devices | None = None,
+    hooks: Hooks | None = None,
 ) -> Services:
     """Return what the routes may use. `demo` is the session that the console begins with, None for its list."""
     origins = OriginPolicy(
@@ -103,8 +115,38 @@ def make_services(
     console = Console(settings.console or BUILT, dev=settings.dev, demo=demo)
     addresses = ClientAddresses(settings.trusted_proxies)
     return Services(
-        sessions, links, auth, limits, metrics, origins, addresses, runs, settings.invite_ttl_max_s, lists, console
+        sessions,
+        links,
+        auth,
+        limits,
+        metrics,
+        origins,
+        addresses,
+        runs,
+        settings.invite_ttl_max_s,
+        lists,
+        console,
+        hooks=hooks,
+        devices=devices,
     )
+
+
+def make_push(
+    settings: Settings, subscriptions: Subscriptions, auth: Auth, limits: Limits
+) -> tuple[Devices, PushChannel] | None:
+    """Return people's devices and what tells them, None where no pushes are sent.
+
+    Raises:
+        StoreDamaged: the key for pushes does not read.
+        StoreError: it cannot be kept.
+    """
+    if not settings.push:
+        return None
+    vapid = Vapid.load(settings.push_key_path, contact=settings.push_contact, clock=time.time)
+    # Not the hooks' own: what an operator allows for webhooks is no place for whoever has a token to name.
+    push_guard = Guard(settings.push_allow)
+    devices = Devices(subscriptions, vapid.public_key, push_guard, limits.push_devices_max, auth.revoked)
+    return devices, PushChannel(devices, vapid, Outbound(push_guard))
 
 
 def build_app(services: Services) -> web.Application:
@@ -117,13 +159,55 @@ def build_app(services: Services) -> web.Application:
     return app
 
 
+def make_hooks(
+    settings: Settings,
+    sessions: Sessions,
+    store: SqliteSessionLog,
+    people: People,
+    dispatcher: Dispatcher,
+    limits: Limits,
+    metrics: Metrics,
+) -> Hooks:
+    """Return what tells the absent, fed by the sessions.
+
+    Raises:
+        HooksConfigError: the file that the settings name cannot be used.
+    """
+    hooks = Hooks(
+        load_hooks(settings.hooks),
+        store,
+        store.outbox,
+        people,
+        limits,
+        metrics,
+        now_ms=sessions.now_ms,
+        waits=dispatcher.waits,
+    )
+    named = {name: target.url for name, target in hooks.targets.items() if target.channel == "apprise"}
+    if named:
+        try:
+            hooks.add_channel("apprise", AppriseChannel(named, public_url=settings.public_url))
+        except BadTarget as error:
+            raise HooksConfigError(str(error)) from None
+    forget = sessions.on_delete
+
+    def deleted(session: str) -> None:
+        forget(session)
+        hooks.forget(session)
+
+    sessions.on_events = hooks.wake
+    sessions.on_delete = deleted
+    return hooks
+
+
 def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     """Return a server over the SQLite file that the settings name. `await run()` it next.
 
     `demo` is the session that the console begins with.
 
     Raises:
-        StoreDamaged: the revocation list does not read.
+        StoreDamaged: the revocation list does not read, or the key for pushes.
+        HooksConfigError: the file of hooks that the settings name cannot be used.
     """
     limits, metrics = settings.make_limits(), Metrics()
     auth = make_auth(settings, limits, metrics)
@@ -133,8 +217,25 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     lists = Lists(sessions, People(dispatcher, grace_s=limits.presence_grace_s), limits)
     links = Links(sessions, auth, limits, metrics, dispatcher, lists)
     runs = RunRecords(sessions, dispatcher, limits)
-    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs, lists, demo=demo)
-    server = Server(settings, store, services, OpenWork(sessions, dispatcher))
+    work = OpenWork(sessions, dispatcher)
+    hooks = make_hooks(settings, sessions, store, lists.people, dispatcher, limits, metrics)
+    push = make_push(settings, store.subscriptions, auth, limits)
+    if push is not None:
+        hooks.add_channel("push", push[1])
+    services = make_services(
+        settings,
+        Records(sessions),
+        links,
+        auth,
+        limits,
+        metrics,
+        runs,
+        lists,
+        demo=demo,
+        hooks=hooks,
+        devices=push[0] if push is not None else None,
+    )
+    server = Server(settings, store, services, work)
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)
     return server
@@ -163,11 +264,25 @@ class Server:
         self._ending = asyncio.Event()
         self._draining = asyncio.Lock()
         self._exit_code = 0
+        self._pruning: set[asyncio.Task[None]] = set()
 
     @property
     def services(self) -> Services:
         """What the routes use."""
         return self._services
+
+    def on(self, *types: str, name: str = "", **rule: Any) -> Callable[[F], F]:
+        """Have a function of this program told of events: `@server.on("run.ended", where={"status": "failed"})`.
+
+        It gets a `Notice`, at least once for each event across restarts, in order. See `Hooks.on`; call it before
+        `start`, at every start.
+
+        Raises:
+            LocalProtocolError: the fields make no rule, the name is taken, or this server has no hooks.
+        """
+        if self._services.hooks is None:
+            raise LocalProtocolError("this server was put together without hooks")
+        return self._services.hooks.on(*types, name=name, **rule)
 
     @property
     def port(self) -> int:
@@ -197,12 +312,15 @@ class Server:
         services.auth.revocations.on_revoke = self._cut
         try:
             await self._store.open()
+            await self._prune()
             await services.sessions.start()
             services.lifecycle.started = True
             if self._work is not None:
                 await self._work.start()
             if services.lists is not None:
                 await services.lists.start()
+            if services.hooks is not None:
+                await services.hooks.start()
             await self._runner.setup()
             assert self._runner.server is not None
             self._listening = await listen(  # Invariant 1.
@@ -242,10 +360,13 @@ class Server:
         try:
             if self._services.lifecycle.started:
                 self._services.lifecycle.started = False
+                if self._services.hooks is not None:
+                    await self._services.hooks.stop()
                 if self._work is not None:
                     await self._work.stop()
                 if self._services.lists is not None:
                     await self._services.lists.stop()
+                await asyncio.gather(*self._pruning)
                 await self._services.sessions.stop()
         finally:
             await self._store.close()
@@ -296,3 +417,15 @@ class Server:
         self._services.links.revoke(token_ids=token_ids, subjects=subjects)
         if self._services.runs is not None:
             self._services.runs.workers.revoke(token_ids=token_ids, subjects=subjects)
+        task = asyncio.get_running_loop().create_task(self._prune())
+        self._pruning.add(task)
+        task.add_done_callback(self._pruning.discard)
+
+    async def _prune(self) -> None:
+        if self._services.devices is None:
+            return
+        try:
+            await self._services.devices.prune()
+        except StoreError as error:
+            # Whoever it concerns is told nothing as long as the revocation is listed; the next start tries again.
+            _log.warning("devices of revoked tokens are still kept", reason=str(error))

@@ -11,9 +11,11 @@ from syncd.core.errors import CloseCode, RejectCode
 
 _COMMIT_BUCKETS_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_HOOK_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3_600.0, 86_400.0)
 _ENTRIES_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000)
 _REJECT_CODES = frozenset(code.value for code in RejectCode)
 _CLOSE_CODES = frozenset(code.value for code in CloseCode)
+_CHANNELS = frozenset({"webhook", "push", "apprise", "call", "wake"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -37,6 +39,19 @@ class Metrics:
         self.work_queued = self._gauge("syncd_work_queued", "Runs that wait for a worker.")
         self.work_live = self._gauge("syncd_work_live", "Runs that a worker is at.")
         self.work_offers = self._counter("syncd_work_offers", "Offers of runs to workers.")
+        self.hook_events = self._counter("syncd_hook_events", "Events that rules were tried on.")
+        self.hook_pending = self._gauge("syncd_hook_pending", "Notices that wait to be delivered.")
+        self.hook_waits = self._gauge("syncd_hook_waits", "Notices in the making: unread, quiet hours, digests.")
+        self.hook_disabled = self._gauge("syncd_hook_disabled", "Targets that nothing is sent to any more.")
+        self._hook_attempts = Counter(
+            "syncd_hook_attempts", "Attempts to deliver a notice.", ["channel", "result"], registry=self.registry
+        )
+        self.hook_seconds = Histogram(
+            "syncd_hook_seconds",
+            "Time from a notice's making to its delivery.",
+            buckets=_HOOK_BUCKETS_S,
+            registry=self.registry,
+        )
         self.auth_failures = self._counter("syncd_auth_failures", "Tokens that were refused.")
         self.storage_full = self._gauge("syncd_storage_full", "1 while nothing can be written, else 0.")
         self.commit_seconds = Histogram(
@@ -61,6 +76,10 @@ class Metrics:
     def reject(self, code: str) -> None:
         """Count one refused push or request by its `RejectCode`."""
         self._rejects.labels(str(code) if code in _REJECT_CODES else "other").inc()  # Invariant 1.
+
+    def hook(self, channel: str, result: str, count: int = 1) -> None:
+        """Count an attempt at a notice: `sent`, `retry`, `dead`, `gone`; or notices `dropped` that were given up."""
+        self._hook_attempts.labels(channel if channel in _CHANNELS else "other", result).inc(count)  # Invariant 1.
 
     def close(self, code: int) -> None:
         """Count one link, or one session on a link, closed by the server with a `CloseCode`."""

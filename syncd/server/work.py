@@ -143,6 +143,11 @@ class Dispatcher:
         for agent in agents.values():
             self._dispatch(agent)
 
+    def waits(self, session: str, run: str) -> bool:
+        """Whether a run waits for a worker."""
+        row = self._rows.get(session, {}).get(run)
+        return row is not None and row.lease == "queued"
+
     def forget(self, session: str) -> None:
         """Forget all work of a session that was deleted."""
         agents = {}

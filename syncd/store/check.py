@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from syncd.core.errors import StoreDamaged
 from syncd.store.events import broken_events
+from syncd.store.hook_rows import check_hooks
 from syncd.store.log import EntryKind
 from syncd.store.rows import session_crc, stored_entry
 from syncd.store.sqlite import Database
@@ -36,6 +37,7 @@ async def check_log(database: Database, progress: Progress | None) -> Sequence[P
     try:
         problems += await database.run(_check_work)
         problems += await database.run(_check_events)
+        problems += [Problem("", what) for what in await database.run(check_hooks)]
         sessions, total = await database.run(_list_sessions)
     except StoreDamaged as error:
         return [*problems, Problem("", str(error))]

@@ -34,8 +34,10 @@ from syncd.store.events import (
 from syncd.store.listing import INDEX_TABLES, Listing, drop_listing, follow, open_listing
 from syncd.store.lockfile import LockFile
 from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_append
+from syncd.store.outbox import HOOK_TABLES, HookStore, drop_hooks
 from syncd.store.rows import entry_crc, session_crc
 from syncd.store.sqlite import BUSY_TIMEOUT_S, Database, Schema, transact
+from syncd.store.subscriptions import PUSH_TABLES, Subscriptions, drop_noted
 from syncd.store.work import WORK_TABLES, drop_work, put_work, read_work
 
 SCHEMA = Schema(
@@ -53,7 +55,7 @@ SCHEMA = Schema(
             *search.SEARCH_TABLES,
         ),
         WORK_TABLES,
-        (*EVENT_TABLES, *INDEX_TABLES),
+        (*EVENT_TABLES, *INDEX_TABLES, *HOOK_TABLES, *PUSH_TABLES),
     ),
 )
 
@@ -120,6 +122,10 @@ class SqliteSessionLog:
         self.listing = Listing(self._database)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
         self._heads: dict[str, _Head] = {}
+        #: What hooks keep beside the sessions.
+        self.outbox = HookStore(self._database)
+        #: Whose devices are told what they were not there for.
+        self.subscriptions = Subscriptions(self._database)
 
     async def open(self) -> None:
         """See `SessionLog.open`. Read only, it raises `StoreError` if there is nothing to read."""
@@ -311,6 +317,8 @@ class SqliteSessionLog:
             drop_work(connection, head.number)
             drop_session_events(connection, head.number)
             drop_listing(connection, head.number)
+            drop_hooks(connection, head.number, session)
+            drop_noted(connection, head.number)
             connection.execute(
                 "UPDATE session SET deleted_at_ms = ?, damaged = '', indexed = 0 WHERE number = ?",
                 (now_ms, head.number),

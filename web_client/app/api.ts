@@ -11,6 +11,8 @@ export interface ServerInfo {
   readonly dev: boolean;
   readonly demo: string | null;
   readonly version: string;
+  /** Whether people can be told on their devices what they were not there for. */
+  readonly push: boolean;
 }
 
 export interface SessionRow {

@@ -1,5 +1,6 @@
 /** The desk of one person: their client, all their sessions, and the one that is open. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Client } from "../src/client.js";
 import { uuid7 } from "../src/core/ids.js";
@@ -8,11 +9,13 @@ import { useMedia } from "./frame.js";
 import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
 import { callGuest } from "./names.js";
+import { canBeTold, leaveDevice, useTold } from "./push/choice.js";
 import { go, pathOf, type Route } from "./routes.js";
 import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
 import { Welcome } from "./welcome.js";
 
+const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
 const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
 const Search = lazy(() => import("./search.js").then((module) => module.Search));
 
@@ -26,13 +29,21 @@ interface Props {
   account: Account;
   route: Route;
   demo: string | null;
+  /** Whether the server can tell people's devices what they were not there for. */
+  push: boolean;
   /** Somebody else is to sign in, and why. */
   signOut: (reason: string) => void;
 }
 
-export function Desk({ account, route, demo, signOut }: Props) {
+export function Desk({ account, route, demo, push, signOut: leave }: Props) {
   const [desk] = useState(() => open(account));
   const { client, shelf, token } = desk;
+  const told = push && canBeTold();
+  useTold(account.subject, token, route.session);
+  const signOut = (why: string) => {
+    leaveDevice(account.subject, token);
+    leave(why);
+  };
   const wide = useMedia(WIDE);
   const [menu, setMenu] = useState(false);
   const [searching, setSearching] = useState(false);
@@ -48,6 +59,7 @@ export function Desk({ account, route, demo, signOut }: Props) {
         chosen();
         setSearching(true);
       }}
+      bell={told && <Bell subject={account.subject} token={token} />}
       signOut={() => signOut("")}
     />
   );
@@ -78,6 +90,7 @@ export function Desk({ account, route, demo, signOut }: Props) {
           id={route.session}
           target={route.message}
           wide={wide}
+          told={told}
           openMenu={() => setMenu(true)}
           signOut={signOut}
         />
@@ -96,11 +109,12 @@ interface SideProps {
   /** Something was chosen: a drawer that holds this can go. */
   chosen: () => void;
   search: () => void;
+  bell: ComponentChildren;
   signOut: () => void;
 }
 
 /** All sessions, and who is signed in. */
-function Side({ shelf, current, name, chosen, search, signOut }: SideProps) {
+function Side({ shelf, current, name, bell, chosen, search, signOut }: SideProps) {
   const create = () => {
     chosen();
     letGo();
@@ -113,6 +127,7 @@ function Side({ shelf, current, name, chosen, search, signOut }: SideProps) {
         <span>
           Signed in as <b>{name}</b>
         </span>
+        {bell}
         <button class="plain" onClick={signOut}>
           Sign out
         </button>

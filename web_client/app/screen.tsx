@@ -17,6 +17,7 @@ import { useRead } from "./hooks.js";
 import { lazy } from "./lazy.js";
 import { useLinkStory } from "./link_story.js";
 import { callGuest, titled } from "./names.js";
+import { useChoice, useLongRun } from "./push/choice.js";
 import { useSelection, useTarget } from "./selection.js";
 import type { Shelf } from "./shelf.js";
 import { Transcript } from "./transcript.js";
@@ -28,6 +29,7 @@ const Troubles = lazy(
 );
 const Panel = lazy(() => import("./panel.js").then((module) => module.Panel));
 const Share = lazy(() => import("./share.js").then((module) => module.Share));
+const Question = lazy(() => import("./push/bell.js").then((module) => module.Question));
 const HandOver = lazy(() => import("./hand_over.js").then((module) => module.HandOver));
 
 interface Props {
@@ -38,13 +40,15 @@ interface Props {
   token: () => Promise<string>;
   target: string;
   wide: boolean;
+  /** Whether somebody can be told on this device while they are not here. */
+  told: boolean;
   openMenu: () => void;
   signOut: (reason: string) => void;
 }
 
 type Sheet = "share" | "hand-over" | "panel" | null;
 
-export function Screen({ client, session, shelf, account, token, target, wide, openMenu, signOut }: Props) {
+export function Screen({ client, session, shelf, account, token, target, wide, told, openMenu, signOut }: Props) {
   const me = account.subject;
   const view = useSelection(session);
   const [cut, setCut] = useState(false);
@@ -56,6 +60,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
   const link = useLinkStory(session);
   useWhereabouts(session);
   const seen = useMarkRead(session);
+  const [asking, answered] = useQuestion(session, me, told);
   const shownTarget = useTarget(view, target, version);
   const failures = useFailures(session);
   const { report } = failures;
@@ -93,6 +98,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
         {(failures.errors.length > 0 || failures.refused.length > 0 || session.status.link === "refused") && (
           <Troubles failures={failures} shelf={shelf} signOut={signOut} />
         )}
+        {asking && <Question subject={me} token={token} done={answered} />}
         <Transcript absence={absence} dismiss={dismiss} changed={stepped} seen={seen} target={shownTarget} />
         <Composer sent={dismissIfOld} />
       </div>
@@ -149,6 +155,18 @@ function useTitle(session: Session): string {
     document.title = title ? `${title} · syncd` : "syncd";
   }, [title]);
   return title;
+}
+
+/** Whether it is time to ask if they want to be told on this device, and what to call when they answered. */
+function useQuestion(session: Session, me: string, told: boolean): [boolean, () => void] {
+  const open = useChoice(me) === null && told && Notification.permission !== "denied";
+  const long = useLongRun(session, open);
+  const [asking, setAsking] = useState(false);
+  useEffect(() => {
+    // It stays until they are through with it: what came of their answer is said in its place.
+    if (long) setAsking(true);
+  }, [long]);
+  return [asking, () => setAsking(false)];
 }
 
 /** Whether the panel is open, kept over reloads. */

@@ -310,6 +310,7 @@ class ConsoleAnswer(Answer):
     dev: bool = Field(description="Whether a name is enough to sign in: `dev:NAME` in place of a token.")
     demo: str | None = Field(description="The session to begin with, null if there is none.")
     version: str = Field(description="The server's version.")
+    push: bool = Field(description="Whether people can be told on their devices what they were not there for.")
 
 
 class ErrorDetail(BaseModel):

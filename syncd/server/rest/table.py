@@ -6,13 +6,16 @@ A route that is not here does not exist; the console's pages, which are no part 
 from aiohttp import web
 
 from syncd.server.openapi import document
-from syncd.server.rest import health, invites, people, runs, sessions, tokens
+from syncd.server.rest import health, hooks, invites, people, push, runs, sessions, tokens
+from syncd.server.rest import hook_models as h
 from syncd.server.rest import models as m
+from syncd.server.rest import push_models as p
 from syncd.server.rest import run_models as r
 from syncd.server.rest.route import Call, Pipeline, Route
 from syncd.server.services import Services
 
 _WRITE_ERRORS = ("forbidden", "storage_full")
+_HOOK_ERRORS = ("forbidden", "not_ready")
 _RUN_ERRORS = (
     "not_found",
     "damaged",
@@ -273,6 +276,43 @@ ROUTES: tuple[Route, ...] = (
         errors=("not_found", "damaged", "forbidden", "lease_lost", "not_ready"),
     ),
     Route(
+        "GET",
+        "/v1/push/key",
+        "pushKey",
+        "What a browser subscribes with",
+        push.key,
+        answer=p.KeyAnswer,
+        errors=("not_found",),
+    ),
+    Route(
+        "GET",
+        "/v1/push/subscriptions",
+        "listDevices",
+        "List your devices that are told",
+        push.list_,
+        answer=p.DevicesAnswer,
+        errors=("not_found",),
+    ),
+    Route(
+        "PUT",
+        "/v1/push/subscriptions/{device}",
+        "putDevice",
+        "Be told on a device",
+        push.put,
+        status=204,
+        body=p.PutSubscription,
+        errors=("not_found", "forbidden", "storage_full"),
+    ),
+    Route(
+        "DELETE",
+        "/v1/push/subscriptions/{device}",
+        "deleteDevice",
+        "Be told nothing more on a device",
+        push.delete,
+        status=204,
+        errors=("not_found", "storage_full"),
+    ),
+    Route(
         "POST",
         "/v1/tokens",
         "mintToken",
@@ -303,6 +343,83 @@ ROUTES: tuple[Route, ...] = (
         needs_token=False,
         limited=False,
         errors=("bad_request",),
+    ),
+    Route(
+        "GET",
+        "/v1/hooks/rules",
+        "listRules",
+        "List the rules of hooks, and their targets",
+        hooks.rules,
+        answer=h.RulesAnswer,
+        errors=_HOOK_ERRORS,
+    ),
+    Route(
+        "PUT",
+        "/v1/hooks/rules/{rule}",
+        "putRule",
+        "Put a rule",
+        hooks.put_rule,
+        answer=h.RuleAnswer,
+        body=h.RuleBody,
+        errors=(*_HOOK_ERRORS, "storage_full"),
+    ),
+    Route(
+        "DELETE",
+        "/v1/hooks/rules/{rule}",
+        "dropRule",
+        "Drop a rule",
+        hooks.drop_rule,
+        status=204,
+        errors=(*_HOOK_ERRORS, "invalid", "not_found", "storage_full"),
+    ),
+    Route(
+        "GET",
+        "/v1/hooks/log",
+        "listDeliveries",
+        "List what was delivered, what waits, and what was given up",
+        hooks.log,
+        answer=h.DeliveriesAnswer,
+        query=h.LogQuery,
+        errors=_HOOK_ERRORS,
+    ),
+    Route(
+        "GET",
+        "/v1/hooks/dead",
+        "listDeadLetters",
+        "List dead letters",
+        hooks.dead,
+        answer=h.DeliveriesAnswer,
+        query=h.LogQuery,
+        errors=_HOOK_ERRORS,
+    ),
+    Route(
+        "POST",
+        "/v1/hooks/replay",
+        "replayDeadLetters",
+        "Send dead letters again",
+        hooks.replay,
+        answer=h.ReplayAnswer,
+        body=h.ReplayBody,
+        errors=(*_HOOK_ERRORS, "storage_full"),
+    ),
+    Route(
+        "POST",
+        "/v1/hooks/test",
+        "testHooks",
+        "Say what would be told of an event, and why",
+        hooks.test,
+        answer=h.TryAnswer,
+        body=h.TryBody,
+        errors=(*_HOOK_ERRORS, "not_found"),
+    ),
+    Route(
+        "GET",
+        "/v1/events/schema",
+        "eventsSchema",
+        "The JSON Schema of all events",
+        hooks.schema,
+        needs_token=False,
+        media=("application/json",),
     ),
     Route(
         "GET",

@@ -1,0 +1,102 @@
+"""Waiting: notices in the making that are looked at again when they are due, and what is due first.
+
+The rows in memory. Knows nothing of why anything waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+
+from syncd.core.codec import pack, unpack
+from syncd.server.hooks.happened import Happened
+from syncd.server.hooks.judge import Stage
+from syncd.store.hook_rows import Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a rule makes of an event for one person or target, later. `told` are those an escalation began with."""
+
+    rule: str
+    stage: Stage
+    step: int
+    subject: str
+    told: tuple[str, ...]
+    event: Happened
+    due_ms: int
+    row: int = 0
+
+    def wait(self) -> Wait:
+        """Return it as it is kept."""
+        data = pack([self.rule, str(self.stage), self.step, self.subject, [*self.told], self.event.packed()])
+        return Wait(self.event.session, self.event.incarnation, self.due_ms, data)
+
+    @classmethod
+    def of(cls, wait: Wait) -> Waiting:
+        """Return what `wait` gave."""
+        rule, stage, step, subject, told, event, *_ = unpack(wait.data)
+        return cls(rule, Stage(stage), step, subject, tuple(told), Happened.of(event), wait.due_ms, wait.row)
+
+
+class WaitingRoom:
+    """All that waits."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, Waiting] = {}
+        self._by_session: dict[str, dict[int, Waiting]] = {}
+        self._due: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, waiting: Waiting, row: int) -> None:
+        """Have something wait that was stored."""
+        kept = replace(waiting, row=row)
+        self._rows[row] = kept
+        self._by_session.setdefault(kept.event.session, {})[row] = kept
+        heappush(self._due, (kept.due_ms, row))
+
+    def remove(self, rows: Iterable[int]) -> None:
+        """Forget what was removed from the store."""
+        for row in rows:
+            kept = self._rows.pop(row, None)
+            if kept is not None:
+                session = self._by_session[kept.event.session]
+                del session[row]
+                if not session:
+                    del self._by_session[kept.event.session]
+
+    def of(self, session: str) -> Iterator[Waiting]:
+        """Return what waits in a session."""
+        return iter([*self._by_session.get(session, {}).values()])
+
+    def due_ms(self) -> int | None:
+        """Return when the first is due, None if nothing waits."""
+        while self._due and self._due[0][1] not in self._rows:
+            heappop(self._due)
+        return self._due[0][0] if self._due else None
+
+    def take_due(self, now_ms: int, limit: int) -> list[Waiting]:
+        """Return what is due, oldest first. It stays until it is removed, but is not returned again."""
+        taken: list[Waiting] = []
+        while len(taken) < limit and (due_ms := self.due_ms()) is not None and due_ms <= now_ms:
+            taken.append(self._rows[heappop(self._due)[1]])
+        return taken
+
+    def put_back(self, waiting: Iterable[Waiting]) -> None:
+        """Have taken ones returned again: what came of them was not stored."""
+        for kept in waiting:
+            if kept.row in self._rows:
+                heappush(self._due, (kept.due_ms, kept.row))
+
+    def gathered(self, like: Waiting) -> Iterator[Waiting]:
+        """Return what waits to be told together with one: same rule, same person, same stage; oldest first."""
+        return iter(
+            [
+                kept
+                for kept in self._rows.values()
+                if (kept.rule, kept.subject, kept.stage) == (like.rule, like.subject, like.stage)
+            ]
+        )

@@ -14,11 +14,13 @@ export function useWhereabouts(session: Session): void {
       const where = matchMedia("(pointer: coarse)").matches ? "phone" : "computer";
       session.presence.update({ gone: null, where, away: document.visibilityState === "hidden" ? true : null });
     };
+    session.attend(true);
     say();
     document.addEventListener("visibilitychange", say);
     return () => {
       document.removeEventListener("visibilitychange", say);
-      // It stays open for the list.
+      // It stays open, to be read without a network.
+      session.attend(false);
       session.presence.update({ gone: true, where: null, away: null, status: null, cursor: null });
     };
   }, [session]);

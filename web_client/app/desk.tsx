@@ -11,11 +11,11 @@ import { Opened } from "./opened.js";
 import { callGuest } from "./names.js";
 import { canBeTold, leaveDevice, useTold } from "./push/choice.js";
 import { go, pathOf, type Route } from "./routes.js";
-import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
 import { Welcome } from "./welcome.js";
 
 const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
+const SessionList = lazy(() => import("./session_list.js").then((module) => module.SessionList));
 const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
 const Search = lazy(() => import("./search.js").then((module) => module.Search));
 
@@ -151,7 +151,7 @@ function open(account: Account): Tools {
   callGuest(account.subject, account.name);
   const token = tokenOf(account);
   const client = new Client({ token: account.codes.length > 0 ? token : account.token, store: storeOf(account) });
-  return { client, shelf: new Shelf(client, account.subject, token), token };
+  return { client, shelf: new Shelf(client, account.subject), token };
 }
 
 /** Keep the list up to date, and close everything in the end. */

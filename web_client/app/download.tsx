@@ -17,7 +17,7 @@ export function Download({ shelf }: { shelf: Shelf }) {
     setBusy(true);
     try {
       const finder = await shelf.finder();
-      save(await finder.download(session.id), `${fileName(session.summary().title, session.id)}.sqlite`);
+      save(await finder.download(session.id), `${fileName(session.title, session.id)}.sqlite`);
     } finally {
       setBusy(false);
     }

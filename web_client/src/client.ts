@@ -1,19 +1,17 @@
 /** Client: the core's client, whose sessions are conversations. Knows nothing of stores, tabs or links. */
 
-import { Attention } from "./attention.js";
+import type { Attention } from "./attention.js";
 import { Client as CoreClient } from "./core/client.js";
 import { LocalProtocolError } from "./core/errors.js";
 import type { Index, IndexChanged, Watch } from "./core/messages.js";
 import { Session } from "./session.js";
 import type { ListOptions, SessionList } from "./session_list.js";
-import { summarize } from "./summary.js";
-import type { Summary } from "./summary.js";
 
 const NO_MORE: Watch = { kind: "Watch", after: "", limit: 0, archived: false };
 
-/** One tab's client: as the core's, and it says what a list of sessions shows. */
+/** One tab's client: as the core's, and it has one's list of sessions. */
 export class Client extends CoreClient {
-  readonly #attention = new Attention();
+  #attention: Attention | null = null;
   readonly #lists = new Set<SessionList>();
 
   /**
@@ -22,12 +20,22 @@ export class Client extends CoreClient {
    */
   override async open(session: string): Promise<Session> {
     const opened = await this.opened(session, Session);
-    opened.follow(this.#attention);
+    void this.#follow(opened);
     return opened;
   }
 
+  async #follow(opened: Session): Promise<void> {
+    try {
+      const { Attending, Attention } = await import("./attending.js");
+      this.#attention ??= new Attention();
+      opened.follow(Attending, this.#attention);
+    } catch (error) {
+      console.warn("who is there is not known: a part of this page did not load:", error);
+    }
+  }
+
   override close(): Promise<void> {
-    this.#attention.close();
+    this.#attention?.close();
     for (const list of this.#lists) list.close();
     return super.close();
   }
@@ -62,18 +70,5 @@ export class Client extends CoreClient {
     const answer = await fetch(`${this.url}/v1/sessions/${encodeURIComponent(session)}/standing`, asked);
     if (!answer.ok)
       throw new LocalProtocolError(`the server did not put ${session} away: it answered ${answer.status}`);
-  }
-
-  /** What a list shows of the sessions that this device has a copy of, the last written in first. */
-  override async sessions(): Promise<Summary[]> {
-    const found: Summary[] = [];
-    for (const { session, unsynced } of await super.sessions()) {
-      const summary = await this.peek(session, (copy) => {
-        const onlooker = { session, subject: this.subject, unsynced, mayDecide: copy.rights?.has("command") ?? true };
-        return summarize(onlooker, copy.document("transcript"), copy.document("state"));
-      });
-      found.push(summary);
-    }
-    return found.sort((one, two) => two.lastAt - one.lastAt);
   }
 }

@@ -4,6 +4,7 @@
  * The core alone is `core/`; hooks are in `hooks`, a search over all sessions is in `search`.
  */
 
+export type { Approval } from "./approvals.js";
 export { Branches, isRequest } from "./branches.js";
 export type { BranchItem, Selection } from "./branches.js";
 export type { Change, Changes } from "./changes.js";
@@ -46,8 +47,6 @@ export type { CommandKind, CommandReceipt, Outcome, Part, Receipt, Role } from "
 export { Session } from "./session.js";
 export type { Stream } from "./stream.js";
 export type { ListOptions, SessionList } from "./session_list.js";
-export { summarize } from "./summary.js";
-export type { Approval, Onlooker, Summary } from "./summary.js";
 export type { MessageView } from "./transcript.js";
 export { View } from "./view.js";
 export type { ViewOptions } from "./view.js";

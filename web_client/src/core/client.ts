@@ -177,16 +177,6 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     return this.store.sessions();
   }
 
-  /** Look into the copy of a session, without opening that. Throws as `replica`. */
-  protected async peek<T>(session: string, look: (copy: Replica) => T): Promise<T> {
-    const copy = await this.#copies.load(session);
-    try {
-      return look(copy);
-    } finally {
-      this.#copies.release(session);
-    }
-  }
-
   /** Erase this device's copy, unsynced edits included, in all tabs. The server keeps the session. */
   async forget(session: string): Promise<void> {
     await this.#opened;

@@ -1,7 +1,7 @@
 /** The server's REST routes that the console uses, and what they answer. Everything else goes over the link. */
 
-import type { Json } from "../src/messages.js";
-import { SyncdError } from "../src/errors.js";
+import type { Json } from "../src/core/messages.js";
+import { SyncdError } from "../src/core/errors.js";
 
 /** How long a request may take before the network counts as gone, milliseconds. */
 const TIMEOUT_MS = 10_000;

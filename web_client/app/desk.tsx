@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { Client } from "../src/client.js";
-import { uuid7 } from "../src/ids.js";
+import { uuid7 } from "../src/core/ids.js";
 import { storeOf, tokenOf, type Account } from "./account.js";
 import { Dialog } from "./dialog.js";
 import { useMedia } from "./frame.js";

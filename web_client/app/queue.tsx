@@ -1,7 +1,7 @@
 /** The queue strip: what this person asked for that nobody took up yet, above the composer. */
 
 import type { CommandView } from "../src/commands.js";
-import type { JsonMap } from "../src/messages.js";
+import type { JsonMap } from "../src/core/messages.js";
 import type { RunView } from "../src/runs.js";
 import { useAsk, useHere } from "./here.js";
 import { CloseIcon } from "./icons.js";

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { RefusedEdit } from "../src/replica.js";
+import type { RefusedEdit } from "../src/core/replica.js";
 import { useAsk, useHere } from "./here.js";
 import { plural, shown } from "./names.js";
 import { textsOf } from "./refused.js";

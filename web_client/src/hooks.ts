@@ -5,7 +5,7 @@
  */
 
 import type { BranchItem } from "./branches.js";
-import type { PresenceEntry } from "./messages.js";
+import type { PresenceEntry } from "./core/messages.js";
 import type { RunView } from "./runs.js";
 import type { Session } from "./session.js";
 import type { View, ViewOptions } from "./view.js";

@@ -4,7 +4,6 @@ import { useEffect, useState } from "preact/hooks";
 import { Client } from "../src/client.js";
 import { uuid7 } from "../src/core/ids.js";
 import { storeOf, tokenOf, type Account } from "./account.js";
-import { Dialog } from "./dialog.js";
 import { useMedia } from "./frame.js";
 import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
@@ -14,6 +13,7 @@ import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
 import { Welcome } from "./welcome.js";
 
+const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
 const Search = lazy(() => import("./search.js").then((module) => module.Search));
 
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */
@@ -36,44 +36,20 @@ export function Desk({ account, route, demo, signOut }: Props) {
   const wide = useMedia(WIDE);
   const [menu, setMenu] = useState(false);
   const [searching, setSearching] = useState(false);
-  useEffect(() => {
-    // The session that is looked at comes first.
-    const timer = setTimeout(() => void shelf.refresh(), route.session ? REFRESH_MS : 0);
-    const back = () => void shelf.refresh();
-    addEventListener("online", back);
-    return () => {
-      clearTimeout(timer);
-      removeEventListener("online", back);
-      shelf.close();
-      void client.close();
-    };
-  }, [client, shelf]);
+  useKeptUp(desk, route.session !== "");
   useSearchKey(() => setSearching(true));
   const list = (chosen: () => void) => (
-    <>
-      <SessionList
-        shelf={shelf}
-        current={route.session}
-        chosen={chosen}
-        create={() => {
-          chosen();
-          letGo();
-          go(pathOf(uuid7(Date.now())));
-        }}
-        search={() => {
-          chosen();
-          setSearching(true);
-        }}
-      />
-      <footer>
-        <span>
-          Signed in as <b>{account.name}</b>
-        </span>
-        <button class="plain" onClick={() => signOut("")}>
-          Sign out
-        </button>
-      </footer>
-    </>
+    <Side
+      shelf={shelf}
+      current={route.session}
+      name={account.name}
+      chosen={chosen}
+      search={() => {
+        chosen();
+        setSearching(true);
+      }}
+      signOut={() => signOut("")}
+    />
   );
   return (
     <div class={route.session ? "desk" : "desk none-open"}>
@@ -113,6 +89,38 @@ export function Desk({ account, route, demo, signOut }: Props) {
   );
 }
 
+interface SideProps {
+  shelf: Shelf;
+  current: string;
+  name: string;
+  /** Something was chosen: a drawer that holds this can go. */
+  chosen: () => void;
+  search: () => void;
+  signOut: () => void;
+}
+
+/** All sessions, and who is signed in. */
+function Side({ shelf, current, name, chosen, search, signOut }: SideProps) {
+  const create = () => {
+    chosen();
+    letGo();
+    go(pathOf(uuid7(Date.now())));
+  };
+  return (
+    <>
+      <SessionList shelf={shelf} current={current} chosen={chosen} create={create} search={search} />
+      <footer>
+        <span>
+          Signed in as <b>{name}</b>
+        </span>
+        <button class="plain" onClick={signOut}>
+          Sign out
+        </button>
+      </footer>
+    </>
+  );
+}
+
 /** Give up the focus: what comes next may have a better use for it. */
 function letGo(): void {
   if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
@@ -129,6 +137,22 @@ function open(account: Account): Tools {
   const token = tokenOf(account);
   const client = new Client({ token: account.codes.length > 0 ? token : account.token, store: storeOf(account) });
   return { client, shelf: new Shelf(client, account.subject, token), token };
+}
+
+/** Keep the list up to date, and close everything in the end. */
+function useKeptUp({ client, shelf }: Tools, isOpen: boolean): void {
+  useEffect(() => {
+    // The session that is looked at comes first.
+    const timer = setTimeout(() => void shelf.refresh(), isOpen ? REFRESH_MS : 0);
+    const back = () => void shelf.refresh();
+    addEventListener("online", back);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("online", back);
+      shelf.close();
+      void client.close();
+    };
+  }, [client, shelf]);
 }
 
 /** Ctrl+K, as everywhere. */

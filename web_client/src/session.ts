@@ -20,7 +20,6 @@ import type { Replica, ReplicaChange } from "./core/replica.js";
 import type { SessionOptions } from "./core/session.js";
 import { Runs } from "./runs.js";
 import type { Decision, Handover, RunView } from "./runs.js";
-import { scan } from "./scan.js";
 import { checkCommand, checkMessage } from "./schema.js";
 import type { NewCommand, NewMessage } from "./schema.js";
 import { Stream } from "./stream.js";
@@ -89,9 +88,14 @@ export class Session extends Commanding {
     return new View(this, options);
   }
 
-  /** This copy's messages that hold all words of `query`, newest first. The last word may be a beginning. */
-  search(query: string, { limit = 50 }: { limit?: number } = {}): Promise<readonly MessageView[]> {
-    return Promise.resolve(scan(this.messages(), query, limit));
+  /**
+   * This copy's messages that hold all words of `query`, newest first. The last word may be a beginning.
+   *
+   * Its code is loaded when something is first looked for. Rejects if that cannot be had.
+   */
+  async search(query: string, { limit = 50 }: { limit?: number } = {}): Promise<readonly MessageView[]> {
+    const { matching } = await import("./search/scan.js");
+    return matching(this.messages(), query, limit);
   }
 
   /** All commands with their receipts, in the agreed order. */

@@ -6,7 +6,7 @@
  */
 
 import { StoreError } from "./errors.js";
-import type { Layer, Right } from "./messages.js";
+import type { Json, Layer, Right } from "./messages.js";
 import type { RefusedEdit } from "./replica.js";
 import type { Write } from "./uplink.js";
 import type { Progress } from "./progress.js";
@@ -26,6 +26,13 @@ export interface SessionRecord extends Progress {
   readonly session: string;
   readonly rights: readonly Right[] | null;
   readonly heardAt: number;
+  readonly memo?: Memo;
+}
+
+/** Something short that was found out about a session when `row` was its last one. */
+export interface Memo {
+  readonly row: number;
+  readonly value: Json;
 }
 
 /** What a leader stores beside an uplink's own writes. */
@@ -224,10 +231,36 @@ export class Store {
     });
   }
 
-  /** Every session this device has a copy of, with the number of its own edits that are not synced. */
-  async sessions(): Promise<(SessionRecord & { unsynced: number })[]> {
+  /** The last row of a session, 0 for none. */
+  async last(session: string): Promise<number> {
+    return this.#read(["row"], true, (tx) => {
+      const cursor = tx.objectStore("row").index("session").openKeyCursor(session, "prev");
+      return () => (cursor.result?.primaryKey as number | undefined) ?? 0;
+    });
+  }
+
+  /** Keep something about a session with its record. */
+  remember(session: string, memo: Memo): Promise<void> {
+    return this.#write((stores) => {
+      const found = stores.session.get(session);
+      found.onsuccess = () => {
+        if (found.result !== undefined) stores.session.put({ ...(found.result as SessionRecord), memo });
+      };
+      return () => undefined;
+    });
+  }
+
+  /** Every session this device has a copy of, with the number of its own edits that are not synced, and its last row. */
+  async sessions(): Promise<(SessionRecord & { unsynced: number; last: number })[]> {
     return this.#read(["session", "row"], false, (tx) => {
       const records = tx.objectStore("session").getAll();
+      const last = new Map<string, number>();
+      records.onsuccess = () => {
+        for (const { session } of records.result as SessionRecord[]) {
+          const cursor = tx.objectStore("row").index("session").openKeyCursor(session, "prev");
+          cursor.onsuccess = () => last.set(session, (cursor.result?.primaryKey as number | undefined) ?? 0);
+        }
+      };
       const mine = new Map<string, number>();
       const cursor = tx.objectStore("row").index("mine").openKeyCursor();
       cursor.onsuccess = () => {
@@ -240,10 +273,10 @@ export class Store {
         const found = (records.result as SessionRecord[]).map((record) => {
           const unsynced = mine.get(record.session) ?? 0;
           mine.delete(record.session);
-          return { ...record, unsynced };
+          return { ...record, unsynced, last: last.get(record.session) ?? 0 };
         });
         // Made here, and no server was there yet.
-        for (const [session, unsynced] of mine) found.push({ ...newRecord(session), unsynced });
+        for (const [session, unsynced] of mine) found.push({ ...newRecord(session), unsynced, last: 0 });
         return found;
       };
     });

@@ -6,10 +6,10 @@
  */
 
 import * as Y from "yjs";
-import { decodeClient, encode } from "../src/core/codec.js";
 import { DEFAULT_LIMITS } from "../src/core/limits.js";
 import { LAYERS, type Layer, type Open, type Push, type Right, type ServerMessage } from "../src/core/messages.js";
 import { readUpdate, stands } from "../src/core/updates.js";
+import { decodeClient, encode } from "./other_side.js";
 
 type Send = (frame: Uint8Array) => void;
 type Documents = Record<Layer, Y.Doc>;

@@ -1,7 +1,7 @@
 /** Speech: frames and pushes made by chance, with what they say beside them, for other readers to check. */
 
 import * as Y from "yjs";
-import { decodeClient, decodeServer, encode } from "../src/core/codec.js";
+import { decodeServer } from "../src/core/codec.js";
 import { Flights, type Own } from "../src/core/flights.js";
 import { DEFAULT_LIMITS } from "../src/core/limits.js";
 import {
@@ -13,6 +13,7 @@ import {
   type ServerMessage,
 } from "../src/core/messages.js";
 import { readUpdate } from "../src/core/updates.js";
+import { decodeClient, encode } from "./other_side.js";
 import { entriesOf } from "./fake_server.js";
 import type { Random } from "./random.js";
 import { toHex } from "./vectors.js";

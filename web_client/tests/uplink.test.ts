@@ -1,12 +1,13 @@
 import { deepStrictEqual } from "node:assert";
 import { describe, expect, test, vi } from "vitest";
 import * as Y from "yjs";
-import { decodeClient, decodeServer, encode } from "../src/core/codec.js";
+import { decodeServer } from "../src/core/codec.js";
 import { DEFAULT_LIMITS } from "../src/core/limits.js";
 import type { ClientMessage, Opened, PresenceEntry, Push, ServerMessage } from "../src/core/messages.js";
 import { NO_PROGRESS, type Progress } from "../src/core/progress.js";
 import { EMPTY_UPDATE, merge, readUpdate, stands } from "../src/core/updates.js";
 import { Uplink, type Copy, type UplinkEvent, type Write } from "../src/core/uplink.js";
+import { decodeClient, encode } from "./other_side.js";
 import { documents, entriesOf } from "./fake_server.js";
 import { deletions, Pen, row } from "./pen.js";
 import { fromHex, load, toHex } from "./vectors.js";

@@ -414,7 +414,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
       case "pong":
         break;
       case "rows":
-        this.#copies.get(message.session)?.absorb(message.rows);
+        this.#copies.heard(message);
         if (!leads) this.#lead?.take(message.session, message.rows);
         break;
       case "link":
@@ -429,31 +429,11 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
       case "forget":
         this.#forgotten(message.session);
         break;
-      default:
-        this.#heardOf(message);
-    }
-  }
-
-  /** Something about one session that is open here, from the leader. */
-  #heardOf(message: Extract<TabMessage, { kind: "synced" | "refused" | "reload" | "caught-up" | "standing" }>): void {
-    const copy = this.#copies.get(message.session);
-    if (copy === undefined) return;
-    switch (message.kind) {
-      case "synced":
-        copy.syncedRows(message.rows);
-        break;
-      case "refused":
-        void copy.refusedRows(message.rows, message.code, message.reason).catch(() => {});
-        break;
-      case "reload":
-        void copy.reload().catch(() => {});
-        break;
-      case "caught-up":
-        copy.caughtUp(message.count);
-        break;
       case "standing":
-        if (this.#lead === null) copy.stands(message.standing);
+        if (this.#lead === null) this.#copies.heard(message);
         break;
+      default:
+        this.#copies.heard(message);
     }
   }
 

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Client } from "../src/client.js";
+import searchWorker from "../src/search/worker.ts?worker&url";
 import { uuid7 } from "../src/core/ids.js";
 import { storeOf, tokenOf, type Account } from "./account.js";
 import { useMedia } from "./frame.js";
@@ -150,7 +151,11 @@ interface Tools {
 function open(account: Account): Tools {
   callGuest(account.subject, account.name);
   const token = tokenOf(account);
-  const client = new Client({ token: account.codes.length > 0 ? token : account.token, store: storeOf(account) });
+  const client = new Client({
+    token: account.codes.length > 0 ? token : account.token,
+    store: storeOf(account),
+    searchWorker,
+  });
   return { client, shelf: new Shelf(client, account.subject, token), token };
 }
 

@@ -8,6 +8,7 @@ export { Branches, isRequest } from "./branches.js";
 export type { BranchItem, Selection } from "./branches.js";
 export type { Change, Changes } from "./changes.js";
 export { Client } from "./client.js";
+export type { ClientOptions } from "./client.js";
 export type { Command, CommandOptions, CommandView } from "./commands.js";
 export {
   isId,
@@ -21,7 +22,6 @@ export {
   uuid7,
 } from "./core/index.js";
 export type {
-  ClientOptions,
   Edit,
   Json,
   JsonMap,
@@ -41,6 +41,8 @@ export type {
 export type { Message, PostOptions } from "./posted.js";
 export type { Decision, Handover, RunStatus, RunView } from "./runs.js";
 export type { CommandKind, CommandReceipt, Outcome, Part, Receipt, Role } from "./schema.js";
+export type { Everywhere } from "./search/everywhere.js";
+export type { SearchHit } from "./search/requests.js";
 export { Session } from "./session.js";
 export type { Stream } from "./stream.js";
 export { summarize } from "./summary.js";

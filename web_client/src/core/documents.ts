@@ -7,6 +7,7 @@
 import * as Y from "yjs";
 import { LAYERS } from "./messages.js";
 import type { Layer } from "./messages.js";
+import { readQuickly } from "./strings.js";
 
 /** Pairs of root and key. */
 export type Touched = readonly (readonly [root: string, key: string])[];
@@ -25,6 +26,8 @@ export interface DocumentsHost {
 }
 
 type Roots = Readonly<Record<string, string>>;
+
+readQuickly();
 
 /** Of the transcript. PROTOCOL 5.1. */
 const ROOTS = ["messages", "runs", "commands", "reads", "receipts"] as const;

@@ -4,8 +4,10 @@ import ast
 import asyncio
 import dataclasses
 import inspect
+import json
 import re
 import sys
+import tomllib
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from syncd.core.errors import HOSTILE_CODES, CloseCode, RejectCode
 from syncd.core.limits import Limits
 from syncd.server.app import Server, create_server
 from syncd.server.config import Settings, load
+from syncd.server.hooks.config import HooksConfig
+from syncd.server.hooks.schemas import TYPES
 from syncd.server.metrics import Metrics
 from syncd.server.rest.table import ROUTES
 
@@ -129,6 +133,7 @@ def test_every_setting_is_documented(name: str) -> None:
         "none": ("", "()", "None", "**********"),
         "empty": ("",),
         "false": ("False",),
+        "true": ("True",),
         "see there": (str(default),),
     }
 
@@ -267,3 +272,32 @@ async def test_the_clients_guide_runs(server: Server, tmp_path: Path) -> None:
 
         assert session.messages()[-1].parts[-1]["url"] == "https://example.com/tram-28"
         assert str(session.state.text("notes")).startswith("She prefers")
+
+
+def test_every_event_has_an_example() -> None:
+    """The page of hooks has every type of event with an example of what it says, and no type that does not exist."""
+    page = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| `([a-z]+\.[a-z]+)` \|.*\| `(\{.*\})` \|$", page, re.MULTILINE))
+
+    assert found.keys() == TYPES.keys()
+    for name, example in found.items():
+        said = json.loads(example)
+        TYPES[name].model_validate(said)
+        assert said.keys() <= TYPES[name].model_fields.keys(), name
+
+
+def test_every_rule_of_the_pages_is_one() -> None:
+    """What a page puts into the file of hooks, the server takes."""
+    page = (ROOT / "docs/hooks.md").read_text(encoding="utf-8")
+    files = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert files
+
+    for text in files:
+        hooks = tomllib.loads(text)["hooks"]
+        assert HooksConfig.model_validate(hooks).model_dump(include={"rules", "targets"}) != {}
+
+
+async def test_the_page_of_hooks_runs(tmp_path: Path) -> None:
+    """Its program starts a server that tells functions, and stops it."""
+    for program in snippets(ROOT / "docs/hooks.md"):
+        await run_program(program, tmp_path)

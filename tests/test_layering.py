@@ -30,7 +30,9 @@ _ONLY = {
     "pydantic_settings": ("syncd/server/config.py",),
     "aiosqlite": ("syncd/store/sqlite.py",),
     "aiohttp": ("syncd/server/", "client_py/syncd_client/transport.py"),
-    "jwt": ("syncd/server/auth.py",),
+    "jwt": ("syncd/server/auth.py", "syncd/server/hooks/channels/vapid.py"),
+    "cryptography": ("syncd/server/hooks/channels/", "syncd/server/auth.py"),
+    "apprise": ("syncd/server/hooks/channels/apprise.py",),
     "typer": ("syncd/cli/",),
 }
 

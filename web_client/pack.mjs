@@ -1,10 +1,15 @@
 // Puts a compressed file beside each of the console's that gains by it; the server sends those to whoever unpacks.
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+// What Vite says of the chunks goes where only the measuring of sizes needs it.
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 
-const built = join(dirname(fileURLToPath(import.meta.url)), "../syncd/static");
+const built = resolve(import.meta.dirname, "../syncd/static");
+const build = resolve(import.meta.dirname, "build");
+
+mkdirSync(build, { recursive: true });
+renameSync(join(built, ".vite/manifest.json"), join(build, "console.json"));
+rmdirSync(join(built, ".vite"));
 
 for (const name of readdirSync(built, { recursive: true, encoding: "utf8" })) {
   const path = join(built, name);

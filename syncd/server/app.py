@@ -14,20 +14,26 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from aiohttp import web
 
-from syncd.core.errors import LocalProtocolError
+from syncd.core.errors import LocalProtocolError, StoreError
 from syncd.core.limits import Limits
 from syncd.server.address import ClientAddresses
 from syncd.server.auth import SECRET_BYTES_MIN, Auth, Key
 from syncd.server.config import Settings
 from syncd.server.console import BUILT, Console
-from syncd.server.hooks.conditions import Nobody
-from syncd.server.hooks.config import load_hooks
+from syncd.server.hooks.channels.apprise import AppriseChannel, BadTarget
+from syncd.server.hooks.channels.push import PushChannel
+from syncd.server.hooks.channels.vapid import Vapid
+from syncd.server.hooks.config import HooksConfigError, load_hooks
+from syncd.server.hooks.devices import Devices
 from syncd.server.hooks.hooks import Hooks
+from syncd.server.hooks.targets import Guard, Outbound
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
+from syncd.server.lists import Lists
 from syncd.server.metrics import Metrics
 from syncd.server.open_work import OpenWork
 from syncd.server.origin import OriginPolicy, is_loopback
+from syncd.server.people import People
 from syncd.server.records import Records
 from syncd.server.rest.table import add_routes
 from syncd.server.revocations import Revocations
@@ -37,6 +43,7 @@ from syncd.server.sessions import Sessions
 from syncd.server.sockets import Links
 from syncd.server.work import Dispatcher
 from syncd.store.session_log import SqliteSessionLog
+from syncd.store.subscriptions import Subscriptions
 
 _log = structlog.get_logger("syncd.app")
 
@@ -95,8 +102,10 @@ def make_services(
     limits: Limits,
     metrics: Metrics,
     runs: RunRecords | None = None,
+    lists: Lists | None = None,
     *,
     demo: str | None = None,
+    devices: Devices | None = None,
     hooks: Hooks | None = None,
 ) -> Services:
     """Return what the routes may use. `demo` is the session that the console begins with, None for its list."""
@@ -115,9 +124,29 @@ def make_services(
         addresses,
         runs,
         settings.invite_ttl_max_s,
+        lists,
         console,
         hooks=hooks,
+        devices=devices,
     )
+
+
+def make_push(
+    settings: Settings, subscriptions: Subscriptions, auth: Auth, limits: Limits
+) -> tuple[Devices, PushChannel] | None:
+    """Return people's devices and what tells them, None where no pushes are sent.
+
+    Raises:
+        StoreDamaged: the key for pushes does not read.
+        StoreError: it cannot be kept.
+    """
+    if not settings.push:
+        return None
+    vapid = Vapid.load(settings.push_key_path, contact=settings.push_contact, clock=time.time)
+    # Not the hooks' own: what an operator allows for webhooks is no place for whoever has a token to name.
+    push_guard = Guard(settings.push_allow)
+    devices = Devices(subscriptions, vapid.public_key, push_guard, limits.push_devices_max, auth.revoked)
+    return devices, PushChannel(devices, vapid, Outbound(push_guard))
 
 
 def build_app(services: Services) -> web.Application:
@@ -134,6 +163,7 @@ def make_hooks(
     settings: Settings,
     sessions: Sessions,
     store: SqliteSessionLog,
+    people: People,
     dispatcher: Dispatcher,
     limits: Limits,
     metrics: Metrics,
@@ -143,7 +173,6 @@ def make_hooks(
     Raises:
         HooksConfigError: the file that the settings name cannot be used.
     """
-    people = Nobody()
     hooks = Hooks(
         load_hooks(settings.hooks),
         store,
@@ -154,6 +183,12 @@ def make_hooks(
         now_ms=sessions.now_ms,
         waits=dispatcher.waits,
     )
+    named = {name: target.url for name, target in hooks.targets.items() if target.channel == "apprise"}
+    if named:
+        try:
+            hooks.add_channel("apprise", AppriseChannel(named, public_url=settings.public_url))
+        except BadTarget as error:
+            raise HooksConfigError(str(error)) from None
     forget = sessions.on_delete
 
     def deleted(session: str) -> None:
@@ -171,7 +206,7 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     `demo` is the session that the console begins with.
 
     Raises:
-        StoreDamaged: the revocation list does not read.
+        StoreDamaged: the revocation list does not read, or the key for pushes.
         HooksConfigError: the file of hooks that the settings name cannot be used.
     """
     limits, metrics = settings.make_limits(), Metrics()
@@ -179,11 +214,27 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     store = SqliteSessionLog(settings.store)
     sessions = Sessions(store, limits, metrics)
     dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
-    links = Links(sessions, auth, limits, metrics, dispatcher)
+    lists = Lists(sessions, People(dispatcher, grace_s=limits.presence_grace_s), limits)
+    links = Links(sessions, auth, limits, metrics, dispatcher, lists)
     runs = RunRecords(sessions, dispatcher, limits)
     work = OpenWork(sessions, dispatcher)
-    hooks = make_hooks(settings, sessions, store, dispatcher, limits, metrics)
-    services = make_services(settings, Records(sessions), links, auth, limits, metrics, runs, demo=demo, hooks=hooks)
+    hooks = make_hooks(settings, sessions, store, lists.people, dispatcher, limits, metrics)
+    push = make_push(settings, store.subscriptions, auth, limits)
+    if push is not None:
+        hooks.add_channel("push", push[1])
+    services = make_services(
+        settings,
+        Records(sessions),
+        links,
+        auth,
+        limits,
+        metrics,
+        runs,
+        lists,
+        demo=demo,
+        hooks=hooks,
+        devices=push[0] if push is not None else None,
+    )
     server = Server(settings, store, services, work)
     # What a failed flush left on the disk is unknown, so another process has to read it afresh.
     sessions.on_fatal = lambda: server.end(1)
@@ -213,6 +264,7 @@ class Server:
         self._ending = asyncio.Event()
         self._draining = asyncio.Lock()
         self._exit_code = 0
+        self._pruning: set[asyncio.Task[None]] = set()
 
     @property
     def services(self) -> Services:
@@ -260,10 +312,13 @@ class Server:
         services.auth.revocations.on_revoke = self._cut
         try:
             await self._store.open()
+            await self._prune()
             await services.sessions.start()
             services.lifecycle.started = True
             if self._work is not None:
                 await self._work.start()
+            if services.lists is not None:
+                await services.lists.start()
             if services.hooks is not None:
                 await services.hooks.start()
             await self._runner.setup()
@@ -309,6 +364,9 @@ class Server:
                     await self._services.hooks.stop()
                 if self._work is not None:
                     await self._work.stop()
+                if self._services.lists is not None:
+                    await self._services.lists.stop()
+                await asyncio.gather(*self._pruning)
                 await self._services.sessions.stop()
         finally:
             await self._store.close()
@@ -359,3 +417,15 @@ class Server:
         self._services.links.revoke(token_ids=token_ids, subjects=subjects)
         if self._services.runs is not None:
             self._services.runs.workers.revoke(token_ids=token_ids, subjects=subjects)
+        task = asyncio.get_running_loop().create_task(self._prune())
+        self._pruning.add(task)
+        task.add_done_callback(self._pruning.discard)
+
+    async def _prune(self) -> None:
+        if self._services.devices is None:
+            return
+        try:
+            await self._services.devices.prune()
+        except StoreError as error:
+            # Whoever it concerns is told nothing as long as the revocation is listed; the next start tries again.
+            _log.warning("devices of revoked tokens are still kept", reason=str(error))

@@ -6,6 +6,7 @@ Holds values, checked and explained. Knows nothing of what is built from them.
 import dataclasses
 import difflib
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,6 +90,17 @@ class Settings(BaseSettings):
         None,
         description="A TOML file that says who is told of what, and where webhooks go. Without one, nobody is told.",
     )
+    push: bool = Field(True, description="Whether people may be told on their devices by Web Push.")
+    push_contact: str = Field(
+        "",
+        description="Where push services reach you, `mailto:ops@example.com` or an `https:` URL. Apple's wants one.",
+    )
+    push_allow: Words = Field(
+        (), description="Addresses or networks of push services of your own, which may then be private."
+    )
+    public_url: str = Field(
+        "", description="Where people open the console, such as `https://sync.example.com`: for links in mails."
+    )
     console: Path | None = Field(
         None, description="A folder with another build of the console. Without one, the console that came along."
     )
@@ -117,7 +129,21 @@ class Settings(BaseSettings):
             raise ValueError("write a host name alone, such as sync.example.com, with no scheme and no port")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("push_contact")
+    @classmethod
+    def _contact(cls, value: str) -> str:
+        if value and not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https://[^\s@]+", value):
+            raise ValueError("write mailto:NAME@HOST, or https:// and where to find you")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, value: str) -> str:
+        if value and parse_origin(value.rstrip("/")) is None:
+            raise ValueError("write it as https://host or http://host:port, with no path")
+        return value.rstrip("/")
+
+    @field_validator("trusted_proxies", "push_allow")
     @classmethod
     def _proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for item in value:
@@ -178,6 +204,11 @@ class Settings(BaseSettings):
     def revocations_path(self) -> Path:
         """Where the revocation list is kept: next to the store."""
         return self.store.with_name(self.store.name + ".revoked.json")
+
+    @property
+    def push_key_path(self) -> Path:
+        """Where the key for pushes is kept: next to the store."""
+        return self.store.with_name(self.store.name + ".push.pem")
 
 
 def load(**values: Any) -> Settings:

@@ -5,8 +5,6 @@
  */
 
 import { RequestFailed } from "./api.js";
-import { redeem } from "./invites.js";
-import { nameOf } from "./names.js";
 
 const STORED = "syncd:account";
 /** A token is asked for anew when it has less left than this, milliseconds. */
@@ -44,52 +42,14 @@ export function forget(): void {
   localStorage.removeItem(STORED);
 }
 
-/** The account of a server in development mode: a name is enough. Null for what is no name. */
-export function fromName(name: string): Account | null {
-  const word = name.trim().toLowerCase().replace(/\s+/g, "-");
-  return /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,62}$/u.test(word) ? fromToken(`dev:${word}`) : null;
-}
-
-/** The account that a token is of, as the token says itself. Null for what is no token. */
-export function fromToken(token: string): Account | null {
-  const alone = { token, guestKey: "", codes: [] };
-  const dev = /^dev:(.+)$/.exec(token);
-  if (dev) {
-    const subject = dev[1]!.includes(":") ? dev[1]! : `user:${dev[1]}`;
-    return { subject, name: nameOf(subject), ...alone };
-  }
-  const claims = claimsOf(token);
-  const subject = claims?.["sub"];
-  if (typeof subject !== "string" || !subject.includes(":")) return null;
-  const name = claims?.["name"];
-  return { subject, name: typeof name === "string" && name ? name : nameOf(subject), ...alone };
-}
-
-/** Whether it is of a server in development mode, where everybody may do everything. */
-export function isDev(account: Account): boolean {
-  return account.token.startsWith("dev:");
-}
-
-/** Take up an invitation: as who is signed in here already, else as a guest called `name`. */
-export async function join(
-  code: string,
-  name: string,
-  account: Account | null,
-): Promise<{ account: Account; session: string }> {
-  const guestKey = account?.guestKey || randomKey();
-  const before = account ? await tokenOf(account)() : "";
-  const { session, subject, name: called } = await redeem(code, { name, guestKey, token: before });
-  if (account && isDev(account)) return { account, session };
-  const codes = [...(account?.codes ?? []).filter((one) => one !== code), code];
-  return { account: { subject, name: called, token: account?.token ?? "", guestKey, codes }, session };
-}
-
 /** What gives a token whenever one is needed. It throws while the server that has to give it does not answer. */
 export function tokenOf(account: Account): () => Promise<string> {
   let fresh = { token: "", until: 0 };
   return async () => {
     if (account.codes.length === 0) return account.token;
     if (fresh.until - Date.now() > LEFT_MS) return fresh.token;
+    // Needed by guests alone.
+    const { redeem } = await import("./redeem.js");
     let { token } = account;
     let until = 0;
     // Each one adds its session to what the token before it names.
@@ -110,23 +70,4 @@ export function tokenOf(account: Account): () => Promise<string> {
 /** The name of this person's store in this browser. */
 export function storeOf({ subject }: Account): string {
   return `syncd ${subject}`;
-}
-
-function randomKey(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(24));
-  return btoa(String.fromCharCode(...bytes))
-    .replace(/\+/g, "-")
-    .replace(/\//g, "_");
-}
-
-function claimsOf(token: string): { readonly [claim: string]: unknown } | null {
-  const body = token.split(".")[1];
-  if (!body) return null;
-  try {
-    const bytes = Uint8Array.from(atob(body.replace(/-/g, "+").replace(/_/g, "/")), (unit) => unit.charCodeAt(0));
-    const claims: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    return typeof claims === "object" && claims !== null ? (claims as { [claim: string]: unknown }) : null;
-  } catch {
-    return null;
-  }
 }

@@ -1,7 +1,7 @@
 /** The server's REST routes that the console uses, and what they answer. Everything else goes over the link. */
 
-import type { Json } from "../src/messages.js";
-import { SyncdError } from "../src/errors.js";
+import type { Json } from "../src/core/messages.js";
+import { SyncdError } from "../src/core/errors.js";
 
 /** How long a request may take before the network counts as gone, milliseconds. */
 const TIMEOUT_MS = 10_000;
@@ -11,6 +11,8 @@ export interface ServerInfo {
   readonly dev: boolean;
   readonly demo: string | null;
   readonly version: string;
+  /** Whether people can be told on their devices what they were not there for. */
+  readonly push: boolean;
 }
 
 export interface SessionRow {

@@ -35,6 +35,7 @@ export function App() {
       account={account}
       route={route}
       demo={info?.demo ?? null}
+      push={info?.push ?? false}
       signOut={(why) => {
         forget();
         setReason(why);

@@ -8,12 +8,17 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RunView } from "../src/runs.js";
 import { useAsk, useHere, useMay } from "./here.js";
+import { lazy } from "./lazy.js";
 import { addressed, begun, complete, known, offered, type Known } from "./mentions.js";
 import { listed, nameOf, ownName } from "./names.js";
-import { Queue } from "./queue.js";
-import { useTyping } from "./typing_sign.js";
+import { askedOf } from "./queued.js";
+import { useShown } from "./shown.js";
+
+const Queue = lazy(() => import("./queue.js").then((module) => module.Queue));
 
 const ROWS_MAX = 10;
+/** How long somebody counts as typing after a keystroke, milliseconds. */
+const QUIET_MS = 4000;
 /** How far back those who wrote are looked for, messages. */
 const BACK = 500;
 
@@ -24,8 +29,10 @@ export function Composer({ sent }: { sent: () => void }) {
   const commands = useMay("command");
   const [text, setText] = useDraft(session.id);
   const field = useRef<HTMLTextAreaElement>(null);
-  const typed = useTyping(session);
+  const typing = useShown(session, "status");
+  const typed = (writing: boolean) => typing(writing ? () => "typing" : null, QUIET_MS);
   const here = knownHere(session);
+  const asksFor = askedOf(session, me);
   const running = session.runs().filter((run) => run.status === "running" && !run.cancelledBy);
   const to = addressed(text, here);
   const steered = toSteer(running, to);
@@ -64,12 +71,14 @@ export function Composer({ sent }: { sent: () => void }) {
   }
   return (
     <footer class="composer">
-      <Queue
-        take={(words) => {
-          setText(text ? `${text}\n${words}` : words);
-          field.current?.focus();
-        }}
-      />
+      {asksFor.waiting.length + asksFor.steers.length > 0 && (
+        <Queue
+          take={(words) => {
+            setText(text ? `${text}\n${words}` : words);
+            field.current?.focus();
+          }}
+        />
+      )}
       <form
         onSubmit={(event) => {
           event.preventDefault();

@@ -1,6 +1,6 @@
 /** The connection in four words: what the pill in the header says. Pure. */
 
-import type { Status } from "../src/status.js";
+import type { Status } from "../src/core/status.js";
 import { plural } from "./names.js";
 
 export interface Connection {

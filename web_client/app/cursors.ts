@@ -1,7 +1,7 @@
 /** Cursors: where everybody stands in a shared text, as presence carries it. */
 
 import * as Y from "yjs";
-import type { Json, PresenceEntry } from "../src/messages.js";
+import type { Json, PresenceEntry } from "../src/core/messages.js";
 import { isGuest, nameOf, shown } from "./names.js";
 
 export interface Cursor {

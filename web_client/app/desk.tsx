@@ -1,19 +1,22 @@
 /** The desk of one person: their client, all their sessions, and the one that is open. */
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Client } from "../src/client.js";
-import { uuid7 } from "../src/ids.js";
+import { uuid7 } from "../src/core/ids.js";
 import { storeOf, tokenOf, type Account } from "./account.js";
-import { Dialog } from "./dialog.js";
 import { useMedia } from "./frame.js";
 import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
 import { callGuest } from "./names.js";
+import { canBeTold, leaveDevice, useTold } from "./push/choice.js";
 import { go, pathOf, type Route } from "./routes.js";
 import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
 import { Welcome } from "./welcome.js";
 
+const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
+const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
 const Search = lazy(() => import("./search.js").then((module) => module.Search));
 
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */
@@ -26,54 +29,39 @@ interface Props {
   account: Account;
   route: Route;
   demo: string | null;
+  /** Whether the server can tell people's devices what they were not there for. */
+  push: boolean;
   /** Somebody else is to sign in, and why. */
   signOut: (reason: string) => void;
 }
 
-export function Desk({ account, route, demo, signOut }: Props) {
+export function Desk({ account, route, demo, push, signOut: leave }: Props) {
   const [desk] = useState(() => open(account));
   const { client, shelf, token } = desk;
+  const told = push && canBeTold();
+  useTold(account.subject, token, route.session);
+  const signOut = (why: string) => {
+    leaveDevice(account.subject, token);
+    leave(why);
+  };
   const wide = useMedia(WIDE);
   const [menu, setMenu] = useState(false);
   const [searching, setSearching] = useState(false);
-  useEffect(() => {
-    // The session that is looked at comes first.
-    const timer = setTimeout(() => void shelf.refresh(), route.session ? REFRESH_MS : 0);
-    const back = () => void shelf.refresh();
-    addEventListener("online", back);
-    return () => {
-      clearTimeout(timer);
-      removeEventListener("online", back);
-      shelf.close();
-      void client.close();
-    };
-  }, [client, shelf]);
+  useKeptUp(desk, route.session !== "");
   useSearchKey(() => setSearching(true));
   const list = (chosen: () => void) => (
-    <>
-      <SessionList
-        shelf={shelf}
-        current={route.session}
-        chosen={chosen}
-        create={() => {
-          chosen();
-          letGo();
-          go(pathOf(uuid7(Date.now())));
-        }}
-        search={() => {
-          chosen();
-          setSearching(true);
-        }}
-      />
-      <footer>
-        <span>
-          Signed in as <b>{account.name}</b>
-        </span>
-        <button class="plain" onClick={() => signOut("")}>
-          Sign out
-        </button>
-      </footer>
-    </>
+    <Side
+      shelf={shelf}
+      current={route.session}
+      name={account.name}
+      chosen={chosen}
+      search={() => {
+        chosen();
+        setSearching(true);
+      }}
+      bell={told && <Bell subject={account.subject} token={token} />}
+      signOut={() => signOut("")}
+    />
   );
   return (
     <div class={route.session ? "desk" : "desk none-open"}>
@@ -102,6 +90,7 @@ export function Desk({ account, route, demo, signOut }: Props) {
           id={route.session}
           target={route.message}
           wide={wide}
+          told={told}
           openMenu={() => setMenu(true)}
           signOut={signOut}
         />
@@ -110,6 +99,40 @@ export function Desk({ account, route, demo, signOut }: Props) {
       )}
       {searching && <Search shelf={shelf} token={token} close={() => setSearching(false)} />}
     </div>
+  );
+}
+
+interface SideProps {
+  shelf: Shelf;
+  current: string;
+  name: string;
+  /** Something was chosen: a drawer that holds this can go. */
+  chosen: () => void;
+  search: () => void;
+  bell: ComponentChildren;
+  signOut: () => void;
+}
+
+/** All sessions, and who is signed in. */
+function Side({ shelf, current, name, bell, chosen, search, signOut }: SideProps) {
+  const create = () => {
+    chosen();
+    letGo();
+    go(pathOf(uuid7(Date.now())));
+  };
+  return (
+    <>
+      <SessionList shelf={shelf} current={current} chosen={chosen} create={create} search={search} />
+      <footer>
+        <span>
+          Signed in as <b>{name}</b>
+        </span>
+        {bell}
+        <button class="plain" onClick={signOut}>
+          Sign out
+        </button>
+      </footer>
+    </>
   );
 }
 
@@ -129,6 +152,22 @@ function open(account: Account): Tools {
   const token = tokenOf(account);
   const client = new Client({ token: account.codes.length > 0 ? token : account.token, store: storeOf(account) });
   return { client, shelf: new Shelf(client, account.subject, token), token };
+}
+
+/** Keep the list up to date, and close everything in the end. */
+function useKeptUp({ client, shelf }: Tools, isOpen: boolean): void {
+  useEffect(() => {
+    // The session that is looked at comes first.
+    const timer = setTimeout(() => void shelf.refresh(), isOpen ? REFRESH_MS : 0);
+    const back = () => void shelf.refresh();
+    addEventListener("online", back);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("online", back);
+      shelf.close();
+      void client.close();
+    };
+  }, [client, shelf]);
 }
 
 /** Ctrl+K, as everywhere. */

@@ -6,12 +6,10 @@ import { Binding } from "./binding.js";
 import { cursorOf, cursorsIn, type Cursor } from "./cursors.js";
 import { useAsk, useHere, useMay } from "./here.js";
 import { hueOf, listed, plural } from "./names.js";
+import { useShown } from "./shown.js";
 
 /** What is shown unless another text is chosen. */
 const DOCUMENT = "document";
-/** How often the others are told of a caret that moves, milliseconds: the server tells them ten times a second. */
-const PACE_MS = 150;
-
 export function DocumentPane() {
   const { session } = useHere();
   const [chosen, setChosen] = useState(DOCUMENT);
@@ -80,7 +78,7 @@ function Editor({ name, text, cursors, writes }: EditorProps) {
   const { session } = useHere();
   const field = useRef<HTMLTextAreaElement>(null);
   const mirror = useRef<HTMLDivElement>(null);
-  const say = useCursor(name, text);
+  const say = useShown(session, "cursor", name);
   useEffect(() => {
     const binding = new Binding(field.current!, text);
     return () => binding.close();
@@ -90,7 +88,7 @@ function Editor({ name, text, cursors, writes }: EditorProps) {
   };
   useEffect(scrolled);
   // There is no one event for a caret that moves, in all browsers.
-  const place = () => say(field.current?.selectionEnd ?? null);
+  const place = () => say(() => cursorOf(name, text, Math.min(field.current?.selectionEnd ?? 0, text.length)));
   return (
     <div class="paper">
       <div class="mirror" ref={mirror} aria-hidden="true">
@@ -137,31 +135,6 @@ function pieces(text: string, cursors: readonly Cursor[]) {
   });
   // A line break at the end takes room only if something stands behind it.
   return [...shown, `${text.slice(from)}\u200b`];
-}
-
-/** Tell the others where the caret is, not more often than they can be told. */
-function useCursor(name: string, text: Y.Text): (index: number | null) => void {
-  const { session } = useHere();
-  const state = useRef<{ timer: ReturnType<typeof setTimeout> | null; index: number | null }>({
-    timer: null,
-    index: null,
-  });
-  useEffect(
-    () => () => {
-      if (state.current.timer) clearTimeout(state.current.timer);
-      state.current.timer = null;
-      if (state.current.index !== null) session.presence.update({ cursor: null });
-    },
-    [session, name],
-  );
-  return (index) => {
-    state.current.index = index;
-    state.current.timer ??= setTimeout(() => {
-      const { index: newest } = state.current;
-      state.current.timer = null;
-      session.presence.update({ cursor: newest === null ? null : cursorOf(name, text, Math.min(newest, text.length)) });
-    }, PACE_MS);
-  };
 }
 
 function textsOf(document: Y.Doc): string[] {

@@ -1,28 +1,6 @@
-/** Frames: hooks that redraw, at most once per animation frame, when something outside of the components changed. */
+/** Frame: hooks for what the browser around the components does: time, the screen, the focus. */
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-
-/** Redraw when `subscribe` says that something changed. Returns a number that is another each time. */
-export function useChanges(subscribe: (changed: () => void) => () => void, deps: readonly unknown[]): number {
-  const [count, setCount] = useState(0);
-  useEffect(() => {
-    let frame = 0;
-    const draw = () => {
-      frame = 0;
-      setCount((before) => before + 1);
-    };
-    const end = subscribe(() => {
-      frame ||= requestAnimationFrame(draw);
-    });
-    // What changed between the drawing and this effect was told to nobody.
-    draw();
-    return () => {
-      cancelAnimationFrame(frame);
-      end();
-    };
-  }, deps);
-  return count;
-}
 
 /** Redraw every `ms` while `on`: for clocks. Returns the time, Unix ms. */
 export function useClock(on: boolean, ms: number = 1000): number {

@@ -1,7 +1,7 @@
 /** Hand-overs of a session, as far as they were accepted, in their order. */
 
 import type { CommandView } from "../src/commands.js";
-import type { JsonMap } from "../src/messages.js";
+import type { JsonMap } from "../src/core/messages.js";
 import type { Session } from "../src/session.js";
 import type { Handoff } from "./rows.js";
 

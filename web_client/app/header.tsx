@@ -2,12 +2,14 @@
 
 import { useState } from "preact/hooks";
 import type { Absence } from "./caught_up.js";
-import { focused } from "./frame.js";
 import { Faces } from "./faces.js";
-import { useAsk, useHere, useMay } from "./here.js";
+import { useHere, useMay } from "./here.js";
 import { EditIcon, MenuIcon, PanelIcon } from "./icons.js";
+import { lazy } from "./lazy.js";
 import { titled } from "./names.js";
 import { Pill } from "./pill.js";
+
+const RenameSession = lazy(() => import("./forms.js").then((module) => module.RenameSession));
 
 interface Props {
   title: string;
@@ -62,45 +64,15 @@ export function Header(props: Props) {
 
 function Title({ title }: { title: string }) {
   const { session } = useHere();
-  const ask = useAsk();
   const may = useMay("state");
   const [editing, setEditing] = useState(false);
-  const [text, setText] = useState("");
   const name = titled(title) || session.id;
-  if (editing) {
-    return (
-      <form
-        class="rename"
-        onSubmit={(event) => {
-          event.preventDefault();
-          ask(() => session.state.map("session").set("title", text.trim()));
-          setEditing(false);
-        }}
-      >
-        <input
-          aria-label="Title"
-          value={text}
-          maxLength={80}
-          ref={focused}
-          onInput={(event) => setText(event.currentTarget.value)}
-          onKeyDown={(event) => event.key === "Escape" && setEditing(false)}
-          onBlur={() => setEditing(false)}
-        />
-      </form>
-    );
-  }
+  if (editing) return <RenameSession title={title} close={() => setEditing(false)} />;
   return (
     <h1 title={name}>
       <span>{name}</span>
       {may && (
-        <button
-          class="plain rename"
-          aria-label="Rename"
-          onClick={() => {
-            setText(title);
-            setEditing(true);
-          }}
-        >
+        <button class="plain rename" aria-label="Rename" onClick={() => setEditing(true)}>
           <EditIcon />
         </button>
       )}

@@ -3,7 +3,7 @@
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { Client } from "../src/client.js";
-import type { Right } from "../src/messages.js";
+import type { Right } from "../src/core/messages.js";
 import type { Session } from "../src/session.js";
 import type { View } from "../src/view.js";
 

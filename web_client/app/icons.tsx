@@ -29,6 +29,12 @@ export const SearchIcon = () => (
   </Icon>
 );
 
+export const BellIcon = () => (
+  <Icon>
+    <path d="M3.5 12h9M4.5 12V7.5a3.5 3.5 0 017 0V12M7 14.2h2" />
+  </Icon>
+);
+
 export const BackIcon = () => (
   <Icon>
     <path d="M10 3L5 8l5 5" />

@@ -1,4 +1,7 @@
-/** Installing: the service worker that lets the console start without a network. */
+/** Installing: the service worker that lets the console start without a network, and tells what happens meanwhile. */
+
+import type { Said } from "./push/said.js";
+import { go } from "./routes.js";
 
 const WORKER = "/sw.js";
 
@@ -22,6 +25,10 @@ export async function install(): Promise<void> {
       return url;
     },
   };
+  navigator.serviceWorker.addEventListener("message", ({ data }) => {
+    const said = data as Said | null;
+    if (said?.type === "go") go(said.path);
+  });
   const policy = window.trustedTypes?.createPolicy("worker", rules) ?? rules;
   try {
     await navigator.serviceWorker.register(policy.createScriptURL(WORKER));

@@ -17,15 +17,6 @@ export interface Invitation {
   readonly expiresAt: number;
 }
 
-export interface Redeemed {
-  readonly token: string;
-  readonly session: string;
-  readonly subject: string;
-  readonly name: string;
-  /** Unix ms: the token's, not the invitation's. */
-  readonly expiresAt: number;
-}
-
 /** Make an invitation; returns the link to give away. It is shown once. */
 export async function invite(token: string, session: string, role: RoleName, seconds: number): Promise<string> {
   const made = await request<{ code: string; invite: string; expires_at: number }>(`/v1/sessions/${session}/invites`, {
@@ -54,20 +45,6 @@ export async function withdraw(token: string, session: string, id: string): Prom
     session,
     invitations(session).filter((one) => one.id !== id),
   );
-}
-
-/** Take an invitation up. `token` is of who is signed in already; without one they are a guest. */
-export async function redeem(
-  code: string,
-  { name, guestKey, token }: { name: string; guestKey: string; token: string },
-): Promise<Redeemed> {
-  const body = token ? { code } : { code, name, guest_key: guestKey };
-  const answer = await request<Omit<Redeemed, "expiresAt"> & { expires_at: number }>("/v1/invites/redeem", {
-    method: "POST",
-    token,
-    body,
-  });
-  return { ...answer, expiresAt: answer.expires_at * 1000 };
 }
 
 function keep(session: string, made: readonly Invitation[]): void {

@@ -1,7 +1,8 @@
 /** Joining by a link that somebody shared: under a name, and then right into the session. */
 
 import { useState } from "preact/hooks";
-import { join, type Account } from "./account.js";
+import type { Account } from "./account.js";
+import { join } from "./arrival.js";
 import { focused } from "./frame.js";
 
 interface Props {

@@ -7,88 +7,123 @@
  * 3. A block is drawn again only when its text changed: of a message that streams in that is the last.
  */
 
-import { Lexer, type Token, type Tokens } from "marked";
 import type { ComponentChildren } from "preact";
-import { Component } from "preact";
-import { unescapeEntities } from "./entities.js";
 import { safeHref } from "./links.js";
+import { blocksOf } from "./marks/blocks.js";
+import type { Align, Block, Item, Links } from "./marks/blocks.js";
+import { inlines } from "./marks/inlines.js";
+import type { Inline } from "./marks/inlines.js";
+import { memo } from "./memo.js";
 
 const REL = "noopener noreferrer nofollow";
 
 export function Markdown({ text }: { text: string }) {
+  const { blocks, links } = blocksOf(text);
   return (
     <div class="md">
-      {new Lexer({ gfm: true, breaks: true }).lex(text).map((token, at) => (
-        <Block key={at} token={token} />
+      {blocks.map((block, at) => (
+        <Drawn key={at} block={block} links={links} />
       ))}
     </div>
   );
 }
 
-class Block extends Component<{ token: Token }> {
-  // Invariant 3. A definition elsewhere may change what a link in this block leads to; then the tokens differ too.
-  override shouldComponentUpdate(next: { token: Token }): boolean {
-    const { token } = this.props;
-    return (
-      token.raw !== next.token.raw || (token.raw.includes("[") && JSON.stringify(token) !== JSON.stringify(next.token))
-    );
-  }
-
-  override render() {
-    return node(this.props.token);
-  }
+interface DrawnProps {
+  readonly block: Block & { readonly raw: string };
+  readonly links: Links;
 }
 
-function nodes(tokens: readonly Token[] | undefined): ComponentChildren {
-  return tokens?.map(node);
-}
+// Invariant 3. A line elsewhere may say where a link in this block leads.
+const Drawn = memo(
+  ({ block, links }: DrawnProps) => drawn(block, links),
+  (one, other) =>
+    one.block.raw === other.block.raw &&
+    (one.links.size + other.links.size === 0 || String([...one.links]) === String([...other.links])),
+);
 
-/** One token as a node. Its type is marked's word: a token that is not known here shows as its text. Invariant 1. */
-function node(token: Token): ComponentChildren {
-  switch (token.type) {
-    case "space":
-    case "def":
-      return null;
+function drawn(block: Block, links: Links): ComponentChildren {
+  const line = (text: string) => nodes(inlines(text, links));
+  switch (block.type) {
     case "paragraph":
-      return <p>{nodes(token.tokens)}</p>;
+      return <p>{line(block.text)}</p>;
     case "heading": {
       // The page has the first and the second level.
-      const Heading = `h${Math.min((token as Tokens.Heading).depth + 2, 6)}` as "h3";
-      return <Heading>{nodes(token.tokens)}</Heading>;
+      const Heading = `h${Math.min(block.level + 2, 6)}` as "h3";
+      return <Heading>{line(block.text)}</Heading>;
     }
-    case "blockquote":
-      return <blockquote>{nodes(token.tokens)}</blockquote>;
-    case "list":
-      return list(token as Tokens.List);
+    case "quote":
+      return <blockquote>{block.blocks.map((inner) => drawn(inner, links))}</blockquote>;
+    case "list": {
+      const items = block.items.map((item) => listed(item, block.tight, links));
+      return block.start === null ? <ul>{items}</ul> : <ol start={block.start}>{items}</ol>;
+    }
     case "code":
-      return code(token as Tokens.Code);
+      // It scrolls sideways, so the keyboard must reach it.
+      return (
+        <pre tabIndex={0} data-lang={block.language || undefined}>
+          <code>{block.text}</code>
+        </pre>
+      );
     case "table":
-      return table(token as Tokens.Table);
-    case "hr":
+      return (
+        <div class="wide" tabIndex={0}>
+          <table>
+            <thead>{row(block.head, "th", block.align, line)}</thead>
+            <tbody>{block.rows.map((cells) => row(cells, "td", block.align, line))}</tbody>
+          </table>
+        </div>
+      );
+    case "rule":
       return <hr />;
-    case "strong":
-      return <strong>{nodes(token.tokens)}</strong>;
-    case "em":
-      return <em>{nodes(token.tokens)}</em>;
-    case "del":
-      return <del>{nodes(token.tokens)}</del>;
-    case "codespan":
-      return <code>{(token as Tokens.Codespan).text}</code>;
-    case "br":
-      return <br />;
-    case "link":
-      return link((token as Tokens.Link).href, nodes(token.tokens));
-    case "image":
-      return link((token as Tokens.Image).href, (token as Tokens.Image).text || (token as Tokens.Image).href);
-    case "escape":
-      return (token as Tokens.Escape).text;
-    case "checkbox":
-      return <input type="checkbox" checked={(token as Tokens.Checkbox).checked} disabled aria-label="to do" />;
-    case "text":
-      return token.tokens ? nodes(token.tokens) : unescapeEntities((token as Tokens.Text).text);
-    default:
-      return token.raw;
   }
+}
+
+function listed({ done, blocks }: Item, tight: boolean, links: Links): ComponentChildren {
+  return (
+    <li class={done === null ? undefined : "task"}>
+      {done !== null && <input type="checkbox" checked={done} disabled aria-label="to do" />}
+      {blocks.map((block) =>
+        tight && block.type === "paragraph" ? nodes(inlines(block.text, links)) : drawn(block, links),
+      )}
+    </li>
+  );
+}
+
+function row(
+  cells: readonly string[],
+  Cell: "th" | "td",
+  align: readonly Align[],
+  line: (text: string) => ComponentChildren,
+): ComponentChildren {
+  return (
+    <tr>
+      {cells.map((cell, at) => (
+        <Cell key={at} class={align[at] ? `to-${align[at]}` : undefined}>
+          {line(cell)}
+        </Cell>
+      ))}
+    </tr>
+  );
+}
+
+function nodes(all: readonly Inline[]): ComponentChildren {
+  return all.map((inline) => {
+    if (typeof inline === "string") return inline;
+    switch (inline.type) {
+      case "strong":
+        return <strong>{nodes(inline.nodes)}</strong>;
+      case "em":
+        return <em>{nodes(inline.nodes)}</em>;
+      case "del":
+        return <del>{nodes(inline.nodes)}</del>;
+      case "code":
+        return <code>{inline.text}</code>;
+      case "break":
+        return <br />;
+      case "link":
+        return link(inline.href, nodes(inline.nodes));
+    }
+  });
 }
 
 function link(href: string, children: ComponentChildren): ComponentChildren {
@@ -98,43 +133,5 @@ function link(href: string, children: ComponentChildren): ComponentChildren {
     <a href={safe} target="_blank" rel={REL}>
       {children}
     </a>
-  );
-}
-
-function list(token: Tokens.List): ComponentChildren {
-  const items = token.items.map((item, at) => (
-    <li key={at} class={item.task ? "task" : undefined}>
-      {nodes(item.tokens)}
-    </li>
-  ));
-  return token.ordered ? <ol start={Number(token.start) || 1}>{items}</ol> : <ul>{items}</ul>;
-}
-
-function code(token: Tokens.Code): ComponentChildren {
-  // It scrolls sideways, so the keyboard must reach it.
-  return (
-    <pre tabIndex={0} data-lang={token.lang || undefined}>
-      <code>{token.text}</code>
-    </pre>
-  );
-}
-
-function table(token: Tokens.Table): ComponentChildren {
-  const row = (cells: readonly Tokens.TableCell[], Cell: "th" | "td") => (
-    <tr>
-      {cells.map((cell, at) => (
-        <Cell key={at} class={cell.align ? `to-${cell.align}` : undefined}>
-          {nodes(cell.tokens)}
-        </Cell>
-      ))}
-    </tr>
-  );
-  return (
-    <div class="wide" tabIndex={0}>
-      <table>
-        <thead>{row(token.header, "th")}</thead>
-        <tbody>{token.rows.map((cells) => row(cells, "td"))}</tbody>
-      </table>
-    </div>
   );
 }

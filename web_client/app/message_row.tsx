@@ -2,16 +2,18 @@
 
 import { useState } from "preact/hooks";
 import type { BranchItem } from "../src/branches.js";
-import type { MessageView } from "../src/transcript.js";
 import { authorOf } from "./authors.js";
 import { Avatar } from "./avatar.js";
 import { BranchSteps } from "./branch.js";
 import { useAsk, useHere, useMay } from "./here.js";
 import { AgainIcon, CopyIcon, EditIcon } from "./icons.js";
-import { listed, nameOf, shown } from "./names.js";
+import { lazy } from "./lazy.js";
+import { listed, nameOf } from "./names.js";
 import { Parts } from "./parts.js";
 import { isRequest } from "./rows.js";
 import { clock } from "./times.js";
+
+const EditMessage = lazy(() => import("./forms.js").then((module) => module.EditMessage));
 
 export function MessageRow({ item, stepped }: { item: BranchItem; stepped: () => void }) {
   const { message } = item;
@@ -41,7 +43,7 @@ export function MessageRow({ item, stepped }: { item: BranchItem; stepped: () =>
       </header>
       <div class="body">
         {editing ? (
-          <Editor
+          <EditMessage
             message={message}
             close={() => {
               setEditing(false);
@@ -103,50 +105,4 @@ export function Actions({ item, edit, stepped }: { item: BranchItem; edit: (() =
       )}
     </span>
   );
-}
-
-function Editor({ message, close }: { message: MessageView; close: () => void }) {
-  const { view } = useHere();
-  const ask = useAsk();
-  const [text, setText] = useState(message.text);
-  const save = () => ask(() => view.edit(message.id, text).then(close));
-  return (
-    <form
-      class="editor"
-      onSubmit={(event) => {
-        event.preventDefault();
-        save();
-      }}
-    >
-      <textarea
-        aria-label={`Edit: ${shown(message.text).slice(0, 40)}`}
-        value={text}
-        rows={Math.min(12, text.split("\n").length + 1)}
-        ref={begin}
-        onInput={(event) => setText(event.currentTarget.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Escape") close();
-          if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-            event.preventDefault();
-            save();
-          }
-        }}
-      />
-      <div class="line">
-        <button class="primary" disabled={!text.trim() || text === message.text}>
-          Ask again
-        </button>
-        <button type="button" onClick={close}>
-          Cancel
-        </button>
-        <span class="state">The first wording stays, beside this one.</span>
-      </div>
-    </form>
-  );
-}
-
-/** Begin with the caret at the end. */
-function begin(field: HTMLTextAreaElement | null): void {
-  field?.focus();
-  field?.setSelectionRange(field.value.length, field.value.length);
 }

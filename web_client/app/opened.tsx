@@ -17,6 +17,7 @@ interface Props {
   /** The message to show; empty for the live end. */
   target: string;
   wide: boolean;
+  told: boolean;
   openMenu: () => void;
   signOut: (reason: string) => void;
 }

@@ -3,8 +3,10 @@
 import { useState } from "preact/hooks";
 import { DocumentPane } from "./document.js";
 import type { TimelineEvent } from "./events.js";
+import { lazy } from "./lazy.js";
 import type { Shelf } from "./shelf.js";
-import { TimelinePane } from "./timeline.js";
+
+const TimelinePane = lazy(() => import("./timeline.js").then((module) => module.TimelinePane));
 
 const TABS = ["Document", "Timeline"] as const;
 

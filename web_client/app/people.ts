@@ -1,6 +1,6 @@
 /** People: who is on a session, one entry per person or agent and device, of what presence says. Pure. */
 
-import type { PresenceEntry } from "../src/messages.js";
+import type { PresenceEntry } from "../src/core/messages.js";
 import { isAgent, isGuest, nameOf, shown } from "./names.js";
 
 export interface Person {

@@ -1,11 +1,12 @@
 /** The queue strip: what this person asked for that nobody took up yet, above the composer. */
 
 import type { CommandView } from "../src/commands.js";
-import type { JsonMap } from "../src/messages.js";
+import type { JsonMap } from "../src/core/messages.js";
 import type { RunView } from "../src/runs.js";
 import { useAsk, useHere } from "./here.js";
 import { CloseIcon } from "./icons.js";
 import { nameOf, shown } from "./names.js";
+import { askedOf } from "./queued.js";
 
 /** How long a steer that was not heard is offered to be sent as a message, milliseconds. */
 const OFFERED_MS = 10 * 60_000;
@@ -16,11 +17,7 @@ export function Queue({ take }: { take: (words: string) => void }) {
   const { session, me } = useHere();
   const ask = useAsk();
   const runs = session.runs();
-  const waiting = runs.filter((run) => run.status === "queued" && run.by === me && !run.parentRun && !run.cancelledBy);
-  const steers = session
-    .commands()
-    .slice(-50)
-    .filter((command) => command.kind === "steer" && mine(command, me));
+  const { waiting, steers } = askedOf(session, me);
   const shownSteers = steers
     .map((command) => ({ command, standing: standing(command, runs) }))
     .filter(({ standing }) => standing);
@@ -77,11 +74,6 @@ function isFor({ target, targetId }: CommandView, run: RunView): boolean {
 
 function agentOf(command: CommandView, runs: readonly RunView[]): string {
   return runs.find((run) => isFor(command, run))?.agent ?? "agent:an agent";
-}
-
-function mine(command: CommandView, me: string): boolean {
-  // Without a receipt it is of this device: others' come with theirs.
-  return command.receipt === null || command.receipt.by === me;
 }
 
 function words({ payload }: CommandView): string {

@@ -1,7 +1,7 @@
 /** Refused edits: what a person wrote in them, so that it can be kept when the server does not want it. Pure. */
 
 import * as Y from "yjs";
-import type { RefusedEdit } from "../src/replica.js";
+import type { RefusedEdit } from "../src/core/replica.js";
 
 /** The texts of messages in a refused edit. An edit that builds on another one has none to show. */
 export function textsOf(edit: RefusedEdit): string[] {

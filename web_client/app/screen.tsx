@@ -5,26 +5,32 @@ import type { BranchItem } from "../src/branches.js";
 import type { Client } from "../src/client.js";
 import type { Session } from "../src/session.js";
 import type { Account } from "./account.js";
+import { useMarkRead, useWhereabouts } from "./attending.js";
 import { useAbsence } from "./caught_up.js";
 import { Composer } from "./composer.js";
-import { Dialog } from "./dialog.js";
-import { useChanges, useNewest } from "./frame.js";
+import type { TimelineEvent } from "./events.js";
+import { useFailures } from "./failures.js";
+import { useNewest } from "./frame.js";
 import { Header } from "./header.js";
 import { HereProvider, type Here } from "./here.js";
+import { useRead } from "./hooks.js";
 import { lazy } from "./lazy.js";
 import { useLinkStory } from "./link_story.js";
 import { callGuest, titled } from "./names.js";
+import { useChoice, useLongRun } from "./push/choice.js";
 import { useSelection, useTarget } from "./selection.js";
 import type { Shelf } from "./shelf.js";
 import { Transcript } from "./transcript.js";
-import { Troubles } from "./troubles.js";
 
+const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
+const Troubles = lazy(
+  () => import("./troubles.js").then((module) => module.Troubles),
+  ({ failures }) => <p role="alert">{failures.errors.join(" ")}</p>,
+);
 const Panel = lazy(() => import("./panel.js").then((module) => module.Panel));
 const Share = lazy(() => import("./share.js").then((module) => module.Share));
+const Question = lazy(() => import("./push/bell.js").then((module) => module.Question));
 const HandOver = lazy(() => import("./hand_over.js").then((module) => module.HandOver));
-
-/** How long the end has to be seen until it counts as read, milliseconds. */
-const READ_MS = 800;
 
 interface Props {
   client: Client;
@@ -34,45 +40,37 @@ interface Props {
   token: () => Promise<string>;
   target: string;
   wide: boolean;
+  /** Whether somebody can be told on this device while they are not here. */
+  told: boolean;
   openMenu: () => void;
   signOut: (reason: string) => void;
 }
 
 type Sheet = "share" | "hand-over" | "panel" | null;
 
-export function Screen({ client, session, shelf, account, token, target, wide, openMenu, signOut }: Props) {
+export function Screen({ client, session, shelf, account, token, target, wide, told, openMenu, signOut }: Props) {
   const me = account.subject;
   const view = useSelection(session);
-  const [errors, setErrors] = useState<readonly string[]>([]);
   const [cut, setCut] = useState(false);
   const [sheet, setSheet] = useState<Sheet>(null);
   const [panel, setPanel] = usePanel();
-  const redraw = useChanges(
-    (changed) => {
-      const ends = [view.subscribe(changed), client.subscribe(changed)];
-      return () => ends.forEach((end) => end());
-    },
-    [view, client],
-  );
+  const version = useRead(session, (now) => now.version);
+  useRead(view, (now) => now.items);
   const [absence, dismiss] = useAbsence(session);
   const link = useLinkStory(session);
   useWhereabouts(session);
-  const seen = useRead(session);
-  const shownTarget = useTarget(view, target, redraw);
-  const report = useNewest((error: unknown) => {
-    console.error(error);
-    setErrors((before) => [...before.slice(-2), error instanceof Error ? error.message : String(error)]);
-  });
+  const seen = useMarkRead(session);
+  const [asking, answered] = useQuestion(session, me, told);
+  const shownTarget = useTarget(view, target, version);
+  const failures = useFailures(session);
+  const { report } = failures;
   const live = !cut && session.status.link === "live";
   const here = useMemo<Here>(
     () => ({ client, session, view, me, live, report }),
     [client, session, view, me, live, report],
   );
   learnGuests(session, view.items);
-  const title = titled(session.summary().title);
-  useEffect(() => {
-    document.title = title ? `${title} · syncd` : "syncd";
-  }, [title]);
+  const title = useTitle(session);
   const stepped = useNewest(() => dismissIfOld());
   function dismissIfOld() {
     // A branch that was left has no place for the line of what is new.
@@ -97,7 +95,10 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
         openMenu={openMenu}
       />
       <div class="middle">
-        <Troubles errors={errors} clear={() => setErrors([])} shelf={shelf} signOut={signOut} />
+        {(failures.errors.length > 0 || failures.refused.length > 0 || session.status.link === "refused") && (
+          <Troubles failures={failures} shelf={shelf} signOut={signOut} />
+        )}
+        {asking && <Question subject={me} token={token} done={answered} />}
         <Transcript absence={absence} dismiss={dismiss} changed={stepped} seen={seen} target={shownTarget} />
         <Composer sent={dismissIfOld} />
       </div>
@@ -106,19 +107,38 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
           <Panel link={link} shelf={shelf} />
         </aside>
       )}
-      {!wide && sheet === "panel" && (
-        <Dialog title="This session" kind="drawer-right" close={() => setSheet(null)}>
-          <div class="line wrap">
-            <button onClick={network}>{cut ? "Reconnect this tab" : "Cut this tab's network"}</button>
-            <button onClick={() => setSheet("share")}>Share</button>
-            <button onClick={() => setSheet("hand-over")}>Hand over</button>
-          </div>
-          <Panel link={link} shelf={shelf} />
-        </Dialog>
-      )}
-      {sheet === "share" && <Share token={token} title={title} close={() => setSheet(null)} />}
-      {sheet === "hand-over" && <HandOver close={() => setSheet(null)} />}
+      <Sheets sheet={sheet} show={setSheet} {...{ cut, network, link, shelf, token, title, wide }} />
     </HereProvider>
+  );
+}
+
+interface SheetsProps {
+  sheet: Sheet;
+  show: (sheet: Sheet) => void;
+  cut: boolean;
+  network: () => void;
+  link: readonly TimelineEvent[];
+  shelf: Shelf;
+  token: () => Promise<string>;
+  title: string;
+  wide: boolean;
+}
+
+/** What lies over the screen; on a phone that is where the panel is, and what the header has no room for. */
+function Sheets({ sheet, show, cut, network, link, shelf, token, title, wide }: SheetsProps) {
+  const close = () => show(null);
+  if (sheet === "share") return <Share token={token} title={title} close={close} />;
+  if (sheet === "hand-over") return <HandOver close={close} />;
+  if (sheet !== "panel" || wide) return null;
+  return (
+    <Dialog title="This session" kind="drawer-right" close={close}>
+      <div class="line wrap">
+        <button onClick={network}>{cut ? "Reconnect this tab" : "Cut this tab's network"}</button>
+        <button onClick={() => show("share")}>Share</button>
+        <button onClick={() => show("hand-over")}>Hand over</button>
+      </div>
+      <Panel link={link} shelf={shelf} />
+    </Dialog>
   );
 }
 
@@ -126,6 +146,27 @@ export function Screen({ client, session, shelf, account, token, target, wide, o
 function learnGuests(session: Session, items: readonly BranchItem[]): void {
   for (const { message } of items) if (message.by) callGuest(message.by, message.metadata["name"]);
   for (const { subject, name } of session.presence.everyone()) callGuest(subject, name);
+}
+
+/** What the session is called; the tab is called so too. */
+function useTitle(session: Session): string {
+  const title = titled(session.summary().title);
+  useEffect(() => {
+    document.title = title ? `${title} · syncd` : "syncd";
+  }, [title]);
+  return title;
+}
+
+/** Whether it is time to ask if they want to be told on this device, and what to call when they answered. */
+function useQuestion(session: Session, me: string, told: boolean): [boolean, () => void] {
+  const open = useChoice(me) === null && told && Notification.permission !== "denied";
+  const long = useLongRun(session, open);
+  const [asking, setAsking] = useState(false);
+  useEffect(() => {
+    // It stays until they are through with it: what came of their answer is said in its place.
+    if (long) setAsking(true);
+  }, [long]);
+  return [asking, () => setAsking(false)];
 }
 
 /** Whether the panel is open, kept over reloads. */
@@ -139,42 +180,4 @@ function usePanel(): [boolean, (open: boolean) => void] {
       setOpen(next);
     },
   ];
-}
-
-/** Say in presence whether this tab is looked at, and on what. */
-function useWhereabouts(session: Session): void {
-  useEffect(() => {
-    const say = () => {
-      const where = matchMedia("(pointer: coarse)").matches ? "phone" : "computer";
-      session.presence.update({ gone: null, where, away: document.visibilityState === "hidden" ? true : null });
-    };
-    say();
-    document.addEventListener("visibilitychange", say);
-    return () => {
-      document.removeEventListener("visibilitychange", say);
-      // It stays open for the list.
-      session.presence.update({ gone: true, where: null, away: null, status: null, cursor: null });
-    };
-  }, [session]);
-}
-
-/** Returns what to call when the end is seen: a moment later it is marked as read. */
-function useRead(session: Session): () => void {
-  const [state] = useState<{ timer: ReturnType<typeof setTimeout> | null }>({ timer: null });
-  useEffect(
-    () => () => {
-      if (state.timer) clearTimeout(state.timer);
-      state.timer = null;
-    },
-    [session],
-  );
-  return useNewest(() => {
-    state.timer ??= setTimeout(() => {
-      state.timer = null;
-      // Without a link it would only be one more edit that waits, which nobody made knowingly.
-      if (session.status.link !== "live" || !session.rights?.has("transcript")) return;
-      if (document.visibilityState !== "visible") return;
-      session.markRead().catch((error: unknown) => console.warn("what was read could not be noted:", error));
-    }, READ_MS);
-  });
 }

@@ -1,6 +1,6 @@
 /** The list of sessions: what is new in each, and which of them waits for an answer. */
 
-import { useChanges } from "./frame.js";
+import { useRead } from "./hooks.js";
 import { PlusIcon, SearchIcon } from "./icons.js";
 import { listed, nameOf, plural, titled } from "./names.js";
 import { followed, pathOf } from "./routes.js";
@@ -18,7 +18,7 @@ interface Props {
 }
 
 export function SessionList({ shelf, current, create, search, chosen }: Props) {
-  useChanges((changed) => shelf.subscribe(changed), [shelf]);
+  useRead(shelf, ({ version }) => version);
   const entries = shelf.entries();
   return (
     <div class="sessions">

@@ -42,6 +42,8 @@ export class Shelf {
   #finder: Promise<Finder> | null = null;
   #indexing = false;
   #closed = false;
+  /** Moves with every change. */
+  version = 0;
 
   constructor(
     private readonly client: Client,
@@ -208,6 +210,7 @@ export class Shelf {
 
   #tell(): void {
     localStorage.setItem(this.#place, JSON.stringify(this.entries().slice(0, REMEMBERED))); // Invariant 3.
+    this.version++;
     for (const listener of this.#listeners) listener();
   }
 }

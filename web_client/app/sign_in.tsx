@@ -1,7 +1,8 @@
 /** Signing in: a name on a server in development mode, else a token; or the link that somebody shared. */
 
 import { useState } from "preact/hooks";
-import { fromName, fromToken, type Account } from "./account.js";
+import type { Account } from "./account.js";
+import { fromName, fromToken } from "./arrival.js";
 import type { ServerInfo } from "./api.js";
 import { focused } from "./frame.js";
 

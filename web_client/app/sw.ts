@@ -8,7 +8,7 @@
 
 /// <reference lib="webworker" />
 
-export {};
+import { takePushes } from "./push/worker.js";
 
 declare const self: ServiceWorkerGlobalScope;
 /** The paths of this build, put in when it is built. */
@@ -49,6 +49,8 @@ self.addEventListener("fetch", (event) => {
   else if (SHELL.includes(url.pathname)) event.respondWith(kept(url.pathname, request));
   else if (url.pathname.startsWith("/assets/")) event.respondWith(keptOnceUsed(url.pathname, request));
 });
+
+takePushes(self);
 
 /** What is kept of this build, else of another one, else what the server says. */
 async function kept(path: string, request: Request): Promise<Response> {

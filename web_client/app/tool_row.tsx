@@ -3,9 +3,12 @@
 import { useState } from "preact/hooks";
 import type { CommandView } from "../src/commands.js";
 import type { Part } from "../src/schema.js";
-import { focused, useClock } from "./frame.js";
+import { useClock } from "./frame.js";
 import { useAsk, useHere, useMay } from "./here.js";
+import { lazy } from "./lazy.js";
 import { brief, deadline, toolPart, toolWords, whole, type ToolPart } from "./tools.js";
+
+const DenyCall = lazy(() => import("./forms.js").then((module) => module.DenyCall));
 
 export function ToolRow({ part, ended }: { part: Part; ended: boolean }) {
   const { session } = useHere();
@@ -42,7 +45,6 @@ function Question({ tool }: { tool: ToolPart }) {
   const ask = useAsk();
   const may = useMay("command");
   const [reasoning, setReasoning] = useState(false);
-  const [reason, setReason] = useState("");
   const now = useClock(tool.deadlineAt > 0);
   const given = session
     .commands()
@@ -57,28 +59,7 @@ function Question({ tool }: { tool: ToolPart }) {
     );
   }
   if (reasoning) {
-    return (
-      <form
-        class="line"
-        onSubmit={(event) => {
-          event.preventDefault();
-          ask(() => session.deny(tool.call, reason));
-        }}
-      >
-        <input
-          aria-label="Why not"
-          placeholder="Why not? It may help."
-          value={reason}
-          ref={focused}
-          onInput={(event) => setReason(event.currentTarget.value)}
-          onKeyDown={(event) => event.key === "Escape" && setReasoning(false)}
-        />
-        <button class="bad">Deny</button>
-        <button type="button" onClick={() => setReasoning(false)}>
-          Back
-        </button>
-      </form>
-    );
+    return <DenyCall call={tool.call} back={() => setReasoning(false)} />;
   }
   return (
     <div class="line wrap">

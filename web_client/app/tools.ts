@@ -1,6 +1,6 @@
 /** Tools: what a row says about a tool call, by its state and the decision on it. Pure. */
 
-import type { Json } from "../src/messages.js";
+import type { Json } from "../src/core/messages.js";
 import { nameOf } from "./names.js";
 import { lasted } from "./times.js";
 

@@ -1,8 +1,8 @@
 /** Troubles: what a person has to know and can do something about, above the transcript. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
-import type { RefusedEdit } from "../src/replica.js";
+import type { RefusedEdit } from "../src/core/replica.js";
+import type { Failures } from "./failures.js";
 import { useAsk, useHere } from "./here.js";
 import { plural, shown } from "./names.js";
 import { textsOf } from "./refused.js";
@@ -10,8 +10,7 @@ import { go } from "./routes.js";
 import type { Shelf } from "./shelf.js";
 
 interface Props {
-  errors: readonly string[];
-  clear: () => void;
+  failures: Failures;
   shelf: Shelf;
   signOut: (reason: string) => void;
 }
@@ -31,7 +30,8 @@ const WORDS: Readonly<Record<number, string>> = {
   4426: "This console is too old for the server. Load the page again.",
 };
 
-export function Troubles({ errors, clear, shelf, signOut }: Props) {
+export function Troubles({ failures, shelf, signOut }: Props) {
+  const { errors, clear, refused, look } = failures;
   const { client, session } = useHere();
   const { link, code, reason } = session.status;
   const words = WORDS[code] ?? (reason || `The server refused, with code ${code}.`);
@@ -53,7 +53,7 @@ export function Troubles({ errors, clear, shelf, signOut }: Props) {
           )}
         </Trouble>
       )}
-      <Refused />
+      {refused.length > 0 && <Refused edits={refused} look={look} />}
       {errors.length > 0 && (
         <Trouble>
           {errors.map((error, at) => (
@@ -67,20 +67,9 @@ export function Troubles({ errors, clear, shelf, signOut }: Props) {
 }
 
 /** Own edits that the server refused for good: what was in them can be kept. */
-function Refused() {
+function Refused({ edits, look }: { edits: readonly RefusedEdit[]; look: () => void }) {
   const { session } = useHere();
   const ask = useAsk();
-  const [edits, setEdits] = useState<readonly RefusedEdit[]>([]);
-  const look = () => ask(async () => setEdits(await session.refused()));
-  useEffect(() => {
-    look();
-    const changes = session.changes();
-    void (async () => {
-      for await (const change of changes) if (change.kind === "refused") look();
-    })();
-    return () => changes.close();
-  }, [session]);
-  if (edits.length === 0) return null;
   const texts = edits.flatMap(textsOf);
   return (
     <Trouble>
@@ -98,7 +87,7 @@ function Refused() {
         onClick={() =>
           ask(async () => {
             await session.dropRefused();
-            setEdits([]);
+            look();
           })
         }
       >

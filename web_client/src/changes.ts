@@ -5,11 +5,11 @@
  */
 
 import type { CommandView } from "./commands.js";
-import { runOfCall, splitRunKey } from "./ids.js";
-import type { PresenceEntry } from "./messages.js";
+import { runOfCall, splitRunKey } from "./core/ids.js";
+import type { PresenceEntry } from "./core/messages.js";
 import { runOfFact } from "./runs.js";
 import type { Handover, RunView } from "./runs.js";
-import type { Status } from "./status.js";
+import type { Status } from "./core/status.js";
 import type { Entries, MessageView } from "./transcript.js";
 
 export type Change =

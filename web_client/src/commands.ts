@@ -5,15 +5,16 @@
  */
 
 import type * as Y from "yjs";
-import { LocalProtocolError } from "./errors.js";
-import type { Json, JsonMap } from "./messages.js";
-import type { Edit } from "./replica.js";
+import { LocalProtocolError } from "./core/errors.js";
+import type { Json, JsonMap } from "./core/messages.js";
+import type { Edit } from "./core/replica.js";
+import { Session as CoreSession } from "./core/session.js";
 import type { RunView } from "./runs.js";
 import { TARGETS } from "./schema.js";
 import type { CommandReceipt, NewCommand, Outcome, TargetKind } from "./schema.js";
 import { isMap, readReceipt, textOr, wholeOr } from "./transcript.js";
 import type { Entries } from "./transcript.js";
-import { within } from "./waiting.js";
+import { within } from "./core/waiting.js";
 
 /** A command as a reader sees it. Another object whenever it changed. `receipt` is null until the server decided. */
 export interface CommandView {
@@ -176,10 +177,8 @@ export interface CommandOptions {
   readonly expiresInMs?: number;
 }
 
-/** The verbs of a `Session`. Each resolves when its command is saved; see `Command.outcome` for what became of it. */
-export abstract class Commanding {
-  abstract readonly id: string;
-
+/** A session's verbs. Each resolves when its command is saved; see `Command.outcome` for what became of it. */
+export abstract class Commanding extends CoreSession {
   /** Write a command by its bare name; resolves when it is saved. */
   abstract command(
     kind: NewCommand["kind"],

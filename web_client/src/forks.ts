@@ -5,8 +5,8 @@
  */
 
 import { Branches, isRequest, REGENERATE } from "./branches.js";
-import { LocalProtocolError } from "./errors.js";
-import type { JsonMap } from "./messages.js";
+import { LocalProtocolError } from "./core/errors.js";
+import type { JsonMap } from "./core/messages.js";
 import { isStreamed } from "./schema.js";
 import type { Part, Role } from "./schema.js";
 import type { MessageView } from "./transcript.js";

@@ -5,7 +5,7 @@
  */
 
 import type { BranchItem } from "./branches.js";
-import type { PresenceEntry } from "./messages.js";
+import type { PresenceEntry } from "./core/messages.js";
 import type { RunView } from "./runs.js";
 import type { Session } from "./session.js";
 import type { View, ViewOptions } from "./view.js";
@@ -29,6 +29,11 @@ export interface Opened {
   readonly error: unknown;
 }
 
+/** What calls back after it changed: a session, a view, a client. */
+export interface Source {
+  subscribe(listener: () => void): () => void;
+}
+
 export interface Hooks {
   /** Open a session while a component is there. Draws again when it is open, not with what changes in it. */
   useSession(client: Opener, id: string): Opened;
@@ -39,22 +44,18 @@ export interface Hooks {
   /** One run, null while there is none of that id. */
   useRun(session: Session | null, run: string): RunView | null;
   /**
-   * Anything that `read` finds in a session, drawn again when it is another: `useRead(session, (s) => s.status)`.
+   * Anything that `read` finds in a session, drawn again when it is another: `useRead(session, (s) => s.status)`. Just
+   * so of a view, of a client, or of anything else that has a `subscribe`.
    *
    * `read` must return the same value while nothing changed, as all that a `Session` returns does.
    */
-  useRead<T>(session: Session, read: (session: Session) => T): T;
+  useRead<S extends Source, T>(source: S, read: (source: S) => T): T;
 }
 
 /** Make the hooks. */
 export function makeHooks(runtime: HookRuntime): Hooks {
   const { useState, useEffect, useMemo } = runtime;
-  const useStore = runtime.useSyncExternalStore ?? storeHook(runtime);
-
-  function useSource<S extends Source, T>(source: S | null, read: (source: S) => T, none: T): T {
-    const subscribe = useMemo(() => (source === null ? never : framesOf(source).subscribe), [source]);
-    return useStore(subscribe, () => (source === null ? none : read(source)));
-  }
+  const useSource = sourceHook(runtime);
 
   function useSession(client: Opener, id: string): Opened {
     const [opened, setOpened] = useState<Opened>(NOTHING);
@@ -87,7 +88,22 @@ export function makeHooks(runtime: HookRuntime): Hooks {
     useView,
     usePresence: (session) => useSource(session, (source) => source.presence.everyone(), NOBODY),
     useRun: (session, run) => useSource(session, (source) => source.run(run), null),
-    useRead: <T>(session: Session, read: (session: Session) => T) => useSource(session, read, null as T),
+    useRead: makeRead(runtime),
+  };
+}
+
+/** Make `useRead` alone: a third of the others. */
+export function makeRead(runtime: HookRuntime): Hooks["useRead"] {
+  const useSource = sourceHook(runtime);
+  return <S extends Source, T>(source: S, read: (source: S) => T) => useSource(source, read, null as T);
+}
+
+/** What `read` finds in a source, drawn again when it is another; `none` without a source. */
+function sourceHook(runtime: HookRuntime) {
+  const useStore = runtime.useSyncExternalStore ?? storeHook(runtime);
+  return <S extends Source, T>(source: S | null, read: (source: S) => T, none: T): T => {
+    const subscribe = runtime.useMemo(() => (source === null ? never : framesOf(source).subscribe), [source]);
+    return useStore(subscribe, () => (source === null ? none : read(source)));
   };
 }
 
@@ -112,10 +128,6 @@ function storeHook({ useState, useEffect }: HookRuntime): NonNullable<HookRuntim
     }, [subscribe]);
     return last.value;
   };
-}
-
-interface Source {
-  subscribe(listener: () => void): () => void;
 }
 
 const frames = new WeakMap<Source, Frames>();

@@ -6,8 +6,8 @@
  */
 
 import * as Y from "yjs";
-import { LocalProtocolError } from "./errors.js";
-import type { JsonMap } from "./messages.js";
+import { LocalProtocolError } from "./core/errors.js";
+import type { JsonMap } from "./core/messages.js";
 import { isStreamed } from "./schema.js";
 import type { NewMessage, Part } from "./schema.js";
 

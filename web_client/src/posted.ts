@@ -1,8 +1,8 @@
 /** Posted: what a message may be posted with, and an own message that was. Knows nothing of how it is stored or sent. */
 
-import { LocalProtocolError } from "./errors.js";
-import type { JsonMap } from "./messages.js";
-import type { Edit } from "./replica.js";
+import { LocalProtocolError } from "./core/errors.js";
+import type { JsonMap } from "./core/messages.js";
+import type { Edit } from "./core/replica.js";
 import type { Part, Role } from "./schema.js";
 import type { MessageView } from "./transcript.js";
 

@@ -5,8 +5,8 @@
  */
 
 import type * as Y from "yjs";
-import { runKey, splitRunKey } from "./ids.js";
-import type { Json, JsonMap } from "./messages.js";
+import { runKey, splitRunKey } from "./core/ids.js";
+import type { Json, JsonMap } from "./core/messages.js";
 import { isMap, mapOr, plain, textOr, wholeOr } from "./transcript.js";
 import type { Entries, MessageView } from "./transcript.js";
 

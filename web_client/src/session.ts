@@ -1,30 +1,27 @@
 /**
- * Session: one session as an app sees it, from the local copy, with or without a network.
+ * Session: the conversation that a session's documents hold: its messages, branches, runs and commands. On top of the
+ * core's session, which replicates them.
  *
- * Works on a `Replica`. Knows nothing of sockets, stores or tabs.
+ * Works on the transcript. Knows nothing of sockets, stores or tabs.
  */
 
-import type * as Y from "yjs";
 import { Changes, Feed } from "./changes.js";
 import { Command, Commanding, Commands, putCommand } from "./commands.js";
 import type { CommandOptions, CommandView } from "./commands.js";
-import { LocalProtocolError } from "./errors.js";
+import { LocalProtocolError } from "./core/errors.js";
 import { editOf, regenerationOf, textPart } from "./forks.js";
 import type { Fork } from "./forks.js";
-import { Clock } from "./ids.js";
-import type { Json, Right } from "./messages.js";
+import { Clock } from "./core/ids.js";
+import type { Json, PresenceEntry } from "./core/messages.js";
 import { putMessage } from "./parts.js";
 import { Message } from "./posted.js";
 import type { PostOptions } from "./posted.js";
-import { Presence } from "./presence.js";
-import type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";
+import type { Replica, ReplicaChange } from "./core/replica.js";
+import type { SessionOptions } from "./core/session.js";
 import { Runs } from "./runs.js";
 import type { Decision, Handover, RunView } from "./runs.js";
-import { scan } from "./scan.js";
 import { checkCommand, checkMessage } from "./schema.js";
 import type { NewCommand, NewMessage } from "./schema.js";
-import { State } from "./state.js";
-import type { Status } from "./status.js";
 import { Stream } from "./stream.js";
 import { approvalsOf, summaryOf } from "./summary.js";
 import type { Approval, Summary } from "./summary.js";
@@ -32,91 +29,36 @@ import { Transcript, putRead, readRead } from "./transcript.js";
 import type { MessageView } from "./transcript.js";
 import { View } from "./view.js";
 import type { ViewOptions } from "./view.js";
-import { Listeners, within } from "./waiting.js";
 
 /**
- * One session in this tab. Open it with `Client.open`.
+ * One session in this tab, as a conversation. Open it with `Client.open`.
  *
- * 1. An edit is applied at once; `post`, commands and a stream's end resolve when it is saved.
- * 2. What is read twice is the same object until it changed.
- * 3. Listeners are called at most once a microtask, however much changed.
+ * 1. `post`, commands and a stream's end resolve when they are saved.
  */
 export class Session extends Commanding {
-  readonly id: string;
-  readonly state: State;
-  readonly presence: Presence;
-  readonly #replica: Replica;
   readonly #transcript: Transcript;
   readonly #runs: Runs;
   readonly #commands: Commands;
   readonly #feed: Feed;
   readonly #clock: Clock;
-  readonly #listeners = new Listeners();
-  readonly #stopListening: () => void;
-  readonly #onClose: () => void;
   #reads: Map<string, number> | null = null;
-  #rights: ReadonlySet<Right> | null = null;
-  #status: Status;
-  #version = 0;
-  #closed: Promise<void> | null = null;
 
-  /** Called by `Client.open`. `onClose` is called once, when this object is closed. */
-  constructor(
-    replica: Replica,
-    { now = Date.now, onClose = () => {} }: { now?: () => number; onClose?: () => void } = {},
-  ) {
-    super();
+  /** Called by `Client.open`. */
+  constructor(replica: Replica, { now = Date.now, ...options }: SessionOptions & { now?: () => number } = {}) {
+    super(replica, options);
     const transcript = () => replica.document("transcript");
-    this.id = replica.session;
-    this.#replica = replica;
-    this.#status = replica.status;
     this.#transcript = new Transcript(transcript);
     this.#runs = new Runs(transcript);
     this.#commands = new Commands(transcript);
     this.#feed = new Feed(this);
     this.#clock = new Clock(now);
-    this.state = new State(replica);
-    this.presence = new Presence(replica);
-    this.#onClose = onClose;
-    this.#stopListening = replica.listen((change) => this.#changed(change));
   }
 
-  /** Save what is not saved, and let go. What is not synced stays in this browser and goes out later. Idempotent. */
-  close(): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
+  override close(): Promise<void> {
+    return super.close().finally(() => this.#feed.close());
   }
 
   // Reading
-
-  /** Who writes here, such as `user:mona`; empty before the first contact with a server. */
-  get subject(): string {
-    return this.#replica.subject;
-  }
-
-  /** What the grant allows here; null until this device has been on the session once. */
-  get rights(): ReadonlySet<Right> | null {
-    const now = this.#replica.rights;
-    if (this.#rights === null || now === null || !sameRights(this.#rights, now)) this.#rights = now;
-    return this.#rights;
-  }
-
-  /** Where it stands: live, reconnecting, offline, or refused with the reason. */
-  get status(): Status {
-    const now = this.#replica.status;
-    if (JSON.stringify(this.#status) !== JSON.stringify(now)) this.#status = now;
-    return this.#status;
-  }
-
-  /** How many own edits, of all tabs of this device, are not on the server's disk yet. */
-  get unsynced(): number {
-    return this.#replica.unsynced;
-  }
-
-  /** Moves with every change: compare it to know whether anything is new. */
-  get version(): number {
-    return this.#version;
-  }
 
   /** The `seq` of the last message or command that this copy has. */
   get seq(): number {
@@ -146,9 +88,14 @@ export class Session extends Commanding {
     return new View(this, options);
   }
 
-  /** This copy's messages that hold all words of `query`, newest first. The last word may be a beginning. */
-  search(query: string, { limit = 50 }: { limit?: number } = {}): Promise<readonly MessageView[]> {
-    return Promise.resolve(scan(this.messages(), query, limit));
+  /**
+   * This copy's messages that hold all words of `query`, newest first. The last word may be a beginning.
+   *
+   * Its code is loaded when something is first looked for. Rejects if that cannot be had.
+   */
+  async search(query: string, { limit = 50 }: { limit?: number } = {}): Promise<readonly MessageView[]> {
+    const { matching } = await import("./search/scan.js");
+    return matching(this.messages(), query, limit);
   }
 
   /** All commands with their receipts, in the agreed order. */
@@ -165,7 +112,7 @@ export class Session extends Commanding {
   reads(): ReadonlyMap<string, number> {
     if (this.#reads === null) {
       this.#reads = new Map();
-      for (const [subject, value] of this.#replica.document("transcript").getMap("reads").entries()) {
+      for (const [subject, value] of this.document("transcript").getMap("reads").entries()) {
         const seq = readRead(value);
         if (seq !== null) this.#reads.set(subject, seq);
       }
@@ -227,7 +174,7 @@ export class Session extends Commanding {
   summary(): Summary {
     const { subject, unsynced } = this;
     const mayDecide = this.rights?.has("command") ?? true;
-    const documents = { transcript: this.#replica.document("transcript"), state: this.#replica.document("state") };
+    const documents = { transcript: this.document("transcript"), state: this.document("state") };
     return summaryOf({ session: this.id, subject, unsynced, mayDecide }, this.#transcript, this.#runs, documents);
   }
 
@@ -264,7 +211,7 @@ export class Session extends Commanding {
   stream(options: Omit<PostOptions, "parts" | "expiresInMs"> = {}): Stream {
     const message = this.#draft({ role: "assistant", ...options });
     checkMessage(message);
-    return new Stream({ write: (change) => this.#write(change), saved: () => this.saved() }, message);
+    return new Stream(this, message);
   }
 
   async command(
@@ -276,7 +223,7 @@ export class Session extends Commanding {
     const expires = expiresInMs === undefined ? {} : { expiresAt: at + Math.round(expiresInMs) };
     const command: NewCommand = { id, kind, at, target, payload, ...expires };
     checkCommand(command);
-    const edit = this.#write((document) => putCommand(document, command));
+    const edit = this.transact("transcript", (document) => putCommand(document, command));
     await edit.saved;
     return new Command(this, id, kind, target, edit);
   }
@@ -285,64 +232,15 @@ export class Session extends Commanding {
   async markRead(seq: number = this.seq): Promise<void> {
     const { subject } = this;
     if (subject === "" || (this.reads().get(subject) ?? -1) >= seq) return;
-    await this.#write((document) => putRead(document, subject, seq, this.#clock.next().at)).saved;
-  }
-
-  /** Resolves when every edit made so far is saved. Rejects with `StoreError`. */
-  saved(): Promise<void> {
-    return this.#replica.saved();
-  }
-
-  /** Resolves when every edit made so far is on the server's disk. */
-  synced(): Promise<void> {
-    return this.#replica.synced();
-  }
-
-  /** Own edits that the server refused: kept until `dropRefused`. */
-  refused(): Promise<readonly RefusedEdit[]> {
-    return this.#replica.refused();
-  }
-
-  /** Let go of the refused edits. */
-  dropRefused(): Promise<void> {
-    return this.#replica.dropRefused();
-  }
-
-  // Waiting
-
-  /** Call `listener` after anything changed, at most once a microtask. Returns what ends that. */
-  subscribe(listener: () => void): () => void {
-    return this.#listeners.add(listener);
-  }
-
-  /**
-   * Resolves to the first that `look` finds: now, or when something changed.
-   *
-   * Rejects with `TimedOut`, or with `LocalProtocolError` when the session is closed.
-   */
-  until<T>(look: () => T | null, timeoutMs?: number): Promise<T> {
-    return within(this.#listeners.until(look), timeoutMs);
+    await this.transact("transcript", (document) => putRead(document, subject, seq, this.#clock.next().at)).saved;
   }
 
   // Inside
 
-  async #close(): Promise<void> {
-    try {
-      await this.#replica.saved();
-    } finally {
-      this.#stopListening();
-      this.#feed.close();
-      this.state.close();
-      this.#listeners.close(this.#closedError());
-      this.#onClose();
-      await this.#replica.close();
-    }
-  }
-
   async #post(options: PostOptions | Fork): Promise<Message> {
     const message = this.#draft(options);
     checkMessage(message);
-    const edit = this.#write((document) => putMessage(document, message));
+    const edit = this.transact("transcript", (document) => putMessage(document, message));
     await edit.saved;
     return new Message(this, message.id, edit);
   }
@@ -364,16 +262,7 @@ export class Session extends Commanding {
     };
   }
 
-  #write(change: (document: Y.Doc) => void): Edit {
-    if (this.#closed !== null) throw this.#closedError();
-    return this.#replica.edit("transcript", change);
-  }
-
-  #closedError(): LocalProtocolError {
-    return new LocalProtocolError(`session ${this.id} is closed here: open it again`, "closed");
-  }
-
-  #changed(change: ReplicaChange): void {
+  protected override changed(change: ReplicaChange, present: readonly PresenceEntry[]): void {
     switch (change.kind) {
       case "transcript":
         this.#transcript.touch(change.entries);
@@ -385,12 +274,8 @@ export class Session extends Commanding {
       case "state":
         this.#feed.state(change.names, change.own);
         break;
-      case "presence":
-        this.#feed.presence(this.presence.refresh());
-        break;
       case "status":
         this.#feed.status();
-        this.#feed.presence(this.presence.refresh());
         break;
       case "caught-up":
         this.#feed.caughtUp(change.count);
@@ -401,27 +286,20 @@ export class Session extends Commanding {
       case "reloaded":
         this.#reloaded();
         break;
-      case "unsynced":
-        break;
     }
-    this.#version++;
-    this.#listeners.tell();
+    this.#feed.presence(present);
   }
 
   #reloaded(): void {
     for (const part of [this.#transcript, this.#runs, this.#commands]) part.reset();
     this.#reads = null;
-    const transcript = this.#replica.document("transcript");
+    const transcript = this.document("transcript");
     for (const root of ["messages", "runs", "commands", "reads"]) {
       this.#feed.transcript(
         Array.from(transcript.getMap(root).keys(), (key) => [root, key] as const),
         false,
       );
     }
-    this.#feed.state(this.#replica.document("state").share.keys(), false);
+    this.#feed.state(this.document("state").share.keys(), false);
   }
-}
-
-function sameRights(one: ReadonlySet<Right>, other: ReadonlySet<Right>): boolean {
-  return one.size === other.size && [...one].every((right) => other.has(right));
 }

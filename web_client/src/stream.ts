@@ -1,9 +1,11 @@
 /** Stream: a message that grows while it is written. Knows nothing of the network; saving is the session's. */
 
 import type * as Y from "yjs";
-import { LocalProtocolError } from "./errors.js";
-import type { Edit } from "./replica.js";
-import { checkPart, checkText } from "./schema.js";
+import { LocalProtocolError } from "./core/errors.js";
+import type { Layer } from "./core/messages.js";
+import type { Edit } from "./core/replica.js";
+import { checkText } from "./core/values.js";
+import { checkPart } from "./schema.js";
 import type { NewMessage, Part } from "./schema.js";
 import { PartWriter, putMessage } from "./parts.js";
 
@@ -13,8 +15,7 @@ const FLUSH_CHARS = 16 << 10;
 
 /** What a stream needs of its session. */
 export interface StreamHost {
-  write(change: (document: Y.Doc) => void): Edit;
-  saved(): Promise<void>;
+  transact(layer: Layer, change: (document: Y.Doc) => void): Edit;
 }
 
 /**
@@ -37,7 +38,7 @@ export class Stream {
     this.id = message.id;
     this.#host = host;
     this.#writer = new PartWriter(message.id);
-    this.#edit = host.write((document) => putMessage(document, message));
+    this.#edit = host.transact("transcript", (document) => putMessage(document, message));
   }
 
   /** Append to the answer. */
@@ -111,7 +112,7 @@ export class Stream {
 
   #write(change: (document: Y.Doc) => void): void {
     this.#check();
-    this.#edit = this.#host.write(change);
+    this.#edit = this.#host.transact("transcript", change);
   }
 
   #check(): void {

@@ -6,7 +6,7 @@
  */
 
 import * as Y from "yjs";
-import type { Json, JsonMap } from "./messages.js";
+import type { Json, JsonMap } from "./core/messages.js";
 import type { Part, Receipt, Role } from "./schema.js";
 
 /** Pairs of root and key: the top-level entries of a transcript. */

@@ -6,7 +6,7 @@
 
 import { Branches } from "./branches.js";
 import type { BranchItem, Selection } from "./branches.js";
-import { LocalProtocolError } from "./errors.js";
+import { LocalProtocolError } from "./core/errors.js";
 import type { Message, PostOptions } from "./posted.js";
 import type { MessageView } from "./transcript.js";
 

@@ -2,7 +2,7 @@
 
 import * as Y from "yjs";
 import { describe, expect, it } from "vitest";
-import { TimedOut } from "../src/errors.js";
+import { TimedOut } from "../src/core/errors.js";
 import { summarize } from "../src/summary.js";
 import { MemoryReplica } from "./memory_replica.js";
 import { MemoryRun } from "./memory_agent.js";

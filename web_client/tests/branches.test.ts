@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { Branches } from "../src/branches.js";
 import type { BranchItem, Selection } from "../src/branches.js";
-import type { JsonMap } from "../src/messages.js";
+import type { JsonMap } from "../src/core/messages.js";
 import type { Role } from "../src/schema.js";
 import { byPlace, MessageView } from "../src/transcript.js";
 import { golden } from "./golden.js";

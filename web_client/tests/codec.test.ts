@@ -1,9 +1,10 @@
 import { deepStrictEqual } from "node:assert";
 import { expect, test, vi } from "vitest";
-import { decodeClient, decodeServer, encode } from "../src/codec.js";
-import { RemoteProtocolError } from "../src/errors.js";
-import { DEFAULT_LIMITS } from "../src/limits.js";
-import type { ClientMessage, PresenceEntry, ServerMessage } from "../src/messages.js";
+import { decodeServer } from "../src/core/codec.js";
+import { RemoteProtocolError } from "../src/core/errors.js";
+import { DEFAULT_LIMITS } from "../src/core/limits.js";
+import type { ClientMessage, PresenceEntry, ServerMessage } from "../src/core/messages.js";
+import { decodeClient, encode } from "./other_side.js";
 import { Random } from "./random.js";
 import { Speaker } from "./speech.js";
 import { camelCase, FRAME_FILES, fromHex, load, toHex, unmark } from "./vectors.js";

@@ -4,12 +4,13 @@
  */
 
 import * as Y from "yjs";
-import { encode, decodeServer } from "../src/codec.js";
-import { DEFAULT_LIMITS } from "../src/limits.js";
-import { LAYERS, type Layer } from "../src/messages.js";
-import { readUpdate, stands, type Facts } from "../src/updates.js";
-import { Uplink, type Copy, type UplinkEvent, type Write } from "../src/uplink.js";
-import { NO_PROGRESS } from "../src/progress.js";
+import { decodeServer } from "../src/core/codec.js";
+import { DEFAULT_LIMITS } from "../src/core/limits.js";
+import { LAYERS, type Layer } from "../src/core/messages.js";
+import { readUpdate, stands, type Facts } from "../src/core/updates.js";
+import { Uplink, type Copy, type UplinkEvent, type Write } from "../src/core/uplink.js";
+import { NO_PROGRESS } from "../src/core/progress.js";
+import { encode } from "./other_side.js";
 import { documents, SESSION } from "./fake_server.js";
 import type { Random } from "./random.js";
 

@@ -1,11 +1,12 @@
-/** The guide, docs/browser.md: its snippets compile against the library, and its links within the page lead somewhere. */
+/** The guide, docs/browser.md, and the package's page: snippets compile against the library, and links lead somewhere. */
 
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 
 const GUIDE = readFileSync(new URL("../../docs/browser.md", import.meta.url), "utf8");
+const README = readFileSync(new URL("../README.md", import.meta.url), "utf8");
 const ROOT = new URL("..", import.meta.url).pathname;
 /** Under `node_modules`, where packages are found from, and git does not look. */
 const PLACE = `${ROOT}node_modules/.snippets`;
@@ -48,6 +49,7 @@ async function compile(page: string): Promise<{ count: number; output: string }>
   writeFileSync(`${PLACE}/around.d.ts`, AROUND);
   const paths = {
     "syncd-client": [`${ROOT}src/index.ts`],
+    "syncd-client/core": [`${ROOT}src/core/index.ts`],
     "syncd-client/hooks": [`${ROOT}src/hooks.ts`],
     "syncd-client/search": [`${ROOT}src/search/index.ts`],
   };
@@ -86,5 +88,14 @@ describe("docs/browser.md", () => {
     const links = [...GUIDE.matchAll(/\]\(#([^)]*)\)/g)].map(([, link]) => link!);
     expect(links.filter((link) => !headings.includes(link))).toEqual([]);
     expect(headings.filter((heading) => !links.includes(heading))).toEqual([]);
+  });
+});
+
+describe("README.md", () => {
+  it("has snippets that compile, and links to pages that are there", { timeout: 60_000 }, async () => {
+    const { count, output } = await compile(README);
+    expect(output).toBe("");
+    expect(count).toBeGreaterThan(1);
+    for (const [, path] of README.matchAll(/\]\((\.[^)#]*)/g)) expect(existsSync(`${ROOT}${path}`), path).toBe(true);
   });
 });

@@ -6,10 +6,10 @@
  */
 
 import * as Y from "yjs";
-import { decodeClient, encode } from "../src/codec.js";
-import { DEFAULT_LIMITS } from "../src/limits.js";
-import { LAYERS, type Layer, type Open, type Push, type Right, type ServerMessage } from "../src/messages.js";
-import { readUpdate, stands } from "../src/updates.js";
+import { DEFAULT_LIMITS } from "../src/core/limits.js";
+import { LAYERS, type Layer, type Open, type Push, type Right, type ServerMessage } from "../src/core/messages.js";
+import { readUpdate, stands } from "../src/core/updates.js";
+import { decodeClient, encode } from "./other_side.js";
 
 type Send = (frame: Uint8Array) => void;
 type Documents = Record<Layer, Y.Doc>;
@@ -217,7 +217,10 @@ export class FakeServer {
   }
 }
 
-function entry(peer: string, state: import("../src/messages.js").Json): import("../src/messages.js").PresenceEntry {
+function entry(
+  peer: string,
+  state: import("../src/core/messages.js").Json,
+): import("../src/core/messages.js").PresenceEntry {
   return { peer, subject: `user:${peer}`, name: peer, kind: "user", device: "d", state };
 }
 

@@ -1,8 +1,8 @@
 import { expect, test, vi } from "vitest";
-import { Flights, type Own } from "../src/flights.js";
-import { DEFAULT_LIMITS } from "../src/limits.js";
-import { readUpdate } from "../src/updates.js";
-import type { OwnRow } from "../src/uplink.js";
+import { Flights, type Own } from "../src/core/flights.js";
+import { DEFAULT_LIMITS } from "../src/core/limits.js";
+import { readUpdate } from "../src/core/updates.js";
+import type { OwnRow } from "../src/core/uplink.js";
 import { entriesOf } from "./fake_server.js";
 import { deletions, Pen, row } from "./pen.js";
 

@@ -45,6 +45,27 @@ describe.each(RUNTIMES)("with %s", (_, { useSession, useView, usePresence, useRu
     await vi.waitFor(() => expect(close).toHaveBeenCalledTimes(1));
   });
 
+  it("anything that says when it changed is read, and drawn again when it is another", async () => {
+    const listeners = new Set<() => void>();
+    const source = {
+      value: 1,
+      subscribe: (listener: () => void) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+    };
+    const { drawn, end } = draw(() => useRead(source, ({ value }) => value));
+    await vi.waitFor(() => expect(listeners.size).toBe(1));
+    for (const value of [1, 2]) {
+      source.value = value;
+      for (const listener of listeners) listener();
+      await vi.waitFor(() => expect(drawn.at(-1)).toBe(value));
+    }
+    expect(drawn).toEqual([1, 2]);
+    end();
+    await vi.waitFor(() => expect(listeners.size).toBe(0));
+  });
+
   it("an error of opening is shown", async () => {
     const client = { open: () => Promise.reject(new Error("no store")) };
     const { drawn } = draw(() => useSession(client, "trip"));

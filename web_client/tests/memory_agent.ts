@@ -1,8 +1,8 @@
 /** MemoryAgent: writes runs as an agent does, on a `MemoryReplica`: attempts, messages, tool calls and their states. */
 
 import * as Y from "yjs";
-import { runKey, uuid7 } from "../src/ids.js";
-import type { JsonMap } from "../src/messages.js";
+import { runKey, uuid7 } from "../src/core/ids.js";
+import type { JsonMap } from "../src/core/messages.js";
 import type { Part } from "../src/schema.js";
 import { PartWriter, putMessage } from "../src/parts.js";
 import type { MemoryReplica } from "./memory_replica.js";

@@ -6,11 +6,11 @@
  */
 
 import * as Y from "yjs";
-import { LocalProtocolError, NotSynced } from "../src/errors.js";
-import type { JsonMap, Layer, PresenceEntry, Right } from "../src/messages.js";
-import type { Edit, RefusedEdit, Replica, ReplicaChange } from "../src/replica.js";
-import { OFFLINE } from "../src/status.js";
-import type { Status } from "../src/status.js";
+import { LocalProtocolError, NotSynced } from "../src/core/errors.js";
+import type { JsonMap, Layer, PresenceEntry, Right } from "../src/core/messages.js";
+import type { Edit, RefusedEdit, Replica, ReplicaChange } from "../src/core/replica.js";
+import { OFFLINE } from "../src/core/status.js";
+import type { Status } from "../src/core/status.js";
 import type { MemoryServer } from "./memory_server.js";
 
 interface Pending {

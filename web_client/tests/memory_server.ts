@@ -5,8 +5,8 @@
  */
 
 import * as Y from "yjs";
-import type { JsonMap, Layer, PresenceEntry } from "../src/messages.js";
-import { runOfCall, splitRunKey } from "../src/ids.js";
+import type { JsonMap, Layer, PresenceEntry } from "../src/core/messages.js";
+import { runOfCall, splitRunKey } from "../src/core/ids.js";
 import type { MemoryReplica } from "./memory_replica.js";
 
 export interface Refusal {

@@ -1,7 +1,7 @@
 import { deepStrictEqual } from "node:assert";
 import { expect, test } from "vitest";
-import { LocalProtocolError } from "../src/errors.js";
-import { pack, Unpacker } from "../src/msgpack.js";
+import { LocalProtocolError } from "../src/core/errors.js";
+import { pack, Unpacker } from "../src/core/msgpack.js";
 import { Random } from "./random.js";
 import { heard, Speaker } from "./speech.js";
 

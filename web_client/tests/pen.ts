@@ -1,8 +1,8 @@
 /** Pen: somebody who writes by hand: every call returns the update, or a stored row of it. */
 
 import * as Y from "yjs";
-import type { Layer } from "../src/messages.js";
-import type { OwnRow } from "../src/uplink.js";
+import type { Layer } from "../src/core/messages.js";
+import type { OwnRow } from "../src/core/uplink.js";
 
 let rows = 0;
 

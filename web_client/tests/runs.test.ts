@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import * as Y from "yjs";
-import type { Json, JsonMap } from "../src/messages.js";
+import type { Json, JsonMap } from "../src/core/messages.js";
 import { Runs, runOfFact } from "../src/runs.js";
 import { MessageView } from "../src/transcript.js";
 import { golden } from "./golden.js";

@@ -1,9 +1,9 @@
 /** A session on an in-memory replica: posting, reading, what is told, and what is refused. */
 
 import { describe, expect, it, vi } from "vitest";
-import { LocalProtocolError, NotSynced } from "../src/errors.js";
+import { LocalProtocolError, NotSynced } from "../src/core/errors.js";
 import { Session } from "../src/session.js";
-import { OFFLINE } from "../src/status.js";
+import { OFFLINE } from "../src/core/status.js";
 import type { Change } from "../src/changes.js";
 import { MemoryReplica } from "./memory_replica.js";
 import { pair, texts } from "./pair.js";

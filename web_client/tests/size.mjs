@@ -1,38 +1,57 @@
-// How much a browser loads, gzipped: the library with Yjs, and the console's first load if it is built. Fails above the
-// limits. KB are 1,000 bytes.
+// How much a browser loads, gzipped, in KB of 1,000 bytes. Fails above the limits.
+//
+// 1. The core: all that it takes to open, read, write, save and sync, with Yjs and with the part of the one tab that
+//    connects. The whole library likewise.
+// 2. The console, if it is built: all that is loaded until a session with agents' answers is shown and synced.
+//
+// With the argument `first-load` it prints the names of the files of 2 and does nothing else.
 import { existsSync, readFileSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { rolldown } from "rolldown";
 
-const LIBRARY_KB_MAX = 45;
+const CORE_KB_MAX = 45;
+const LIBRARY_KB_MAX = 54;
 const CONSOLE_KB_MAX = 90;
-const PLACE = resolve(import.meta.dirname, "..");
-const ENTRY = resolve(PLACE, process.env.ENTRY ?? "src/index.ts");
-const CONSOLE = resolve(PLACE, "../syncd/static");
 
-/** Return the bytes of what `entry` needs at once, and of what it loads when this tab is the one that connects. */
-async function bundled(entry, external = []) {
-  const bundle = await rolldown({ cwd: PLACE, input: { entry }, external, preserveEntrySignatures: "allow-extension" });
+const PLACE = resolve(import.meta.dirname, "..");
+const CONSOLE = resolve(PLACE, "../syncd/static");
+/** What Vite says of the chunks it made; `pack.mjs` puts it here. */
+const MANIFEST = resolve(PLACE, "build/console.json");
+/** What the opening of a session loads beside the page's own script: answers are Markdown, and the panel stands open. */
+const OPENING = ["markdown.tsx", "panel.tsx"];
+
+const gzipped = (content) => gzipSync(content, { level: 9 }).length;
+
+/** Return the bytes of what `entry` needs: at once, and in all with what it loads later unless that is `seldom`. */
+async function bundled(entry, { seldom = /^$/, external = [] } = {}) {
+  const input = { entry: resolve(PLACE, entry) };
+  const bundle = await rolldown({ cwd: PLACE, input, external, preserveEntrySignatures: "allow-extension" });
   const { output } = await bundle.generate({ format: "es", minify: true, entryFileNames: "[name].js" });
   await bundle.close();
   const chunks = new Map(output.map((chunk) => [chunk.fileName, chunk]));
-  const wanted = ["entry.js"];
-  for (const name of wanted)
-    wanted.push(...chunks.get(name).imports.filter((more) => chunks.has(more) && !wanted.includes(more)));
-  const size = (names) => names.reduce((sum, name) => sum + gzipSync(chunks.get(name).code, { level: 9 }).length, 0);
-  return { atOnce: size(wanted), later: size([...chunks.keys()].filter((name) => !wanted.includes(name))) };
+  const size = (roots, later) => {
+    const wanted = [...roots];
+    for (const name of wanted) {
+      const { imports, dynamicImports } = chunks.get(name);
+      const more = [...imports, ...(later ? dynamicImports : [])];
+      wanted.push(...more.filter((each) => chunks.has(each) && !seldom.test(each) && !wanted.includes(each)));
+    }
+    return wanted.reduce((sum, name) => sum + gzipped(chunks.get(name).code), 0);
+  };
+  return { atOnce: size(["entry.js"], false), all: size(["entry.js"], true) };
 }
 
-/** Return the bytes of a page and of the scripts and styles that it names. */
-function firstLoad(place) {
-  const page = readFileSync(resolve(place, "index.html"), "utf8");
-  const named = [...page.matchAll(/(?:src|href)="([^"]+\.(?:js|css))"/g)].map(([, path]) => path);
-  if (named.length === 0) throw new Error("the console's page names no script");
-  const files = [page, ...new Set(named)].map((path, at) =>
-    at === 0 ? page : readFileSync(resolve(place, `.${path}`)),
-  );
-  return files.reduce((sum, file) => sum + gzipSync(file, { level: 9 }).length, 0);
+/** Return the files that are loaded until a session is shown and synced, as paths in `CONSOLE`. */
+function firstLoad() {
+  const manifest = JSON.parse(readFileSync(MANIFEST, "utf8"));
+  const wanted = ["index.html", ...OPENING];
+  for (const name of wanted) {
+    if (manifest[name] === undefined) throw new Error(`the console has no chunk ${name}: mend the list in size.mjs`);
+    wanted.push(...(manifest[name].imports ?? []).filter((each) => !wanted.includes(each)));
+  }
+  const files = wanted.flatMap((name) => [manifest[name].file, ...(manifest[name].css ?? [])]);
+  return ["index.html", ...new Set(files)];
 }
 
 let failed = false;
@@ -43,11 +62,25 @@ function report(what, bytes, kbMax = Infinity) {
   console.log(`${(bytes / 1_000).toFixed(1).padStart(6)} KB gz${limit}: ${what}`);
 }
 
-if (!existsSync(ENTRY)) throw new Error(`${ENTRY} is not there: name another file in ENTRY`);
-const { atOnce, later } = await bundled(ENTRY);
-report(`${basename(ENTRY)} with all it needs to open, read, write and save`, atOnce, LIBRARY_KB_MAX);
-report("beside it, in the one tab that connects", later);
-report("of the former, our own", (await bundled(ENTRY, [/^yjs$/, /^lib0/, /^y-protocols/])).atOnce);
-if (existsSync(resolve(CONSOLE, "index.html"))) report("the console's first load", firstLoad(CONSOLE), CONSOLE_KB_MAX);
-else console.log("       The console is not built: npm run build:app");
+async function measured() {
+  const core = await bundled("src/core/index.ts");
+  report("the core with all that it takes to open, read, write, save and sync", core.all, CORE_KB_MAX);
+  report("of it, what a tab needs that does not connect", core.atOnce);
+  report("of it, our own", (await bundled("src/core/index.ts", { external: [/^yjs$/, /^lib0/] })).all);
+  // The search is loaded when something is first looked for.
+  const library = await bundled("src/index.ts", { seldom: /^(scan|words)/ });
+  report("the whole library, likewise", library.all, LIBRARY_KB_MAX);
+  report("of it, what a tab needs that does not connect", library.atOnce);
+  if (!existsSync(MANIFEST) || !existsSync(resolve(CONSOLE, "index.html"))) {
+    console.log("       The console is not built: npm run build:app");
+    return;
+  }
+  const sizes = firstLoad().map((file) => [file, gzipped(readFileSync(resolve(CONSOLE, file)))]);
+  const all = sizes.reduce((sum, [, size]) => sum + size, 0);
+  report("the console, until a session is shown and synced", all, CONSOLE_KB_MAX);
+  for (const [file, size] of sizes) report(`  ${file}`, size);
+}
+
+if (process.argv[2] === "first-load") console.log(JSON.stringify(firstLoad()));
+else await measured();
 if (failed) process.exitCode = 1;

@@ -1,9 +1,9 @@
 /** Speech: frames and pushes made by chance, with what they say beside them, for other readers to check. */
 
 import * as Y from "yjs";
-import { decodeClient, decodeServer, encode } from "../src/codec.js";
-import { Flights, type Own } from "../src/flights.js";
-import { DEFAULT_LIMITS } from "../src/limits.js";
+import { decodeServer } from "../src/core/codec.js";
+import { Flights, type Own } from "../src/core/flights.js";
+import { DEFAULT_LIMITS } from "../src/core/limits.js";
 import {
   LAYERS,
   type ClientMessage,
@@ -11,8 +11,9 @@ import {
   type Layer,
   type PresenceEntry,
   type ServerMessage,
-} from "../src/messages.js";
-import { readUpdate } from "../src/updates.js";
+} from "../src/core/messages.js";
+import { readUpdate } from "../src/core/updates.js";
+import { decodeClient, encode } from "./other_side.js";
 import { entriesOf } from "./fake_server.js";
 import type { Random } from "./random.js";
 import { toHex } from "./vectors.js";

@@ -2,10 +2,10 @@ import "fake-indexeddb/auto";
 import { IDBFactory } from "fake-indexeddb";
 import * as Y from "yjs";
 import { beforeEach, expect, test, vi } from "vitest";
-import { StoreError } from "../src/errors.js";
-import { fold } from "../src/fold.js";
-import { Store } from "../src/store.js";
-import type { Progress } from "../src/progress.js";
+import { StoreError } from "../src/core/errors.js";
+import { fold } from "../src/core/fold.js";
+import { Store } from "../src/core/store.js";
+import type { Progress } from "../src/core/progress.js";
 
 beforeEach(() => {
   globalThis.indexedDB = new IDBFactory();

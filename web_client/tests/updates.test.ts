@@ -1,7 +1,7 @@
 import { deepStrictEqual } from "node:assert";
 import { expect, test } from "vitest";
 import * as Y from "yjs";
-import { EMPTY_UPDATE, isHeld, merge, readUpdate, stands } from "../src/updates.js";
+import { EMPTY_UPDATE, isHeld, merge, readUpdate, stands } from "../src/core/updates.js";
 import { fromHex, load } from "./vectors.js";
 
 interface Accepted {

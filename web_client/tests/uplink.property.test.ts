@@ -1,8 +1,8 @@
 import { deepStrictEqual, strictEqual } from "node:assert";
 import { test } from "vitest";
 import * as Y from "yjs";
-import { LAYERS, type Layer } from "../src/messages.js";
-import { isHeld, type Facts } from "../src/updates.js";
+import { LAYERS, type Layer } from "../src/core/messages.js";
+import { isHeld, type Facts } from "../src/core/updates.js";
 import { Device, type Row, type Tab } from "./device.js";
 import { entriesOf, FakeServer } from "./fake_server.js";
 import { Random } from "./random.js";

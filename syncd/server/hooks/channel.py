@@ -84,3 +84,11 @@ class Channel(Protocol):
         Tried once: whatever it raises is logged, and that is all.
         """
         ...
+
+
+class OpenChannel(Channel, Protocol):
+    """A channel that holds something open."""
+
+    async def close(self) -> None:
+        """Let go of it. Idempotent."""
+        ...

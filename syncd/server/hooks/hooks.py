@@ -13,7 +13,7 @@ from syncd.core.events import Event, StoredEvent
 from syncd.core.limits import Limits
 from syncd.core.messages import Json
 from syncd.core.record import record
-from syncd.server.hooks.channel import Channel
+from syncd.server.hooks.channel import Channel, OpenChannel
 from syncd.server.hooks.channels.callable import CallableChannel
 from syncd.server.hooks.channels.wake import WakeChannel
 from syncd.server.hooks.channels.webhook import WebhookChannel
@@ -74,6 +74,7 @@ class Hooks:
         self.outbound = outbound or Outbound(config.guard())
         self.rules = RuleBook(store, config.rules)
         self._callables = CallableChannel()
+        self._added: list[OpenChannel] = []
         self.log = log
         self._store = store
         self.metrics = metrics
@@ -124,7 +125,18 @@ class Hooks:
         """Stop; what is under way may come to an end for a moment. Idempotent."""
         await self._engine.stop()
         await self._outbox.stop()
+        for channel in self._added:
+            await channel.close()
         await self.outbound.close()
+
+    def add_channel(self, name: str, channel: OpenChannel) -> None:
+        """Let rules name one more channel, before `start`; it is closed at the end."""
+        self.channels[name] = channel
+        self._added.append(channel)
+
+    def tells(self, channel: str) -> bool:
+        """Whether some rule tells by a channel."""
+        return any(rule.channel == channel for rule in self.rules)
 
     def wake(self, _session: str = "", _events: Sequence[Event] = ()) -> None:
         """Look for new events."""

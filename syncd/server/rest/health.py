@@ -33,5 +33,6 @@ async def metrics(call: Call) -> web.Response:
 
 async def console(call: Call) -> web.Response:
     """Say what the console has to know before anybody has signed in."""
-    here = call.services.console
-    return reply(ConsoleAnswer(dev=here.dev, demo=here.demo, version=syncd.__version__))
+    here, hooks = call.services.console, call.services.hooks
+    push = call.services.devices is not None and hooks is not None and hooks.tells("push")
+    return reply(ConsoleAnswer(dev=here.dev, demo=here.demo, version=syncd.__version__, push=push))

@@ -6,9 +6,10 @@ A route that is not here does not exist; the console's pages, which are no part 
 from aiohttp import web
 
 from syncd.server.openapi import document
-from syncd.server.rest import health, hooks, invites, runs, sessions, tokens
+from syncd.server.rest import health, hooks, invites, people, push, runs, sessions, tokens
 from syncd.server.rest import hook_models as h
 from syncd.server.rest import models as m
+from syncd.server.rest import push_models as p
 from syncd.server.rest import run_models as r
 from syncd.server.rest.route import Call, Pipeline, Route
 from syncd.server.services import Services
@@ -89,6 +90,25 @@ ROUTES: tuple[Route, ...] = (
         sessions.delete,
         status=204,
         errors=("not_found", *_WRITE_ERRORS),
+    ),
+    Route(
+        "GET",
+        "/v1/sessions/{session}/people",
+        "listPeople",
+        "See who is on a session, and when others last were",
+        people.people,
+        answer=m.PeopleAnswer,
+        errors=("not_found",),
+    ),
+    Route(
+        "PUT",
+        "/v1/sessions/{session}/standing",
+        "setStanding",
+        "Put a session away in one's own list, or back",
+        people.stand,
+        status=204,
+        body=m.SetStanding,
+        errors=("not_found", "storage_full"),
     ),
     Route(
         "GET",
@@ -254,6 +274,43 @@ ROUTES: tuple[Route, ...] = (
         query=r.EventsQuery,
         media=("text/event-stream",),
         errors=("not_found", "damaged", "forbidden", "lease_lost", "not_ready"),
+    ),
+    Route(
+        "GET",
+        "/v1/push/key",
+        "pushKey",
+        "What a browser subscribes with",
+        push.key,
+        answer=p.KeyAnswer,
+        errors=("not_found",),
+    ),
+    Route(
+        "GET",
+        "/v1/push/subscriptions",
+        "listDevices",
+        "List your devices that are told",
+        push.list_,
+        answer=p.DevicesAnswer,
+        errors=("not_found",),
+    ),
+    Route(
+        "PUT",
+        "/v1/push/subscriptions/{device}",
+        "putDevice",
+        "Be told on a device",
+        push.put,
+        status=204,
+        body=p.PutSubscription,
+        errors=("not_found", "forbidden", "storage_full"),
+    ),
+    Route(
+        "DELETE",
+        "/v1/push/subscriptions/{device}",
+        "deleteDevice",
+        "Be told nothing more on a device",
+        push.delete,
+        status=204,
+        errors=("not_found", "storage_full"),
     ),
     Route(
         "POST",

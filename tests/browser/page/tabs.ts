@@ -1,9 +1,9 @@
 // A page with one client of the library, for what happens between tabs, networks and servers.
 
 import { Client } from "../../../web_client/src/client.js";
-import type { ClientOptions } from "../../../web_client/src/client.js";
-import { Lead } from "../../../web_client/src/lead.js";
-import type { ReplicaChange } from "../../../web_client/src/replica.js";
+import type { ClientOptions } from "../../../web_client/src/core/client.js";
+import { Lead } from "../../../web_client/src/core/lead.js";
+import type { ReplicaChange } from "../../../web_client/src/core/replica.js";
 
 interface Said {
   readonly token?: string;

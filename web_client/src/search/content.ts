@@ -5,7 +5,7 @@
  */
 
 import type * as Y from "yjs";
-import type { Layer } from "../messages.js";
+import type { Layer } from "../core/messages.js";
 
 /** A value of a column; JSON goes as text. */
 export type Cell = string | number | null;

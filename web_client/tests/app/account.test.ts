@@ -1,7 +1,8 @@
 /** Accounts and routes: who somebody is by their token, and what a path shows. */
 
 import { expect, test } from "vitest";
-import { fromName, fromToken, storeOf } from "../../app/account.js";
+import { storeOf } from "../../app/account.js";
+import { fromName, fromToken } from "../../app/arrival.js";
 import { pathOf, routeOf } from "../../app/routes.js";
 
 const jwt = (claims: object) =>

@@ -2,7 +2,7 @@
 
 import { Component, Fragment, type VNode } from "preact";
 import { expect, test } from "vitest";
-import { unescapeEntities } from "../../app/entities.js";
+import { unescapeEntities } from "../../app/marks/entities.js";
 import { safeHref } from "../../app/links.js";
 import { Markdown } from "../../app/markdown.js";
 import { ATTACKS } from "./attacks.js";

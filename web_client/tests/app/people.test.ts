@@ -1,7 +1,7 @@
 /** People: who is here, of what presence says. */
 
 import { expect, test } from "vitest";
-import type { Json, PresenceEntry } from "../../src/messages.js";
+import type { Json, PresenceEntry } from "../../src/core/messages.js";
 import { peopleOf } from "../../app/people.js";
 
 let peers = 0;

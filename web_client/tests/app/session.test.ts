@@ -1,7 +1,7 @@
 /** What the console reads of a real session, in memory: events, hand-overs, cursors, refused edits, a bound field. */
 
 import { expect, test } from "vitest";
-import type { RefusedEdit } from "../../src/replica.js";
+import type { RefusedEdit } from "../../src/core/replica.js";
 import { Session } from "../../src/session.js";
 import { Binding } from "../../app/binding.js";
 import { leave, since } from "../../app/caught_up.js";

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { RunView } from "../../src/runs.js";
-import { OFFLINE } from "../../src/status.js";
+import { OFFLINE } from "../../src/core/status.js";
 import { connection } from "../../app/connection.js";
 import { failure, runWords } from "../../app/run_words.js";
 import { elapsed, lasted } from "../../app/times.js";

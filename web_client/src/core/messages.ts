@@ -15,6 +15,11 @@ export const LAYERS: readonly Layer[] = ["transcript", "state"];
 /** What a grant may allow on a session; reading is implied. */
 export type Right = "transcript" | "state" | "presence" | "command" | "admin";
 
+/** Whether a grant allows to write a layer, as far as that is known. */
+export function mayWrite(layer: Layer, rights: ReadonlySet<Right> | null): boolean {
+  return rights === null || rights.has(layer) || (layer === "transcript" && rights.has("command"));
+}
+
 /** One peer that is on a session. All but `state` is stamped by the server; `state` null means that it is gone. */
 export interface PresenceEntry {
   readonly peer: string;

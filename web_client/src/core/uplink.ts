@@ -9,6 +9,7 @@ import { Flights, type Own } from "./flights.js";
 import { FRAME_OVERHEAD_BYTES, type Limits } from "./limits.js";
 import {
   LAYERS,
+  mayWrite,
   type ByLayer,
   type ClientMessage,
   type Json,
@@ -309,8 +310,7 @@ export class Uplink {
   #fault(own: Own): [code: string, reason: string] | null {
     const { facts, layer, update } = own;
     const { frameBytesMax, updateStructsMax, updateClientsMax } = this.limits;
-    const rights = this.#rights;
-    if (rights && !(layer === "state" ? rights.has("state") : rights.has("transcript") || rights.has("command"))) {
+    if (!mayWrite(layer, this.#rights)) {
       return ["forbidden", `the token no longer allows to write the ${layer}`];
     }
     if (this.#isLost(own)) return ["depends_on_refused", "it builds on an edit that was refused"];

@@ -9,7 +9,7 @@ import * as Y from "yjs";
 import { LocalProtocolError } from "./errors.js";
 import type { Json } from "./messages.js";
 import type { Replica } from "./replica.js";
-import { checkText } from "./schema.js";
+import { checkText } from "./values.js";
 
 const NAME_BYTES_MAX = 256;
 /** Kinds of roots, by number. PROTOCOL 5.3. */

@@ -6,7 +6,7 @@
  */
 
 import type { Json } from "./messages.js";
-import { packedBytes } from "./schema.js";
+import { packedBytes } from "./values.js";
 import type { Place } from "./tabs.js";
 
 type State = { readonly [key: string]: Json };

@@ -3,7 +3,7 @@
 import { LocalProtocolError } from "./errors.js";
 import type { JsonMap, PresenceEntry } from "./messages.js";
 import type { Replica } from "./replica.js";
-import { checkValue, packedBytes } from "./schema.js";
+import { checkValue, packedBytes, same } from "./values.js";
 
 /** What a server takes unless it was set otherwise. */
 const PRESENCE_BYTES_MAX = 4096;
@@ -53,7 +53,7 @@ export class Presence {
     const now = this.replica.presence().map((entry) => {
       const before = known.get(entry.peer);
       known.delete(entry.peer);
-      if (before !== undefined && JSON.stringify(before) === JSON.stringify(entry)) return before;
+      if (before !== undefined && same(before, entry)) return before;
       changed.push(entry);
       return entry;
     });

@@ -5,20 +5,23 @@
  */
 
 import * as Y from "yjs";
-import { LocalProtocolError, NotSynced, StoreError } from "./errors.js";
+import { LocalProtocolError, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS, FRAME_OVERHEAD_BYTES } from "./limits.js";
-import { LAYERS } from "./messages.js";
+import { mayWrite } from "./messages.js";
 import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
-import { dropPending, freshClientId, grounded, makeRoots, pending, ROOTS, touches } from "./documents.js";
+import { Documents } from "./documents.js";
+import type { DocumentsHost, Touched } from "./documents.js";
 import { Adopt, newPending } from "./edits.js";
 import type { Pending } from "./edits.js";
 import type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";
+import { Rows } from "./rows.js";
 import type { Status } from "./status.js";
 import type { Row, Store } from "./store.js";
 import type { Standing } from "./tabs.js";
 import { everyone } from "./places.js";
 import { NO_PROGRESS } from "./progress.js";
 import type { Progress } from "./progress.js";
+import { same } from "./values.js";
 
 export interface CopyHost {
   readonly store: Store;
@@ -47,33 +50,24 @@ const STRUCT_BYTES_MIN = 2;
  * 2. Saved is the store's word, synced the server's ack of this edit: no vector is compared, which would count what
  *    others wrote.
  * 3. The documents hold what the store holds, or is about to: what cannot be stored, or was refused, leaves them.
- * 4. Every document has a client id of its own, used by no other life.
- * 5. An update whose ground is missing is not kept half: it waits in the store, or for the server to send it again.
  */
-export class Copy implements Replica {
+export class Copy implements Replica, DocumentsHost {
   readonly session: string;
   /** Who here has it open; and how often its documents were made anew. */
   users = 0;
   generation = 0;
   progress: Progress = NO_PROGRESS;
   readonly #host: CopyHost;
-  #documents: Record<Layer, Y.Doc>;
+  #documents: Documents;
+  readonly #rows = new Rows();
   #standing: Standing | null = null;
-  #rights: readonly Right[] | null = null;
+  rights: ReadonlySet<Right> | null = null;
   #listeners = new Set<(change: ReplicaChange) => void>();
-  /** What comes from the store, from other tabs and from the server. */
-  readonly #remote = Symbol("remote");
   /** Edits that were begun and have no update yet. */
   #open = new Set<Adopt>();
   #unsaved = new Set<Pending>();
-  /** Own rows of all tabs that are not synced. */
-  #mine = new Map<number, Pending | null>();
-  /** All rows up to this one were read from the store; of those behind it, these are known. */
-  #seen = 0;
-  #known = new Set<number>();
+  /** Own rows that the host is to be told of. */
   #fresh: Row[] = [];
-  /** Updates whose ground the documents do not have. */
-  #waiting: Pick<Row, "layer" | "update">[] = [];
   /** Half of an update went in, which is not stored: its vector says more than others will ever get. */
   #torn = false;
   #presence: { readonly [key: string]: Json } | null = null;
@@ -83,7 +77,7 @@ export class Copy implements Replica {
   constructor(session: string, host: CopyHost) {
     this.session = session;
     this.#host = host;
-    this.#documents = this.#make({});
+    this.#documents = new Documents(this, {});
   }
 
   // What the store has
@@ -101,70 +95,23 @@ export class Copy implements Replica {
     if (record !== null) {
       const { incarnation, version, seq, roots } = record;
       this.progress = { incarnation, version, seq, roots };
-      this.#rights = record.rights;
+      this.rights = record.rights && new Set(record.rights);
     }
-    const before = this.#documents;
-    this.#documents = this.#make(this.progress.roots);
-    for (const layer of LAYERS) before[layer].destroy();
+    const documents = new Documents(this, this.progress.roots);
     try {
-      this.#fill(rows);
+      documents.fill(rows);
     } catch (error) {
       throw new StoreError(
         `the copy on this device does not read: forget it and open it anew (${String(error)})`,
         "damaged",
       );
     }
-    this.#hear();
-    this.generation += 1;
-    const last = rows.at(-1)?.row ?? 0;
-    const mine = new Map(rows.filter((row) => row.own).map(({ row }) => [row, this.#mine.get(row) ?? null]));
-    const refused = new Map(aside.map((edit) => [edit.row, edit]));
-    for (const [row, pending] of this.#mine) {
-      if (mine.has(row)) continue;
-      if (row <= last) settle(pending, refused.get(row));
-      else mine.set(row, pending);
-    }
     // What was written here while it was read stands behind it.
-    const behind = [...mine].flatMap(([row, own]) => (row > last && own !== null ? [own] : []));
-    this.#waiting.push(...behind, ...this.#unsaved);
-    this.#retry();
-    this.#mine = mine;
-    this.#seen = last;
-    this.#known = new Set([...mine.keys()].filter((row) => row > last));
-  }
-
-  /** Take rows into empty documents. */
-  #fill(rows: readonly Row[]): void {
-    this.#waiting = [];
-    for (const layer of LAYERS) {
-      const updates = rows.filter((row) => row.layer === layer);
-      this.#apply(this.#documents[layer], updates);
-      if (!pending(this.#documents[layer])) continue;
-      this.#documents[layer].destroy();
-      this.#documents[layer] = this.#make(this.progress.roots)[layer];
-      this.#waiting.push(...updates);
-    }
-    this.#retry();
-  }
-
-  /** Take rows that stand on something that was not there, as far as it is now. Invariant 5. */
-  #retry(): void {
-    let before: number;
-    do {
-      before = this.#waiting.length;
-      this.#waiting = this.#waiting.filter(({ layer, update }) => {
-        if (!grounded(this.#documents[layer], update)) return true;
-        Y.applyUpdate(this.#documents[layer], update, this.#remote);
-        return dropPending(this.#documents[layer]);
-      });
-    } while (this.#waiting.length > 0 && this.#waiting.length < before);
-  }
-
-  #apply(document: Y.Doc, rows: readonly Row[]): void {
-    const all = (): void => {
-      for (const { update } of rows) Y.applyUpdate(document, update, this.#remote);
-    };
-    Y.transact(document, all, this.#remote, false);
+    documents.retry([...this.#rows.readAnew(rows, aside), ...this.#unsaved]);
+    documents.hear();
+    this.#documents.destroy();
+    this.#documents = documents;
+    this.generation += 1;
   }
 
   /** Replace the documents by what the store has, and tell. */
@@ -178,10 +125,9 @@ export class Copy implements Replica {
 
   /** The store was erased and is a new one: what this tab wrote and is not synced goes there. */
   async rescue(): Promise<void> {
-    const stored = [...this.#mine.values()].flatMap((own) => (own !== null && own.update.length > 0 ? [own] : []));
-    this.#mine.clear();
+    const written = this.#rows.clear();
     this.progress = NO_PROGRESS;
-    for (const own of [...stored, ...this.#unsaved]) {
+    for (const own of [...written, ...this.#unsaved]) {
       this.#unsaved.add(own);
       this.#store(own);
     }
@@ -192,11 +138,10 @@ export class Copy implements Replica {
   async catchUp(): Promise<readonly Row[]> {
     if (this.#torn) await this.reload(); // Invariant 3.
     const { store } = this.#host;
-    const rows = await store.after(this.session, this.#seen);
-    const found = rows.filter((row) => !this.#known.has(row.row));
+    const rows = await store.after(this.session, this.#rows.seen);
+    const found = this.#rows.unknown(rows);
     this.absorb(found);
-    this.#seen = Math.max(this.#seen, rows.at(-1)?.row ?? 0);
-    for (const row of this.#known) if (row <= this.#seen) this.#known.delete(row);
+    this.#rows.readTo(rows.at(-1)?.row ?? 0);
     await this.#catchUpOwn();
     return found.filter((row) => row.own);
   }
@@ -204,48 +149,29 @@ export class Copy implements Replica {
   /** Look what became of own rows meanwhile. */
   async #catchUpOwn(): Promise<void> {
     const { store } = this.#host;
-    const before = [...this.#mine.keys()];
+    const before = this.#rows.mine;
     const [own, aside] = await Promise.all([store.own(this.session), store.refused(this.session)]);
     const gone = before.filter((row) => !own.has(row));
-    const refused = aside.filter(({ row }) => gone.includes(row) && this.#mine.has(row));
-    for (const edit of refused) {
-      settle(this.#mine.get(edit.row), edit);
-      this.#mine.delete(edit.row);
-      this.#tell({ kind: "refused", edit });
-    }
+    const refused = aside.filter((edit) => gone.includes(edit.row) && this.#rows.settle([edit.row], edit));
+    for (const edit of refused) this.#tell({ kind: "refused", edit });
     this.syncedRows(gone);
     if (refused.length > 0) await this.reload(); // Invariant 3.
   }
 
   /** Take rows that are in the store. */
   absorb(rows: readonly Row[]): void {
-    const fresh = rows.filter((row) => row.row > this.#seen && !this.#known.has(row.row));
+    const fresh = this.#rows.unknown(rows);
     if (fresh.length === 0) return;
-    let mine = false;
-    for (const { row, own } of fresh) {
-      this.#known.add(row);
-      if (own && !this.#mine.has(row)) {
-        this.#mine.set(row, null);
-        mine = true;
-      }
-    }
-    let gap = false;
-    for (const layer of LAYERS) {
-      const updates = fresh.filter((row) => row.layer === layer);
-      if (updates.length === 0) continue;
-      const document = this.#documents[layer];
-      this.#apply(document, updates);
-      gap = dropPending(document) || gap;
-    }
-    this.#retry();
+    const mine = this.#rows.know(fresh);
+    const whole = this.#documents.take(fresh);
     if (mine) this.#tell({ kind: "unsynced" });
     // What it stands on was not told: it is in the store, before it.
-    if (gap && this.#loading === null) void this.reload().catch(() => {});
+    if (!whole && this.#loading === null) void this.reload().catch(() => {});
   }
 
   /** Rows whose content is in the documents: the leader stored what its uplink had applied. */
   knows(rows: readonly Row[]): void {
-    for (const { row } of rows) if (row > this.#seen) this.#known.add(row);
+    this.#rows.know(rows);
   }
 
   /** The server said how far this copy goes. */
@@ -257,38 +183,25 @@ export class Copy implements Replica {
   // What the uplink asks
 
   vector(layer: Layer): Uint8Array {
-    return Y.encodeStateVector(this.#documents[layer]);
+    return Y.encodeStateVector(this.document(layer));
   }
 
   /** Apply an update; whether it went in without a gap. */
   fits(layer: Layer, update: Uint8Array): boolean {
-    const document = this.#documents[layer];
-    Y.applyUpdate(document, update, this.#remote);
-    this.#torn ||= dropPending(document);
-    if (!this.#torn) this.#retry();
+    const whole = this.#documents.take([{ layer, update }]);
+    this.#torn ||= !whole;
     return !this.#torn;
   }
 
   // What is told of it
 
   syncedRows(rows: readonly number[]): void {
-    let moved = false;
-    for (const row of rows) {
-      const known = this.#mine.get(row);
-      if (known === undefined) continue;
-      this.#mine.delete(row);
-      known?.synced.resolve();
-      moved = true;
-    }
-    if (moved) this.#tell({ kind: "unsynced" });
+    if (this.#rows.settle(rows)) this.#tell({ kind: "unsynced" });
   }
 
   /** The server refused these rows: they are in the store among the refused ones. A reload follows. */
   async refusedRows(rows: readonly number[], code: string, reason: string): Promise<void> {
-    for (const row of rows) {
-      settle(this.#mine.get(row), { code, reason });
-      this.#mine.delete(row);
-    }
+    this.#rows.settle(rows, { code, reason });
     this.#tell({ kind: "unsynced" });
     for (const edit of await this.#host.store.refused(this.session)) {
       if (rows.includes(edit.row)) this.#tell({ kind: "refused", edit });
@@ -303,7 +216,7 @@ export class Copy implements Replica {
   stands(standing: Standing): void {
     const before = this.#standing;
     this.#standing = standing;
-    this.#rights = standing.rights ?? this.#rights;
+    if (standing.rights !== null) this.rights = new Set(standing.rights);
     this.#takeRoots(standing.roots);
     if (before === null || !same(before.status, standing.status)) this.#tell({ kind: "status" });
     if (before === null || !same([before.presence, before.tabs], [standing.presence, standing.tabs])) {
@@ -323,7 +236,7 @@ export class Copy implements Replica {
     if (!fresh) return;
     this.progress = { ...this.progress, roots: { ...this.progress.roots, ...roots } };
     try {
-      makeRoots(this.#documents.state, roots);
+      this.#documents.takeRoots(this.progress.roots);
     } catch {
       // Made here with another kind, unsynced: with the server's, what does not fit will be refused.
       void this.reload().catch(() => {});
@@ -336,17 +249,13 @@ export class Copy implements Replica {
     return this.#host.subject;
   }
 
-  get rights(): ReadonlySet<Right> | null {
-    return this.#rights === null ? null : new Set(this.#rights);
-  }
-
   get status(): Status {
     const link = this.#host.linkStatus;
     return link.link === "live" && this.#standing !== null ? this.#standing.status : notYet(link);
   }
 
   get unsynced(): number {
-    return this.#mine.size + this.#unsaved.size;
+    return this.#rows.unsynced + this.#unsaved.size;
   }
 
   get roots(): ReadonlyMap<string, number> {
@@ -354,14 +263,14 @@ export class Copy implements Replica {
   }
 
   document(layer: Layer): Y.Doc {
-    return this.#documents[layer];
+    return this.#documents.of(layer);
   }
 
   edit(layer: Layer, change: (document: Y.Doc) => void): Edit {
     if (this.#closed) throw new LocalProtocolError(`${this.session} is closed: open it again`);
     if (this.#host.store.gone !== null) throw this.#host.store.gone;
     this.#checkRight(layer);
-    const document = this.#documents[layer];
+    const document = this.document(layer);
     const edit = new Adopt();
     this.#open.add(edit);
     try {
@@ -405,12 +314,7 @@ export class Copy implements Replica {
 
   async synced(): Promise<void> {
     await this.saved();
-    const waits = [...this.#mine].map(([row, known]) => {
-      const pending = known ?? newPending(new Uint8Array(), "state");
-      this.#mine.set(row, pending); // Another tab's: waited for from here, too.
-      return pending.synced.promise;
-    });
-    await Promise.all(waits);
+    await this.#rows.synced();
   }
 
   refused(): Promise<readonly RefusedEdit[]> {
@@ -434,20 +338,24 @@ export class Copy implements Replica {
   destroy(): void {
     this.#closed = true;
     this.#listeners.clear();
-    for (const layer of LAYERS) this.#documents[layer].destroy();
+    this.#documents.destroy();
+  }
+
+  // DocumentsHost
+
+  touched(layer: Layer, entries: Touched, own: boolean): void {
+    if (layer === "transcript") this.#tell({ kind: "transcript", entries, own });
+    else this.#tell({ kind: "state", names: [...new Set(entries.map(([name]) => name))], own });
   }
 
   // Own edits
 
   #checkRight(layer: Layer): void {
-    const rights = this.#rights;
-    const allowed =
-      rights === null ||
-      (layer === "state" ? rights.includes("state") : rights.includes("transcript") || rights.includes("command"));
-    if (!allowed) throw new LocalProtocolError(`the token does not allow to write the ${layer} of ${this.session}`);
+    if (!mayWrite(layer, this.rights))
+      throw new LocalProtocolError(`the token does not allow to write the ${layer} of ${this.session}`);
   }
 
-  #own(layer: Layer, update: Uint8Array): void {
+  wrote(layer: Layer, update: Uint8Array): void {
     const edits = [...this.#open];
     this.#open.clear();
     const tooLarge = this.#tooLarge(update);
@@ -467,8 +375,7 @@ export class Copy implements Replica {
     this.#host.store.append(this.session, own.layer, own.update).then(
       (row) => {
         this.#unsaved.delete(own);
-        this.#mine.set(row, own);
-        this.#known.add(row);
+        this.#rows.stored(row, own);
         own.saved.resolve();
         const { layer, update } = own;
         if (this.#fresh.push({ row, session: this.session, layer, update, own: true }) === 1) {
@@ -500,51 +407,9 @@ export class Copy implements Replica {
     );
   }
 
-  // Documents
-
-  #make(roots: Readonly<Record<string, string>>): Record<Layer, Y.Doc> {
-    const documents = { transcript: new Y.Doc(), state: new Y.Doc() };
-    for (const root of ROOTS) documents.transcript.getMap(root);
-    makeRoots(documents.state, roots);
-    for (const layer of LAYERS) {
-      const document = documents[layer];
-      document.clientID = freshClientId(); // Invariant 4.
-      document.on("afterTransaction", (transaction: Y.Transaction) => {
-        // While it is filled nobody is told: what is read is all new.
-        if (this.#documents[layer] !== document || this.#loading !== null) return;
-        const own = transaction.origin !== this.#remote;
-        const touched = touches(transaction);
-        if (touched.length === 0) return;
-        if (layer === "transcript") this.#tell({ kind: "transcript", entries: touched, own });
-        else this.#tell({ kind: "state", names: [...new Set(touched.map(([name]) => name))], own });
-      });
-    }
-    return documents;
-  }
-
-  /** Take what is written into the documents from now on: Yjs encodes what it tells, so not while they are filled. */
-  #hear(): void {
-    for (const layer of LAYERS) {
-      const document = this.#documents[layer];
-      document.on("update", (update: Uint8Array, origin: unknown) => {
-        if (origin !== this.#remote && this.#documents[layer] === document) this.#own(layer, update);
-      });
-    }
-  }
-
   #tell(change: ReplicaChange): void {
     for (const listener of this.#listeners) listener(change);
   }
-}
-
-function same(one: unknown, two: unknown): boolean {
-  return JSON.stringify(one) === JSON.stringify(two);
-}
-
-/** An own row is no longer one that waits: it was refused, or it is on the server's disk. */
-function settle(own: Pending | null | undefined, refused?: { readonly code: string; readonly reason: string }): void {
-  if (refused === undefined) own?.synced.resolve();
-  else own?.synced.reject(new NotSynced(refused.code, refused.reason || `the server refused it: ${refused.code}`));
 }
 
 /** Of a session the leader has said nothing of yet: the link is there, and it is being opened. */

@@ -1,0 +1,168 @@
+"""Push: notices to people's browsers by Web Push, one device or all of them.
+
+Knows devices, push services and what they answer. Knows nothing of rules, and nothing of what a browser shows.
+"""
+
+import hashlib
+import json
+import time
+from bisect import bisect
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+
+from syncd.core.messages import Json
+from syncd.server.hooks.channel import DIGEST, Gone, Notice, Result, Retry, Sent
+from syncd.server.hooks.channels.encryption import encrypt, to_text64
+from syncd.server.hooks.channels.vapid import Vapid
+from syncd.server.hooks.devices import Devices
+from syncd.server.hooks.targets import Outbound, TargetFailed, TargetRefused
+from syncd.store.subscriptions import Subscription
+
+_log = structlog.get_logger("syncd.push")
+
+#: Push services take 4 KB at most, encryption included; what is shown of a notice is far shorter than this.
+PAYLOAD_BYTES_MAX: Final = 3_000
+#: A push service keeps a notice this long for a device that is off: what is older is seen in the list of sessions.
+TTL_S: Final = 24 * 3_600
+TIMEOUT_S: Final = 15.0
+#: Its browsers take no push that shows nothing: after three of them they forget the subscription.
+_ALWAYS_SHOWN: Final = "push.apple.com"
+_URGENT: Final = frozenset({"approval.requested", "session.assigned"})
+_GONE: Final = (404, 410)
+_TOO_LARGE: Final = "the push service answered 413"
+
+
+class PushChannel:
+    """Web Push to the devices of a person.
+
+    1. A person is told once, on the device last used, unless the rule's option `devices` is `all`: then once on each.
+       A device that is gone is forgotten, and the next one is told instead.
+    2. A device that was sent a notice is not sent it again at a later attempt.
+    3. A notice is withdrawn from the devices that were sent it.
+    """
+
+    def __init__(
+        self,
+        devices: Devices,
+        vapid: Vapid,
+        outbound: Outbound,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`clock` returns Unix seconds."""
+        self._devices = devices
+        self._subscriptions = devices.subscriptions
+        self._vapid = vapid
+        self._outbound = outbound
+        self._clock = clock
+
+    async def send(self, notice: Notice) -> Result:
+        """See `Channel.send`. The person's subject is `notice.subject`."""
+        noted = await self._subscriptions.noted(notice.subject, notice.tag)
+        has_it = {device for device, known in noted.items() if known == notice.id}
+        everywhere = notice.options.get("devices") == "all"
+        if has_it and not everywhere:
+            return Sent()  # Invariant 2.
+        told, retry = len(has_it), None
+        about = {notice.session, *(str(event.get("session", "")) for event in notice.events)} - {""}
+        for device in await self._devices.told(notice.subject, about):
+            if device.device in has_it:
+                continue
+            result = await self._tell(device, notice)
+            told += isinstance(result, Sent)
+            retry = retry or (result if isinstance(result, Retry) else None)
+            if not everywhere and not isinstance(result, Gone):  # Invariant 1.
+                break
+        if retry is not None:
+            return retry
+        return Sent() if told else Gone("no device of this person takes pushes about this")
+
+    async def withdraw(self, notice: Notice) -> None:
+        """See `Channel.withdraw`. Not on Apple's devices, which show it until the session is opened there."""
+        body = json.dumps({"withdraw": notice.tag}).encode()
+        for device in await self._subscriptions.take_noted(notice.subject, notice.tag):  # Invariant 3.
+            host = urlsplit(device.endpoint).hostname or ""
+            if host == _ALWAYS_SHOWN or host.endswith("." + _ALWAYS_SHOWN):
+                continue
+            result = await self._post(device, body, topic=notice.tag, urgency="normal")
+            if isinstance(result, Retry):
+                _log.info("a notice was not withdrawn from a device", rule=notice.rule, reason=result.reason)
+
+    async def close(self) -> None:
+        """Close all connections. Idempotent."""
+        await self._outbound.close()
+
+    async def _tell(self, device: Subscription, notice: Notice) -> Result:
+        """Send a notice to a device: with its text, or, where that is too much, without."""
+        urgency = "high" if notice.type in _URGENT else "low" if notice.type == DIGEST else "normal"
+        for text in (notice.text, ""):
+            result = await self._post(device, payload(notice, text), topic=notice.tag, urgency=urgency)
+            if not isinstance(result, Retry) or result.reason != _TOO_LARGE:
+                break
+        if isinstance(result, Sent):
+            now_ms = int(self._clock() * 1e3)
+            await self._subscriptions.note(device, notice.tag, notice.id, notice.session, now_ms)
+        return result
+
+    async def _post(self, device: Subscription, body: bytes, *, topic: str, urgency: str) -> Result:
+        headers = {
+            "Authorization": self._vapid.authorization(device.endpoint),
+            "Content-Encoding": "aes128gcm",
+            "Content-Type": "application/octet-stream",
+            "TTL": str(TTL_S),
+            "Urgency": urgency,
+            # At most 32 characters; what a push service still keeps under it is replaced.
+            "Topic": to_text64(hashlib.sha256(topic.encode()).digest()[:24]),
+        }
+        sealed = encrypt(body, device.p256dh, device.auth)
+        try:
+            reply = await self._outbound.post(device.endpoint, body=sealed, headers=headers, timeout_s=TIMEOUT_S)
+        except TargetRefused as error:
+            await self._forget(device, str(error))
+            return Gone("the device's push service is at an address that may not be used")
+        except TargetFailed as error:
+            return Retry(None, f"push service: {error}")
+        if 200 <= reply.status < 300:
+            return Sent()
+        if reply.status in _GONE:
+            await self._forget(device, f"the push service answered {reply.status}")
+            return Gone(f"the push service answered {reply.status}")
+        if reply.status == 413:
+            return Retry(None, _TOO_LARGE)
+        return Retry(reply.retry_after_s(self._clock()), f"the push service answered {reply.status}")
+
+    async def _forget(self, device: Subscription, reason: str) -> None:
+        # Only this endpoint: the browser may have subscribed anew meanwhile.
+        if await self._subscriptions.drop(device.subject, device.device, endpoint=device.endpoint):
+            _log.info("device forgotten", subject=device.subject, reason=reason)
+
+
+def payload(notice: Notice, text: str) -> bytes:
+    """Return what the console's service worker is told, with as much of `text` as fits."""
+    told: dict[str, Json] = {
+        "id": notice.id,
+        "type": notice.type,
+        "session": notice.session,
+        "title": notice.title,
+        "text": text,
+        "path": notice.path,
+        "tag": notice.tag,
+    }
+    for name in ("text", "title"):
+        whole = str(told[name])
+        if len(_json(told)) > PAYLOAD_BYTES_MAX:
+            fits = bisect(range(1, len(whole) + 1), PAYLOAD_BYTES_MAX, key=lambda n: _length(told, name, whole, n))
+            told[name] = whole[:fits] + "…" if fits else ""
+    return _json(told)
+
+
+def _length(told: Mapping[str, Json], name: str, whole: str, chars: int) -> int:
+    """Return the bytes of a notice whose `name` is cut to `chars` characters."""
+    return len(_json({**told, name: whole[:chars] + "…"}))
+
+
+def _json(value: Mapping[str, Json]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,12 +1,15 @@
 /** Client: the core's client, whose sessions are conversations. Knows nothing of stores, tabs or links. */
 
+import { Attention } from "./attention.js";
 import { Client as CoreClient } from "./core/client.js";
 import type { ClientOptions as CoreOptions } from "./core/client.js";
-import type { Json } from "./core/messages.js";
+import { LocalProtocolError } from "./core/errors.js";
+import type { Index, IndexChanged, Json, Watch } from "./core/messages.js";
 import type { Session as CoreSession } from "./core/session.js";
 import type { Everywhere } from "./search/everywhere.js";
 import type { SearchHit } from "./search/requests.js";
 import { Session } from "./session.js";
+import type { ListOptions, SessionList } from "./session_list.js";
 import { summarize } from "./summary.js";
 import type { Onlooker, Summary } from "./summary.js";
 
@@ -18,8 +21,12 @@ export interface ClientOptions extends CoreOptions {
   readonly searchWorker?: string | URL;
 }
 
+const NO_MORE: Watch = { kind: "Watch", after: "", limit: 0, archived: false };
+
 /** One tab's client: as the core's, and it says what a list of sessions shows, and searches all of them. */
 export class Client extends CoreClient {
+  readonly #attention = new Attention();
+  readonly #lists = new Set<SessionList>();
   readonly #searchWorker: string | URL | undefined;
   #search: Promise<Everywhere> | null = null;
 
@@ -34,8 +41,41 @@ export class Client extends CoreClient {
    */
   override async open(session: string): Promise<Session> {
     const opened = await this.opened(session, Session);
+    opened.follow(this.#attention);
     if (this.#search !== null) void this.#told(this.#search, (search) => search.attach(opened));
     return opened;
+  }
+
+  /**
+   * One's list of sessions, from this device and then as the server has it. `close` it when it is not shown any more.
+   *
+   * Its code is loaded when it is first asked for. Rejects if that cannot be had.
+   */
+  async index(options?: ListOptions): Promise<SessionList> {
+    const { SessionList: Made } = await import("./session_list.js");
+    const list = new Made(this, options);
+    this.#lists.add(list);
+    await list.load();
+    return list;
+  }
+
+  /** See `session_list.ListHost`. */
+  unlist(list: SessionList): void {
+    if (this.#lists.delete(list) && this.#lists.size === 0) this.ask(NO_MORE);
+  }
+
+  protected override toldOf(asked: Watch | null, told: Index | IndexChanged): void {
+    for (const list of this.#lists) list.told(asked, told);
+  }
+
+  /** Put a session away in one's own list, or back. Rejects without a network, or if the token does not name it. */
+  async archive(session: string, archived = true): Promise<void> {
+    const token = typeof this.token === "function" ? await this.token() : (this.token ?? "");
+    const headers = { ...(token !== "" && { Authorization: `Bearer ${token}` }), "Content-Type": "application/json" };
+    const asked = { method: "PUT", headers, body: JSON.stringify({ archived }) };
+    const answer = await fetch(`${this.url}/v1/sessions/${encodeURIComponent(session)}/standing`, asked);
+    if (!answer.ok)
+      throw new LocalProtocolError(`the server did not put ${session} away: it answered ${answer.status}`);
   }
 
   /**
@@ -69,6 +109,8 @@ export class Client extends CoreClient {
   }
 
   override async close(): Promise<void> {
+    this.#attention.close();
+    for (const list of this.#lists) list.close();
     if (this.#search !== null) await this.#told(this.#search, (search) => search.close());
     await super.close();
   }

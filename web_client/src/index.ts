@@ -23,6 +23,7 @@ export {
 } from "./core/index.js";
 export type {
   Edit,
+  IndexRow,
   Json,
   JsonMap,
   Layer,
@@ -39,12 +40,14 @@ export type {
   Token,
 } from "./core/index.js";
 export type { Message, PostOptions } from "./posted.js";
+export type { Person, PersonStatus } from "./people.js";
 export type { Decision, Handover, RunStatus, RunView } from "./runs.js";
 export type { CommandKind, CommandReceipt, Outcome, Part, Receipt, Role } from "./schema.js";
 export type { Everywhere } from "./search/everywhere.js";
 export type { SearchHit } from "./search/requests.js";
 export { Session } from "./session.js";
 export type { Stream } from "./stream.js";
+export type { ListOptions, SessionList } from "./session_list.js";
 export { summarize } from "./summary.js";
 export type { Approval, Onlooker, Summary } from "./summary.js";
 export type { MessageView } from "./transcript.js";

@@ -9,6 +9,7 @@ import { Copies } from "./copies.js";
 import type { Copy, CopyHost } from "./copy.js";
 import { LocalProtocolError, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS } from "./limits.js";
+import type { Index, IndexChanged, Watch as Ask } from "./messages.js";
 import { isId } from "./ids.js";
 import type { Lead, LeadHost } from "./lead.js";
 import { TIMING } from "./timing.js";
@@ -344,6 +345,20 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     this.#tell();
   }
 
+  listed(asked: Ask | null, told: Index | IndexChanged): void {
+    this.post({ kind: "listed", asked, told });
+    this.toldOf(asked, told);
+  }
+
+  /** What the server says of the list of sessions, to any tab. For whoever builds on this. */
+  protected toldOf(_asked: Ask | null, _told: Index | IndexChanged): void {}
+
+  /** Have the tab that leads ask for a page of the list of sessions. */
+  ask(watch: Ask): void {
+    if (this.#lead !== null) this.#lead.ask(watch);
+    else this.post({ kind: "ask", watch });
+  }
+
   // TabsHost
 
   lead(): void {
@@ -425,6 +440,12 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
         break;
       case "retry":
         this.#lead?.retry(message.token);
+        break;
+      case "ask":
+        this.#lead?.ask(message.watch);
+        break;
+      case "listed":
+        this.toldOf(message.asked, message.told);
         break;
       case "forget":
         this.#forgotten(message.session);

@@ -5,7 +5,7 @@
  * is the client's.
  */
 
-import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
+import type { Index, IndexChanged, Json, Layer, PresenceEntry, Right, Watch } from "./messages.js";
 import { randomId } from "./store.js";
 import type { Row } from "./store.js";
 import type { Status } from "./status.js";
@@ -54,6 +54,10 @@ export type TabMessage =
   | { readonly kind: "standing"; readonly session: string; readonly standing: Standing }
   /** To the leader: try again now, with this token if there is one. */
   | { readonly kind: "retry"; readonly token: string | null }
+  /** To the leader: ask the server for this page of the list of sessions. */
+  | { readonly kind: "ask"; readonly watch: Watch }
+  /** From the leader: what the server says of the list of sessions, and of a page what was asked. */
+  | { readonly kind: "listed"; readonly asked: Watch | null; readonly told: Index | IndexChanged }
   | { readonly kind: "forget"; readonly session: string; readonly layer?: Layer };
 
 export interface TabsHost {

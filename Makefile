@@ -28,7 +28,7 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 	cd $(WEB) && npm ci --no-audit --no-fund
 	@touch $@
 
-$(CONSOLE): $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/app $(WEB)/src $(WEB)/vite.config.ts -type f 2>/dev/null)
+$(CONSOLE): $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/app $(WEB)/src $(WEB)/vite.config.ts $(WEB)/pack.mjs -type f 2>/dev/null)
 	cd $(WEB) && npm run --silent build:app
 	@touch $@
 

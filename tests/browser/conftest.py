@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Playwright, async_playwright
 
 from examples.server_process import ServerProcess
 from tests.browser.chromium import Device, device, executable, launch
@@ -33,13 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """The one browser."""
+async def playwright() -> AsyncIterator[Playwright]:
+    """What drives browsers."""
     executable()
-    async with async_playwright() as playwright:
-        running = await launch(playwright)
-        yield running
-        await running.close()
+    async with async_playwright() as driver:
+        yield driver
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
+    """The one browser."""
+    running = await launch(playwright)
+    yield running
+    await running.close()
 
 
 @pytest.fixture(scope="session")

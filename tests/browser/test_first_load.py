@@ -17,9 +17,7 @@ from tests.node import WEB_CLIENT, run_node
 _LATER = re.compile(r"/assets/(?:everywhere|scan|words|worker|sqlite3)[-.]")
 
 
-async def test_what_is_measured_is_what_is_loaded(
-    served: Running, new_device: MakeDevice, tmp_path: Path
-) -> None:
+async def test_what_is_measured_is_what_is_loaded(served: Running, new_device: MakeDevice, tmp_path: Path) -> None:
     """A session with an agent's Markdown, shown and synced, took the files whose sizes are held to the limit."""
     device = await new_device("ana", served, service_workers="block")
     async with busy_session(served.url, tmp_path):

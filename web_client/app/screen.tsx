@@ -150,7 +150,7 @@ function learnGuests(session: Session, items: readonly BranchItem[]): void {
 
 /** What the session is called; the tab is called so too. */
 function useTitle(session: Session): string {
-  const title = titled(session.title);
+  const title = titled(session.summary().title);
   useEffect(() => {
     document.title = title ? `${title} · syncd` : "syncd";
   }, [title]);

@@ -37,8 +37,8 @@ export function SessionList({ shelf, current, create, search, chosen }: Props) {
           <Item key={entry.id} entry={entry} current={entry.id === current} chosen={chosen} />
         ))}
       </ul>
-      {shelf.more && entries.length > 0 && (
-        <button class="plain" onClick={() => void shelf.older()}>
+      {shelf.list?.whole === false && entries.length > 0 && (
+        <button class="plain" onClick={() => void shelf.list?.older()}>
           Older sessions
         </button>
       )}
@@ -66,7 +66,7 @@ function Item({ entry, current, chosen }: { entry: Entry; current: boolean; chos
       >
         <span class="title">{titled(title) || id}</span>
         {atWork.length > 0 && <span class="pulse" title={`${listed(atWork.map(nameOf))} at work`} />}
-        {people.length > 0 && !current && <span class="there" title={`${listed(people.map(nameOf))} there`} />}
+        {people.length > 0 && !current && <small title={listed(people.map(nameOf))}>{people.length} here</small>}
         {needs.length > 0 ? (
           <small class="needs">needs you</small>
         ) : (

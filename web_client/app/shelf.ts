@@ -5,7 +5,8 @@
  * 2. The newest ones are kept open, so that they can be read and searched without a network. They are opened one after
  *    another, and behind the one that is looked at; nobody looks at them by that.
  * 3. What the list says comes from the list alone: no copy is loaded for it.
- * 4. The search has its code loaded, and its index begun, when nothing else is to be done.
+ * 4. The search has its code loaded, and its index begun, when nothing else is to be done; on a first visit when
+ *    something is looked for.
  */
 
 import type { Client } from "../src/client.js";
@@ -13,7 +14,7 @@ import type { IndexRow } from "../src/core/messages.js";
 import type { Session } from "../src/session.js";
 import type { SessionList } from "../src/session_list.js";
 import { leave } from "./caught_up.js";
-import type { Finder, Found } from "./finder.js";
+import type { Everywhere, Found } from "../src/search/everywhere.js";
 
 /** How many are kept open. The server's own bound for a link is 64. */
 const KEPT = 24;
@@ -43,55 +44,34 @@ export class Shelf {
   readonly #begun = new Map<string, number>();
   readonly #listeners = new Set<() => void>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
-  readonly #place: string;
-  #list: SessionList | null = null;
-  #listing: Promise<void> | null = null;
+  /** Null until it is loaded, which takes no network. */
+  list: SessionList | null = null;
+  #listing: Promise<void> | null;
   #opening = Promise.resolve();
-  #finder: Promise<Finder> | null = null;
   #indexing = false;
+  /** Somebody who was here before: on a first visit the index is not worth its 0.5 MB until something is looked for. */
+  #isReturn = false;
   #closed = false;
   /** Moves with every change. */
   version = 0;
 
-  constructor(
-    private readonly client: Client,
-    subject: string,
-  ) {
-    this.#place = `syncd:sessions:${subject}`;
-    void this.#listed();
+  constructor(private readonly client: Client) {
+    this.#listing = this.#begin();
+    this.#listing.catch(() => {}); // Asked again, and said, with the first look around.
   }
 
   /** All of them, the newest first. */
   entries(): Entry[] {
-    const rows = this.#list?.rows ?? [];
-    const entries = rows.map((row): Entry => ({
-      id: row.session,
-      row,
-      unsynced: this.#unsynced(row.session),
-      at: row.at,
-    }));
-    const listed = new Set(rows.map(({ session }) => session));
-    for (const id of new Set([...this.#copies.keys(), ...this.#open.keys()])) {
-      if (listed.has(id)) continue;
-      // Of a list that is not all there, the rest may have it.
-      if (this.#list?.live === true && !this.#list.whole && !this.#begun.has(id)) continue;
-      entries.push({ id, row: null, unsynced: this.#unsynced(id), at: this.#begun.get(id) ?? 0 });
-    }
-    return entries.sort((a, b) => b.at - a.at || (a.id < b.id ? -1 : 1));
-  }
-
-  entry(id: string): Entry | null {
-    return this.entries().find((entry) => entry.id === id) ?? null;
-  }
-
-  /** Whether there are older ones. */
-  get more(): boolean {
-    return this.#list !== null && !this.#list.whole;
-  }
-
-  /** Have older ones. */
-  async older(): Promise<void> {
-    await this.#list?.older(PAGE);
+    const rows = new Map(this.list?.rows.map((row) => [row.session, row]));
+    // Of a list that is not all there, the rest may have what is only kept here.
+    const kept = this.list?.live && !this.list.whole ? [] : this.#copies.keys();
+    return [...new Set([...rows.keys(), ...kept, ...this.#begun.keys()])]
+      .map((id): Entry => {
+        const row = rows.get(id) ?? null;
+        const unsynced = this.#opened.get(id)?.unsynced ?? this.#copies.get(id) ?? 0;
+        return { id, row, unsynced, at: row?.at ?? this.#begun.get(id) ?? 0 };
+      })
+      .sort((a, b) => b.at - a.at || (a.id < b.id ? -1 : 1));
   }
 
   subscribe(listener: () => void): () => void {
@@ -110,7 +90,6 @@ export class Shelf {
         this.#opened.set(id, session);
         session.subscribe(() => this.#later(id));
         this.#later(id);
-        void this.#finder?.then((finder) => finder.attach(session)).catch(() => {}); // Whoever searches is told.
         return session;
       });
       opened.catch(() => this.#open.delete(id));
@@ -124,29 +103,23 @@ export class Shelf {
     await this.#opening;
     try {
       this.#copies.clear();
-      for (const { session, unsynced } of await this.client.sessions()) this.#copies.set(session, unsynced);
+      for (const { session, unsynced } of await this.client.copies()) this.#copies.set(session, unsynced);
+      await (this.#listing ??= this.#begin());
     } catch (error) {
+      this.#listing = null;
       // The store was erased a moment ago, or is not to be had; what is open says so where it is shown.
-      console.warn("the copies on this device could not be listed:", error);
+      console.warn("the sessions could not be listed:", error);
     }
-    await this.#listed();
     this.#tell();
     for (const { id } of this.entries().slice(0, KEPT)) this.#keep(id);
     void this.#opening.then(() => quiet(() => this.#index()));
   }
 
-  /** Have the list, which shows what this device heard last before there is a link. */
-  #listed(): Promise<void> {
-    return (this.#listing ??= this.#begin().catch((error: unknown) => {
-      this.#listing = null; // Asked again with the next look around.
-      console.warn("the list of sessions did not load:", error);
-    }));
-  }
-
   async #begin(): Promise<void> {
     const list = await this.client.index({ count: PAGE });
     if (this.#closed) return list.close();
-    this.#list = list;
+    this.list = list;
+    this.#isReturn = list.rows.length > 0 && !list.live;
     let live = false;
     list.subscribe(() => {
       this.#tell();
@@ -156,32 +129,14 @@ export class Shelf {
     });
   }
 
-  #unsynced(id: string): number {
-    return this.#opened.get(id)?.unsynced ?? this.#copies.get(id) ?? 0;
-  }
-
   /** The search of this device. Rejects where its code does not load; asked again, it is tried again. */
-  finder(): Promise<Finder> {
-    if (this.#finder !== null) return this.#finder;
-    const loading = import("./finder.js").then(async (module) => {
-      const finder = new module.Finder(this.client, `${this.#place}:erased`);
-      if (this.#closed) await finder.close();
-      else
-        for (const opened of this.#open.values())
-          void opened.then(
-            (session) => finder.attach(session),
-            () => {},
-          );
-      return finder;
-    });
-    loading.catch(() => (this.#finder = null));
-    return (this.#finder = loading);
+  searching(): Promise<Everywhere> {
+    return this.client.searching();
   }
 
   /** Messages that hold all words of `query`, of all copies on this device, and how they were looked for. */
   async search(query: string, limit: number): Promise<Found> {
-    const finder = await this.finder();
-    return await finder.search(query, limit, this.#held());
+    return (await this.searching()).search(query, limit);
   }
 
   /** Erase the copy of a session on this device. */
@@ -191,37 +146,26 @@ export class Shelf {
     for (const kept of [this.#opened, this.#copies, this.#begun]) kept.delete(id);
     await (await opened?.catch(() => null))?.close();
     await this.client.forget(id);
-    try {
-      await (await this.finder()).erase(id);
-    } catch (error) {
-      console.warn(`the search may still find words of session ${id}:`, error);
-    }
     this.#tell();
   }
 
   close(): void {
     this.#closed = true;
-    this.#list?.close();
+    this.list?.close();
     for (const timer of this.#timers.values()) clearTimeout(timer);
-    void this.#finder?.then((finder) => finder.close()).catch(() => {}); // It never loaded.
   }
 
   /** Begin the index, and bring to it what is not kept open. Invariant 4. */
   #index(): void {
-    if (this.#closed || this.#indexing) return;
+    if (this.#closed || this.#indexing || !this.#isReturn) return;
     this.#indexing = true;
-    const rest = this.#held().filter((id) => !this.#open.has(id));
-    this.finder()
-      .then((finder) => finder.gather(rest))
+    const rest = [...this.#copies.keys()].filter((id) => !this.#open.has(id));
+    this.searching()
+      .then((search) => search.gather(rest))
       .catch((error: unknown) => {
         this.#indexing = false;
         console.warn("what is on this device was not indexed for the search:", error);
       });
-  }
-
-  /** The sessions that this device has a copy of. */
-  #held(): string[] {
-    return [...new Set([...this.#copies.keys(), ...this.#opened.keys()])];
   }
 
   #keep(id: string): void {

@@ -2,17 +2,36 @@
 
 import type { Attention } from "./attention.js";
 import { Client as CoreClient } from "./core/client.js";
-import { LocalProtocolError } from "./core/errors.js";
-import type { Index, IndexChanged, Watch } from "./core/messages.js";
+import type { ClientOptions as CoreOptions, Kept } from "./core/client.js";
+import type { Listed, Watch } from "./core/messages.js";
+import type { Session as CoreSession } from "./core/session.js";
+import type { Everywhere } from "./search/everywhere.js";
+import type { SearchHit } from "./search/requests.js";
 import { Session } from "./session.js";
 import type { ListOptions, SessionList } from "./session_list.js";
+import type { Summary } from "./summary.js";
+
+export interface ClientOptions extends CoreOptions {
+  /**
+   * Where `search/worker.js` is served, for an index that `search` goes by: a bundler has to be told of a worker where
+   * it is named, so the library cannot name it. Without it `search` goes through all copies, one by one.
+   */
+  readonly searchWorker?: string | URL;
+}
 
 const NO_MORE: Watch = { kind: "Watch", after: "", limit: 0, archived: false };
 
-/** One tab's client: as the core's, and it has one's list of sessions. */
+/** One tab's client: as the core's, and it says what a list of sessions shows, and searches all of them. */
 export class Client extends CoreClient {
   #attention: Attention | null = null;
   readonly #lists = new Set<SessionList>();
+  readonly #searchWorker: string | URL | undefined;
+  #search: Promise<Everywhere> | null = null;
+
+  constructor(options: ClientOptions = {}) {
+    super(options);
+    this.#searchWorker = options.searchWorker;
+  }
 
   /**
    * Open a session from this device's store; it goes live by itself. Several may be open of one, each with its own
@@ -20,24 +39,11 @@ export class Client extends CoreClient {
    */
   override async open(session: string): Promise<Session> {
     const opened = await this.opened(session, Session);
-    void this.#follow(opened);
+    import("./attending.js")
+      .then(({ Attending, Attention }) => opened.follow(Attending, (this.#attention ??= new Attention())))
+      .catch(console.warn); // Without it nobody is seen to be there; all else goes on.
+    if (this.#search !== null) void this.#told(this.#search, (search) => search.attach(opened));
     return opened;
-  }
-
-  async #follow(opened: Session): Promise<void> {
-    try {
-      const { Attending, Attention } = await import("./attending.js");
-      this.#attention ??= new Attention();
-      opened.follow(Attending, this.#attention);
-    } catch (error) {
-      console.warn("who is there is not known: a part of this page did not load:", error);
-    }
-  }
-
-  override close(): Promise<void> {
-    this.#attention?.close();
-    for (const list of this.#lists) list.close();
-    return super.close();
   }
 
   /**
@@ -58,17 +64,80 @@ export class Client extends CoreClient {
     if (this.#lists.delete(list) && this.#lists.size === 0) this.ask(NO_MORE);
   }
 
-  protected override toldOf(asked: Watch | null, told: Index | IndexChanged): void {
+  protected override toldOf(asked: Watch | null, told: Listed): void {
     for (const list of this.#lists) list.told(asked, told);
   }
 
   /** Put a session away in one's own list, or back. Rejects without a network, or if the token does not name it. */
   async archive(session: string, archived = true): Promise<void> {
-    const token = typeof this.token === "function" ? await this.token() : (this.token ?? "");
-    const headers = { ...(token !== "" && { Authorization: `Bearer ${token}` }), "Content-Type": "application/json" };
-    const asked = { method: "PUT", headers, body: JSON.stringify({ archived }) };
-    const answer = await fetch(`${this.url}/v1/sessions/${encodeURIComponent(session)}/standing`, asked);
-    if (!answer.ok)
-      throw new LocalProtocolError(`the server did not put ${session} away: it answered ${answer.status}`);
+    const { putAway } = await import("./session_list.js");
+    await putAway(this.url, this.token, session, archived);
+  }
+
+  /**
+   * The messages of all sessions on this device that hold all words of `query`, best first; `limit` of them, 50 if not
+   * said. Without a network, too. The last word may be a beginning. See `SearchHit`.
+   *
+   * Its code is loaded when this is first called; rejects where it does not load.
+   */
+  async search(query: string, { limit = 50 }: { limit?: number } = {}): Promise<readonly SearchHit[]> {
+    return (await (await this.searching()).search(query, limit)).hits;
+  }
+
+  /** What `search` asks: it says how it looks for things, and writes a session into a file. Rejects as `search`. */
+  searching(): Promise<Everywhere> {
+    if (this.#search !== null) return this.#search;
+    const loading = import("./search/everywhere.js").then(({ Everywhere }) => {
+      const search = new Everywhere(this, this.#searchWorker);
+      for (const session of this.inUse) if (session instanceof Session) search.attach(session);
+      return search;
+    });
+    loading.catch(() => (this.#search = null)); // Asked again, it is tried again.
+    return (this.#search = loading);
+  }
+
+  /** Erase this device's copy, unsynced edits included, in all tabs and in the search. The server keeps the session. */
+  override async forget(session: string): Promise<void> {
+    await super.forget(session);
+    // An index of an earlier visit may hold it.
+    const search = this.#searchWorker === undefined ? this.#search : this.searching();
+    if (search !== null) await this.#told(search, (loaded) => loaded.erase(session));
+  }
+
+  override async close(): Promise<void> {
+    this.#attention?.close();
+    for (const list of this.#lists) list.close();
+    if (this.#search !== null) await this.#told(this.#search, (search) => search.close());
+    await super.close();
+  }
+
+  protected override ended(closed: CoreSession): void {
+    if (this.#search === null) return;
+    const other = [...this.inUse].find((session) => session.id === closed.id);
+    void this.#told(this.#search, (search) => {
+      if (other instanceof Session) search.attach(other);
+      else search.detach(closed.id);
+    });
+  }
+
+  /** Tell the search, if its code is there: whoever searches is told if it is not. */
+  async #told(search: Promise<Everywhere>, tell: (search: Everywhere) => void | Promise<void>): Promise<void> {
+    const loaded = await search.catch(() => null);
+    if (loaded !== null) await tell(loaded);
+  }
+
+  /** The sessions that this device has a copy of, without a look into them. */
+  copies(): Promise<readonly Kept[]> {
+    return super.sessions();
+  }
+
+  /**
+   * What a list shows of the sessions that this device has a copy of, the last written in first.
+   *
+   * A copy is read for it once, and again when something was written there.
+   */
+  override async sessions(): Promise<Summary[]> {
+    const { summaries } = await import("./summaries.js");
+    return summaries(await this.known(), this.inUse, this.subject, (session, look) => this.remember(session, look));
   }
 }

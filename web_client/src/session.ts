@@ -7,8 +7,6 @@
 
 import type { Attending } from "./attending.js";
 import type { Attention } from "./attention.js";
-import { approvalsOf } from "./approvals.js";
-import type { Approval } from "./approvals.js";
 import { Changes, Feed } from "./changes.js";
 import { Command, Commanding, Commands, putCommand } from "./commands.js";
 import type { CommandOptions, CommandView } from "./commands.js";
@@ -28,7 +26,8 @@ import type { Decision, Handover, RunView } from "./runs.js";
 import { checkCommand, checkMessage } from "./schema.js";
 import type { NewCommand, NewMessage } from "./schema.js";
 import { Stream } from "./stream.js";
-import { titleOf } from "./titles.js";
+import { approvalsOf, summaryOf } from "./summary.js";
+import type { Approval, Summary } from "./summary.js";
 import { Transcript, putRead, readRead } from "./transcript.js";
 import type { MessageView } from "./transcript.js";
 import { View } from "./view.js";
@@ -206,9 +205,12 @@ export class Session extends Commanding {
     return this.#runs.handover();
   }
 
-  /** What it is called: the key `title` of the state's map `session`, else the first line that a person wrote. */
-  get title(): string {
-    return titleOf(this.document("state"), this.messages());
+  /** What a list of sessions shows of this one. */
+  summary(): Summary {
+    const { subject, unsynced } = this;
+    const mayDecide = this.rights?.has("command") ?? true;
+    const documents = { transcript: this.document("transcript"), state: this.document("state") };
+    return summaryOf({ session: this.id, subject, unsynced, mayDecide }, this.#transcript, this.#runs, documents);
   }
 
   /** What is new from now on, in order; first `caught-up`. Leave the loop, or call its `close`, to end it. */

@@ -1,7 +1,9 @@
 /** Agents from a person's side: runs, commands with their outcomes, approvals, hand-over, and what a list shows. */
 
+import * as Y from "yjs";
 import { describe, expect, it } from "vitest";
 import { TimedOut } from "../src/core/errors.js";
+import { summarize } from "../src/summary.js";
 import { MemoryReplica } from "./memory_replica.js";
 import { MemoryRun } from "./memory_agent.js";
 import { pair } from "./pair.js";
@@ -85,13 +87,13 @@ describe("approvals", () => {
     const change = run.part({ type: "tool", name: "book", tool_call: toolCall, state: "approval-requested" });
     await mona.until(() => mona.approvals()[0] ?? null);
     expect(mona.approvals()).toMatchObject([{ toolCall, part: 0, run: { id: run.run } }]);
-    expect(mona.decision(toolCall)).toBeNull();
+    expect([mona.summary().needsYou, mona.decision(toolCall)]).toEqual([true, null]);
     const [approve, deny] = await Promise.all([tom.approve(toolCall, { seats: 2 }), mona.deny(toolCall, "too dear")]);
     const outcomes = await Promise.all([approve.outcome(), deny.outcome()]);
     expect(outcomes.toSorted()).toEqual(["accepted", "late"]);
     await mona.until(() => mona.decision(toolCall));
     expect(mona.decision(toolCall)).toMatchObject({ kind: "approve", by: "user:tom", payload: { seats: 2 } });
-    expect(mona.approvals()).toEqual([]);
+    expect([mona.approvals(), mona.summary().needsYou]).toEqual([[], false]);
     change({ state: "output-available", output: "booked" });
   });
 
@@ -114,10 +116,11 @@ describe("approvals", () => {
 describe("hand-over", () => {
   it("says who is responsible; a message to nobody is then theirs", async () => {
     const { mona, tom } = pair();
-    expect(mona.responsible).toBeNull();
+    expect([mona.responsible, tom.summary().needsYou]).toEqual([null, false]);
     await (await mona.handoff("user:tom", { note: "I am in the air" })).outcome();
     await tom.until(() => tom.responsible);
     expect(tom.handover()).toMatchObject({ to: "user:tom", by: "user:mona", note: "I am in the air" });
+    expect([tom.summary().needsYou, mona.summary().needsYou]).toEqual([true, false]);
     await (await tom.assign("agent:planner")).outcome();
     await tom.until(() => (tom.responsible === "agent:planner" ? true : null));
     await (await tom.post("Go on then")).synced();
@@ -133,13 +136,48 @@ describe("hand-over", () => {
   });
 });
 
-describe("titles", () => {
-  it("are what somebody named the session, else the first line that a person wrote", async () => {
-    const { mona, tom } = await working();
-    expect([mona.title, pair().mona.title]).toEqual(["Two days?", ""]);
-    tom.state.map("session").set("title", " Lisbon ");
+describe("summaries", () => {
+  it("say what is new, who is at work and what waits, from the documents alone", async () => {
+    const { mona, tom, toms, run } = await working();
+    run.text("Tram.");
+    await tom.post("First\nsecond line");
     await tom.synced();
+    await mona.until(() => (mona.messages().length === 3 ? true : null));
+    expect(mona.summary()).toMatchObject({
+      session: "trip",
+      title: "Two days?",
+      unread: 2,
+      needsYou: false,
+      running: ["agent:planner"],
+      unsynced: 0,
+    });
+    expect(mona.summary().lastAt).toBe(mona.messages().at(-1)!.receipt!.at);
+    await mona.markRead();
+    expect(mona.summary().unread).toBe(0);
+    tom.state.map("session").set("title", " Lisbon ");
+    run.end();
+    await tom.synced();
+    await tom.until(() => (tom.run(run.run)?.ended ? true : null));
+    const onlooker = { session: "trip", subject: "user:tom", unsynced: 4, mayDecide: true };
+    const loaded = summarize(onlooker, toms.document("transcript"), toms.document("state"));
+    expect(loaded).toEqual({ ...tom.summary(), unsynced: 4 });
+    expect(loaded).toMatchObject({ title: "Lisbon", running: [], unread: 2 });
     // Also where nobody asked yet for the state's root as a map, as when it comes while the session is open.
-    await mona.until(() => (mona.title === "Lisbon" ? true : null));
+    const untyped = new Y.Doc();
+    Y.applyUpdate(untyped, Y.encodeStateAsUpdate(toms.document("state")));
+    expect(summarize(onlooker, toms.document("transcript"), untyped).title).toBe("Lisbon");
+  });
+
+  it("of an empty session are empty", () => {
+    const { mona } = pair();
+    expect(mona.summary()).toEqual({
+      session: "trip",
+      title: "",
+      lastAt: 0,
+      unread: 0,
+      needsYou: false,
+      running: [],
+      unsynced: 0,
+    });
   });
 });

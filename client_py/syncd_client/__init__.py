@@ -2,9 +2,12 @@
 
 from syncd.core.branches import BranchItem
 from syncd.core.errors import LocalProtocolError, StoreError, SyncdError
+from syncd.core.messages import IndexRow
+from syncd.core.people import Person
 from syncd.core.run_view import RunView
 from syncd.core.transcript import MessageView
 from syncd_client.agent import Agent
+from syncd_client.audience import Audience
 from syncd_client.changes import (
     Assigned,
     CaughtUp,
@@ -20,6 +23,7 @@ from syncd_client.changes import (
 )
 from syncd_client.client import Client
 from syncd_client.commands import Command
+from syncd_client.index import SessionIndex
 from syncd_client.posted import Message
 from syncd_client.run import Run
 from syncd_client.run_failures import LeaseLost, RunFailed
@@ -37,6 +41,7 @@ __all__ = [
     "Agent",
     "Asked",
     "Assigned",
+    "Audience",
     "BranchItem",
     "CaughtUp",
     "Change",
@@ -45,6 +50,7 @@ __all__ = [
     "CommandChanged",
     "Decision",
     "EditRefused",
+    "IndexRow",
     "LeaseLost",
     "Link",
     "LocalProtocolError",
@@ -52,6 +58,7 @@ __all__ = [
     "MessageChanged",
     "MessageView",
     "NotSynced",
+    "Person",
     "PresenceChanged",
     "ReadMoved",
     "RequestFailed",
@@ -60,6 +67,7 @@ __all__ = [
     "RunFailed",
     "RunView",
     "Session",
+    "SessionIndex",
     "StateChanged",
     "Status",
     "StatusChanged",

@@ -23,12 +23,26 @@ from syncd import __version__
 from syncd.core.errors import CloseCode, LocalProtocolError, StoreError, SyncdError
 from syncd.core.ids import is_id, uuid7
 from syncd.core.limits import DEFAULT_LIMITS, Limits
-from syncd.core.messages import ClientMessage, Hello, Leave, Refresh, Refreshed, ServerMessage, Storage, Unknown, Work
+from syncd.core.messages import (
+    ClientMessage,
+    Hello,
+    Index,
+    IndexChanged,
+    Json,
+    Leave,
+    Refresh,
+    Refreshed,
+    ServerMessage,
+    Storage,
+    Unknown,
+    Work,
+)
 from syncd.store.local import LocalSession, LocalStore
 from syncd.store.log import SearchHit
+from syncd_client.index import IndexLink, SessionIndex
 from syncd_client.session import Session
 from syncd_client.status import Link, Status
-from syncd_client.transport import LinkClosed, Transport, Unreachable
+from syncd_client.transport import LinkClosed, Transport, Unreachable, request
 
 _log = structlog.get_logger("syncd.client")
 
@@ -91,6 +105,7 @@ class Client:
         self.presence_bytes_max = limits.presence_bytes_max
         #: Set it before the link is made.
         self.worker: LinkWorker | None = None
+        self._index = IndexLink(self, self.store.index)
         self._token = token
         self._agent = agent
         self._sessions: dict[str, Session] = {}
@@ -165,6 +180,29 @@ class Client:
                 else:
                     found.link_down(self._status)
             return self._sessions[session]
+
+    async def index(self, *, archived: bool = False, count: int = 100) -> SessionIndex:
+        """Return one's list of sessions, from this disk and then as the server has it: the newest `count`, for a start.
+
+        With `archived` those that were put away, else the others.
+        """
+        found = SessionIndex(self._index, archived=archived, count=count)
+        await found.load()
+        self._index.add(found)
+        return found
+
+    async def archive(self, session: str, *, archived: bool = True) -> None:
+        """Put a session away in one's own list, or back. Needs the network.
+
+        Raises:
+            Unreachable: there is none.
+            RequestFailed: there is no such session, or the token does not name it.
+        """
+        await self.call("PUT", f"/v1/sessions/{session}/standing", body={"archived": archived})
+
+    async def call(self, method: str, path: str, *, body: Json = None) -> Json:
+        """Send one REST request with this client's token, and return the answer. Raises as `archive`."""
+        return await request(self.url, method, path, token=await self._fetch_token(), body=body)
 
     async def sessions(self) -> Sequence[LocalSession]:
         """Return the sessions this device has a copy of."""
@@ -292,6 +330,7 @@ class Client:
         self._status = status
         self._live.clear()
         self._loose.clear()
+        self._index.link_down()
         for session in list(self._sessions.values()):
             session.link_down(status)
 
@@ -324,6 +363,7 @@ class Client:
                 self._send_wake.set()
             for session in list(self._sessions.values()):
                 session.link_up()
+            self._index.link_up()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(transport))
                 group.create_task(self._send(transport))
@@ -353,6 +393,9 @@ class Client:
                 session.receive(message)
         elif isinstance(message, Refreshed):
             self._expires_at = message.expires_at
+            self._index.link_up()  # The fresh token may name other sessions.
+        elif isinstance(message, Index | IndexChanged):
+            self._index.receive(message)
         elif isinstance(message, Work):
             if self.worker is not None:
                 self.worker.work(message)

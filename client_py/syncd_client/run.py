@@ -23,6 +23,7 @@ from syncd.core.run_view import RunView, run_of_fact
 from syncd.core.run_writer import NewAttempt
 from syncd.core.schema import NewMessage, Root, text_part
 from syncd.core.transcript import MessageView
+from syncd_client.audience import Audience
 from syncd_client.calls import RunCalls
 from syncd_client.copy import now_ms
 from syncd_client.history import Format, Turn, render, turns
@@ -194,6 +195,11 @@ class Run(RunWriting):
         or `parts`: `{role, name, parts}` as they stand in the transcript.
         """
         return render(self.turns(), format, me=self.agent)
+
+    @property
+    def audience(self) -> Audience:
+        """Who is here while it works: `who()`, `watched`, `await changed()`."""
+        return self.session.audience
 
     # What people say meanwhile
 

@@ -27,12 +27,15 @@ from syncd.core.client_turn import (
 )
 from syncd.core.errors import CloseCode, LocalProtocolError, Rejected, StorageFull, StoreError
 from syncd.core.ids import run_key
+from syncd.core.listing import STATE_ROOT, called
 from syncd.core.messages import Json, Layer, Opened, PresenceEntry, ServerMessage
+from syncd.core.people import Person
 from syncd.core.replica import Replica, ReplicaBroken
 from syncd.core.schema import Root
 from syncd.core.transcript import MessageView
 from syncd.core.update import Kind
 from syncd.store.local import RefusedUpdate
+from syncd_client.audience import Audience, check_activity
 from syncd_client.changes import Changes
 from syncd_client.copy import LocalCopy, fresh_client_id, uncollected
 from syncd_client.feed import Feed
@@ -67,6 +70,8 @@ class Session(Writing):
         self.id = session
         self.state = SharedState(self)
         self.presence = Presence(self)
+        #: Everybody on the session, each once; see `people`.
+        self.audience = Audience(self, grace_s=client.limits.presence_grace_s)
         self.watchers = Watchers()
         self._client = client
         self._feed = Feed(self)
@@ -132,6 +137,46 @@ class Session(Writing):
         await self._texts.write()
         hits = await self._client.store.search(query, session=self.id, limit=limit)
         return [view for hit in hits if (view := self.message(hit.message)) is not None]
+
+    def people(self) -> list[Person]:
+        """Return everybody on this session, this subject too: each once, over all devices, the most present first."""
+        return self.audience.everyone()
+
+    async def last_seen(self) -> Mapping[str, int | None]:
+        """Return when everybody who takes part was last connected (Unix ms), None for never. Needs the network.
+
+        Raises:
+            Unreachable: there is none.
+            RequestFailed: the token does not name the session any more.
+        """
+        answer = await self._client.call("GET", f"/v1/sessions/{self.id}/people")
+        return {row["subject"]: row["last_seen"] for row in answer["people"]}
+
+    @property
+    def title(self) -> str:
+        """What the session is called, empty if nobody named it."""
+        return called(self.state.map(STATE_ROOT).json())[0]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What the session is tagged with."""
+        return called(self.state.map(STATE_ROOT).json())[1]
+
+    def rename(self, title: str) -> None:
+        """Call the session something else, for everybody."""
+        self.state.map(STATE_ROOT)["title"] = title
+
+    def set_tags(self, tags: Sequence[str]) -> None:
+        """Tag the session, for everybody, in place of the tags that it has."""
+        self.state.map(STATE_ROOT)["tags"] = [*tags]
+
+    def set_activity(self, activity: str) -> None:
+        """Say what the person does here: `active`, `idle` (looks on), or `hidden`. Unsaid, nobody counts as looking.
+
+        Raises:
+            LocalProtocolError: another word.
+        """
+        self.presence.update(activity=check_activity(activity))
 
     def changes(self) -> Changes:
         """Return what is new from now on, in order; first `CaughtUp`."""
@@ -299,6 +344,7 @@ class Session(Writing):
                 self._feed.caught_up(count)
                 self.watchers.tell()
             case PresenceMoved(entries):
+                self.audience.take(entries)
                 self._feed.presence(entries)
             case Refused(tickets, code, reason):
                 self._waiting.refused(tickets, str(code), reason)

@@ -138,9 +138,9 @@ class Writing(Reading, Commanding):
         return new.id, ticket
 
     async def mark_read(self, seq: int | None = None) -> None:
-        """Say that this subject has read up to `seq`, the newest message without one."""
+        """Say that this subject has read up to `seq`; without one, all that this copy has, commands included."""
         subject = self.subject
-        seq = self.seq if seq is None else seq
+        seq = max(self.seq, self.machine.seq) if seq is None else seq
         if not subject or self.reads().get(subject, -1) >= seq:
             return
         ticket = self._edit(Layer.TRANSCRIPT, lambda r: put_read(r, subject, seq=seq, at=now_ms()))

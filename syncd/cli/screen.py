@@ -53,6 +53,8 @@ from syncd.cli.words import clean, now_ms, plural
 from syncd.core.errors import SyncdError
 
 _TYPING_S = 4.0
+#: Whoever typed nothing for this long only looks on.
+_ACTIVE_S = 60.0
 _TICK_S = 1.0
 #: How long it says what is new.
 _NEWS_S = 8.0
@@ -81,9 +83,10 @@ class Screen:
         self._note: RenderableType | None = None
         self._note_scroll = 0
         self._news: list[Text] = []
-        self._typed_at = 0.0
+        # Who opens a session is at it.
+        self._typed_at = time.monotonic() - _TYPING_S
         self._fresh = False
-        self._presence = ""
+        self._said = ("", "")
         self._tasks: set[asyncio.Task[None]] = set()
         names = [f"/{name}" for name in (*self._slash.commands, "quit")]
         self._buffer = Buffer(
@@ -248,9 +251,10 @@ class Screen:
         while True:
             typing = bool(self._buffer.text) and time.monotonic() - self._typed_at < _TYPING_S
             doing = "typing" if typing and not self._buffer.text.startswith("/") else "here"
-            if doing != self._presence:
-                self._presence = doing
-                self._session.presence.update(status=doing)
+            activity = "active" if time.monotonic() - self._typed_at < _ACTIVE_S else "idle"
+            if (doing, activity) != self._said:
+                self._said = (doing, activity)
+                self._session.presence.update(status=doing, activity=activity)
             await asyncio.sleep(_TICK_S / 4)
 
     # What is typed

@@ -21,6 +21,9 @@ from syncd.core.messages import (
     Closed,
     Declare,
     Hello,
+    Index,
+    IndexChanged,
+    IndexRow,
     Json,
     Layer,
     Leave,
@@ -40,6 +43,7 @@ from syncd.core.messages import (
     Storage,
     Unknown,
     Update,
+    Watch,
     Welcome,
     Work,
 )
@@ -62,6 +66,7 @@ _CLIENT_TYPES: Final[dict[int, type[Any]]] = {
     8: Declare,
     9: Serve,
     10: Claim,
+    11: Watch,
 }
 _SERVER_TYPES: Final[dict[int, type[Any]]] = {
     65: Welcome,
@@ -76,6 +81,8 @@ _SERVER_TYPES: Final[dict[int, type[Any]]] = {
     74: Refreshed,
     75: Storage,
     76: Work,
+    77: Index,
+    78: IndexChanged,
 }
 _NUMBERS: Final = {kind: number for table in (_CLIENT_TYPES, _SERVER_TYPES) for number, kind in table.items()}
 #: Names of the fields of each frame, in the order of the wire.
@@ -262,10 +269,47 @@ def _entries(value: Any) -> tuple[PresenceEntry, ...]:
     return tuple(entries)
 
 
+def _rows(value: Any) -> tuple[IndexRow, ...]:
+    if type(value) is not list:
+        raise TypeError("must be an array of rows")
+    rows = []
+    for row in value:
+        if type(row) is not list or len(row) < len(_ROW):
+            raise TypeError(f"a row is [{', '.join(name for name, _ in _ROW)}]")
+        found = []
+        for (name, check), part in zip(_ROW, row, strict=False):
+            try:
+                found.append(check(part))
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"{name} of a row {error}") from None
+        rows.append(IndexRow(*found))
+    return tuple(rows)
+
+
+def _ids(value: Any) -> tuple[str, ...]:
+    if type(value) is not list:
+        raise TypeError("must be an array of ids")
+    return tuple(_id(item) for item in value)
+
+
 _LAYERS: Final = {str(layer): layer for layer in Layer}
 _text = _typed(str, "a string")
 _bytes = _typed(bytes, "bytes")
 _flag = _typed(bool, "a boolean")
+_ROW: Final[tuple[tuple[str, Callable[[Any], Any]], ...]] = (
+    ("session", _id),
+    ("title", _text),
+    ("tags", _strings),
+    ("archived", _flag),
+    ("at_ms", _uint),
+    ("seq", _uint),
+    ("excerpt", _text),
+    ("unread", _uint),
+    ("needs", _strings),
+    ("running", _string_map),
+    ("here", _string_map),
+    ("responsible", _short),
+)
 
 _ENCODE: Final[dict[str, Callable[[Any], Any]]] = {
     "layer": str,
@@ -273,9 +317,12 @@ _ENCODE: Final[dict[str, Callable[[Any], Any]]] = {
     "updates": lambda value: {str(layer): part for layer, part in value.items()},
     "entries": lambda value: [[e.peer, e.subject, e.name, e.kind, e.device, e.state] for e in value],
     "presence": lambda value: [[e.peer, e.subject, e.name, e.kind, e.device, e.state] for e in value],
+    "rows": lambda value: [[getattr(row, name) for name, _ in _ROW] for row in value],
 }
 _DECODE_ANY: Final[dict[str, Callable[[Any], Any]]] = {
+    "after": _short,
     "agent": _short,
+    "archived": _flag,
     "attempt": _uint,
     "attempts_max": _attempts,
     "caught_up": _uint,
@@ -286,10 +333,13 @@ _DECODE_ANY: Final[dict[str, Callable[[Any], Any]]] = {
     "expires_at": _number,
     "frame_bytes_max": _uint,
     "full": _flag,
+    "gone": _ids,
     "heartbeat_s": _number,
     "incarnation": _short,
     "layer": _layer,
+    "limit": _uint,
     "message": _id_or_empty,
+    "next": _short,
     "nonce": _uint,
     "now": _number,
     "number": _uint,
@@ -302,6 +352,7 @@ _DECODE_ANY: Final[dict[str, Callable[[Any], Any]]] = {
     "retry_after_s": _number,
     "rights": _strings,
     "roots": _string_map,
+    "rows": _rows,
     "run": _id,
     "seen": _uint,
     "seq": _uint,
@@ -317,6 +368,7 @@ _DECODE_ANY: Final[dict[str, Callable[[Any], Any]]] = {
     "vectors": _by_layer,
     "version": _uint,
     "versions": _uints,
+    "whole": _flag,
     "worker": _id,
 }
 _DECODE: Final[dict[tuple[type[Any], str], Callable[[Any], Any]]] = {(Reject, "code"): _short}

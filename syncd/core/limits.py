@@ -56,6 +56,16 @@ class Limits:
     # Who comes and goes is told to all at most this often: else a crowd of n that returns at once is n * n frames.
     presence_gather_s: float = 0.05
 
+    # Who is gone, or looks elsewhere, for less than this is told to nobody: a page that reloads is back sooner.
+    presence_grace_s: float = 10.0
+
+    # Lists of sessions. What changed is told at this pace at most, to all who watch at once.
+    index_gather_s: float = 0.1
+    # Who is there is told more slowly: a crowd of n that returns to one session is seen by n lists.
+    index_here_s: float = 1.0
+    # Of those who are there a row names so many, the most present first.
+    index_here_max: int = 16
+
     # Agents that one message wakes; a message that names more wakes the first.
     runs_per_message_max: int = 16
 

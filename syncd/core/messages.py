@@ -125,6 +125,18 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """Ask for a page of one's sessions, the newest first, and to be told of changes from now on.
+
+    `after` is the `next` of the page before, empty for the first. With `limit` 0 nothing is told any more.
+    """
+
+    after: str
+    limit: int
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome:
     """Answer to `Hello`. `expires_at` (Unix s) is the token's, 0 for never; `now` is the server's clock."""
 
@@ -257,6 +269,46 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One session in somebody's list. `at_ms` is of the last thing that happened in it, Unix ms.
+
+    `unread` counts messages of others that are not read, up to 999. `needs` says why it waits for this person:
+    `approval`, `handover`. `running` maps agents to how their runs stand, `here` those who are not offline to their
+    status.
+    """
+
+    session: str
+    title: str
+    tags: Sequence[str]
+    archived: bool
+    at_ms: int
+    seq: int
+    excerpt: str
+    unread: int
+    needs: Sequence[str]
+    running: Mapping[str, str]
+    here: Mapping[str, str]
+    responsible: str
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Answer to `Watch`: a page. `next` is what to ask for the next one with; `whole`: there is nothing behind it."""
+
+    rows: Sequence[IndexRow]
+    next: str
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IndexChanged:
+    """Rows that are another now, in place of those before; and sessions that are not there any more."""
+
+    rows: Sequence[IndexRow]
+    gone: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A frame of the optional range (type 128 and above) that this version does not know: ignored and counted."""
 
@@ -265,7 +317,7 @@ class Unknown:
 
 
 ClientMessage: TypeAlias = (
-    Hello | Open | Declare | Push | SetPresence | Refresh | Leave | Ping | Serve | Claim | Unknown
+    Hello | Open | Declare | Push | SetPresence | Refresh | Leave | Ping | Serve | Claim | Watch | Unknown
 )
 ServerMessage: TypeAlias = (
     Welcome
@@ -280,5 +332,7 @@ ServerMessage: TypeAlias = (
     | Bye
     | Pong
     | Work
+    | Index
+    | IndexChanged
     | Unknown
 )

@@ -24,6 +24,7 @@ from syncd.core.facts import ClaimFact, read_facts
 from syncd.core.grant import Grant, Right
 from syncd.core.index import Plan
 from syncd.core.limits import Limits
+from syncd.core.listing import STATE_ROOT
 from syncd.core.messages import (
     Ack,
     Claim,
@@ -114,6 +115,11 @@ class ServerMachine:
     def committed_seq(self) -> int:
         """The last `seq` that is on disk."""
         return self.content.committed_seq
+
+    @property
+    def published(self) -> Sequence[PresenceEntry]:
+        """The presence entries that the last turn told the readers of."""
+        return self._published
 
     def document(self, layer: Layer) -> Document:
         """One layer's document, for reading. What it shows is committed."""
@@ -309,6 +315,8 @@ class ServerMachine:
         self._bind(subject, free)
         if layer is Layer.STATE:
             self._batch.roots.update(plan.new_roots)
+            if STATE_ROOT in document.index.roots and not self._batch.called:
+                self._batch.called = any(root == STATE_ROOT for root, _ in plan.touched(document.index))
         self._gather(peer, layer, update, plan.ends)
 
     def _check_runs(self, plan: Plan, subject: str) -> None:

@@ -85,11 +85,25 @@ class Batch:
     A plain class: one is made for each turn of each session.
     """
 
-    __slots__ = ("accepted", "bindings", "drops", "facts", "opening", "pushed", "rejects", "roots", "size", "touched")
+    __slots__ = (
+        "accepted",
+        "bindings",
+        "called",
+        "drops",
+        "facts",
+        "opening",
+        "pushed",
+        "rejects",
+        "roots",
+        "size",
+        "touched",
+    )
 
     def __init__(self) -> None:
         # Bytes of the updates, receipts included.
         self.size = 0
+        # Whether the state says anew what the session is called.
+        self.called = False
         self.accepted: dict[Layer, Accepted] = {}
         self.bindings: list[tuple[str, list[int]]] = []
         # What the server decides on, in the order it came.
@@ -129,6 +143,11 @@ class Ready:
     merged: Mapping[Layer, Sequence[bytes]]
     work: Sequence[WorkRow] = ()
     events: Sequence[Event] = ()
+
+    @property
+    def called(self) -> bool:
+        """Whether the state says anew what the session is called."""
+        return self.batch.called
 
     @property
     def pushes(self) -> int:

@@ -23,16 +23,17 @@ from syncd.server.console import BUILT, Console
 from syncd.server.hooks.channels.apprise import AppriseChannel, BadTarget
 from syncd.server.hooks.channels.push import PushChannel
 from syncd.server.hooks.channels.vapid import Vapid
-from syncd.server.hooks.conditions import Nobody
 from syncd.server.hooks.config import HooksConfigError, load_hooks
 from syncd.server.hooks.devices import Devices
 from syncd.server.hooks.hooks import Hooks
 from syncd.server.hooks.targets import Guard, Outbound
 from syncd.server.http import edge, guard, secure_headers
 from syncd.server.listen import listen
+from syncd.server.lists import Lists
 from syncd.server.metrics import Metrics
 from syncd.server.open_work import OpenWork
 from syncd.server.origin import OriginPolicy, is_loopback
+from syncd.server.people import People
 from syncd.server.records import Records
 from syncd.server.rest.table import add_routes
 from syncd.server.revocations import Revocations
@@ -101,6 +102,7 @@ def make_services(
     limits: Limits,
     metrics: Metrics,
     runs: RunRecords | None = None,
+    lists: Lists | None = None,
     *,
     demo: str | None = None,
     devices: Devices | None = None,
@@ -122,6 +124,7 @@ def make_services(
         addresses,
         runs,
         settings.invite_ttl_max_s,
+        lists,
         console,
         hooks=hooks,
         devices=devices,
@@ -160,6 +163,7 @@ def make_hooks(
     settings: Settings,
     sessions: Sessions,
     store: SqliteSessionLog,
+    people: People,
     dispatcher: Dispatcher,
     limits: Limits,
     metrics: Metrics,
@@ -169,7 +173,6 @@ def make_hooks(
     Raises:
         HooksConfigError: the file that the settings name cannot be used.
     """
-    people = Nobody()
     hooks = Hooks(
         load_hooks(settings.hooks),
         store,
@@ -211,10 +214,11 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     store = SqliteSessionLog(settings.store)
     sessions = Sessions(store, limits, metrics)
     dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
-    links = Links(sessions, auth, limits, metrics, dispatcher)
+    lists = Lists(sessions, People(dispatcher, grace_s=limits.presence_grace_s), limits)
+    links = Links(sessions, auth, limits, metrics, dispatcher, lists)
     runs = RunRecords(sessions, dispatcher, limits)
     work = OpenWork(sessions, dispatcher)
-    hooks = make_hooks(settings, sessions, store, dispatcher, limits, metrics)
+    hooks = make_hooks(settings, sessions, store, lists.people, dispatcher, limits, metrics)
     push = make_push(settings, store.subscriptions, auth, limits)
     if push is not None:
         hooks.add_channel("push", push[1])
@@ -226,6 +230,7 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
         limits,
         metrics,
         runs,
+        lists,
         demo=demo,
         hooks=hooks,
         devices=push[0] if push is not None else None,
@@ -312,6 +317,8 @@ class Server:
             services.lifecycle.started = True
             if self._work is not None:
                 await self._work.start()
+            if services.lists is not None:
+                await services.lists.start()
             if services.hooks is not None:
                 await services.hooks.start()
             await self._runner.setup()
@@ -357,6 +364,8 @@ class Server:
                     await self._services.hooks.stop()
                 if self._work is not None:
                     await self._work.stop()
+                if self._services.lists is not None:
+                    await self._services.lists.stop()
                 await asyncio.gather(*self._pruning)
                 await self._services.sessions.stop()
         finally:

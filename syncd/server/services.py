@@ -17,6 +17,7 @@ from syncd.server.auth import Auth
 from syncd.server.console import Console
 from syncd.server.hooks.devices import Devices
 from syncd.server.hooks.hooks import Hooks
+from syncd.server.lists import Lists
 from syncd.server.metrics import Metrics
 from syncd.server.origin import OriginPolicy
 from syncd.server.run_records import RunRecords
@@ -129,6 +130,8 @@ class Services:
     runs: RunRecords | None = None
     #: An invite is good for this long at most.
     invite_ttl_max_s: float = 30 * 86_400.0
+    #: None where there are no real sessions to list.
+    lists: Lists | None = None
     console: Console = field(default_factory=Console)
     #: None where no pushes are sent.
     devices: Devices | None = None

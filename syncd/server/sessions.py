@@ -56,6 +56,26 @@ class Outlet(Protocol):
         ...
 
 
+class Follower(Protocol):
+    """Who follows what happens in all sessions, for those who are not in them."""
+
+    async def loaded(self, live: LiveSession) -> None:
+        """A session was loaded; nobody is let in yet."""
+        ...
+
+    def advanced(self, live: LiveSession, ready: Ready) -> None:
+        """A turn of a session is on the disk and shown."""
+        ...
+
+    def unloaded(self, session: str) -> None:
+        """A session is not in memory any more; its peers are gone."""
+        ...
+
+    def deleted(self, session: str) -> None:
+        """A session was deleted."""
+        ...
+
+
 class SessionGone(SyncdError):
     """The session cannot be opened: absent or not for this grant (alike), deleted, or damaged."""
 
@@ -107,6 +127,8 @@ class Sessions:
         self.on_delete: Callable[[str], None] = lambda _: None
         #: Called with a session that is about to be unloaded, or quiet, so that its search index can follow.
         self.on_quiet: Callable[[LiveSession], Awaitable[None]] | None = None
+        #: Told of all sessions, if there is one.
+        self.follower: Follower | None = None
         self._metrics = metrics
         self._clock = clock
         self._lives: dict[str, LiveSession] = {}
@@ -192,6 +214,9 @@ class Sessions:
                     raise SessionGone(CloseCode.STORAGE_FULL, "the server's storage is full: come back to make it")
                 info = await self.create(session)
             machine = await self._load_machine(session, info)
+            live = LiveSession(session, machine, used_at=time.monotonic())
+            if self.follower is not None:
+                await self.follower.loaded(live)
         except StorageFull as error:
             raise SessionGone(CloseCode.STORAGE_FULL, "the server's storage is full: come back") from error
         except StoreDamaged as error:
@@ -201,7 +226,7 @@ class Sessions:
             _log.error("session_not_loaded", session=session, error=type(error).__name__, reason=str(error))
             raise SessionGone(CloseCode.SERVER_ERROR, "the session cannot be loaded now") from error
         machine.storage_full = self.storage_full
-        self._lives[session] = live = LiveSession(session, machine, used_at=time.monotonic())
+        self._lives[session] = live
         if machine.due_at() is not None:
             self.mark(live)
         self._metrics.sessions_loaded.set(len(self._lives))
@@ -283,6 +308,8 @@ class Sessions:
         self._scrub_due |= deleted
         if deleted:
             self.on_delete(session)
+            if self.follower is not None:
+                self.follower.deleted(session)
         return deleted
 
     async def _scrub(self) -> None:
@@ -379,6 +406,8 @@ class Sessions:
         machine = live.machine
         try:
             self._deliver(live, machine.advance(ready))
+            if self.follower is not None:
+                self.follower.advanced(live, ready)
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
             self._broke(live, error)
             return
@@ -437,6 +466,8 @@ class Sessions:
     def _unload(self, live: LiveSession, code: CloseCode, reason: str) -> None:
         if self._lives.get(live.session) is live:
             del self._lives[live.session]
+            if self.follower is not None:
+                self.follower.unloaded(live.session)
             self._metrics.sessions_loaded.set(len(self._lives))
         self._dirty.pop(live.session, None)
         if live.timer is not None:

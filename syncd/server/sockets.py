@@ -34,12 +34,14 @@ from syncd.core.messages import (
     Serve,
     Storage,
     Unknown,
+    Watch,
     Welcome,
 )
 from syncd.server.auth import Auth, BadToken, TooManyFailures
 from syncd.server.heartbeat import Heartbeat
 from syncd.server.link import CLOSE_TIMEOUT_S, Link, websocket_frame
 from syncd.server.listen import Connection
+from syncd.server.lists import Lists
 from syncd.server.metrics import Metrics
 from syncd.server.ratelimit import Pace
 from syncd.server.services import ADDRESS
@@ -74,6 +76,7 @@ class Links:
         limits: Limits,
         metrics: Metrics,
         dispatcher: Dispatcher,
+        lists: Lists | None = None,
         *,
         server: str = "syncd",
     ) -> None:
@@ -82,6 +85,7 @@ class Links:
         self._sessions = sessions
         self._auth = auth
         self._dispatcher = dispatcher
+        self._lists = lists
         self._server = server
         self._links: set[Link] = set()
         self._pending = 0
@@ -251,6 +255,9 @@ class Links:
             raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "a second hello")
         elif isinstance(message, Serve):
             self._take_worker(link, message)
+        elif isinstance(message, Watch):
+            if self._lists is not None:
+                self._lists.watch(link, message)
         elif not isinstance(message, Unknown):
             self._sessions.receive(message.session, link.peer, message)
 
@@ -323,6 +330,8 @@ class Links:
         self._heartbeat.remove(link)
         self._behind.discard(link)
         self._dispatcher.gone(link)
+        if self._lists is not None:
+            self._lists.gone(link)
         for session in link.sessions:
             self._sessions.detach(session, link.peer)
         _count(self._by_subject, link.grant.subject, -1)

@@ -126,6 +126,11 @@ class Dispatcher:
             agent.per_session = per_session
             agent.show_all()
 
+    def serves(self, agent: str) -> bool:
+        """Whether some worker serves an agent, be it one that takes nothing more for now."""
+        found = self._agents.get(agent)
+        return found is not None and bool(found.workers)
+
     # Work
 
     def changed(self, rows: Iterable[WorkRow]) -> None:

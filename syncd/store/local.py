@@ -16,6 +16,7 @@ from syncd.core.errors import LocalProtocolError, StoreDamaged
 from syncd.core.messages import Layer
 from syncd.store import search
 from syncd.store.group import GroupCommit
+from syncd.store.local_index import LOCAL_INDEX_TABLES, LocalIndex, forget_listed
 from syncd.store.log import SearchHit
 from syncd.store.rows import update_crc
 from syncd.store.sqlite import BUSY_TIMEOUT_S, Database, Schema, rows_per_statement, transact
@@ -47,6 +48,7 @@ SCHEMA = Schema(
             "CREATE INDEX refused_session ON refused (number)",
             *search.SEARCH_TABLES,
         ),
+        LOCAL_INDEX_TABLES,
     ),
 )
 
@@ -170,6 +172,8 @@ class LocalStore:
     ) -> None:
         self._now_ms = now_ms
         self._database = Database(Path(path), SCHEMA, busy_timeout_s=busy_timeout_s)
+        #: What this device heard of its subject's list of sessions.
+        self.index = LocalIndex(self._database)
         self._writer = GroupCommit(self._database, self._write_all)
         self._device = ""
         self._data_version = 0
@@ -332,6 +336,7 @@ class LocalStore:
 
         def erase(connection: sqlite3.Connection) -> None:
             search.drop(connection, session)
+            forget_listed(connection, session)
             connection.execute("DELETE FROM session WHERE session = ?", (session,))
 
         await self._database.transaction(erase)

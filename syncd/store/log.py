@@ -12,6 +12,7 @@ from syncd.core.errors import LocalProtocolError
 from syncd.core.events import Event, StoredEvent
 from syncd.core.record import record
 from syncd.core.work import WorkRow
+from syncd.store.listing import Listing
 
 __all__ = [
     "Append",
@@ -89,6 +90,9 @@ class SessionLog(Protocol):
     3. `compact` removes only versions up to `through`, and puts the snapshot in their place in the same transaction.
     4. A damaged session raises on `read` and is marked; all others go on.
     """
+
+    #: What lists of sessions are made of, kept up in the transactions of `append`.
+    listing: Listing
 
     async def open(self) -> None:
         """Open or create the store and take it for this process.

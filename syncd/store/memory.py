@@ -4,15 +4,47 @@ Keeps the contract of the durable engines but for durability, and fails on deman
 """
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged
 from syncd.core.work import WorkRow
 from syncd.store import search
+from syncd.store.listing import LISTING_TABLES, Listing, drop_listing, follow, open_listing
 from syncd.store.log import Append, Entry, EntryKind, SearchHit, SessionInfo, StoredEntry, StoredEvent, check_append
 from syncd.store.work import ENDED
+
+T = TypeVar("T")
+
+_SESSION_TABLE = """CREATE TABLE session (
+    number INTEGER PRIMARY KEY, session TEXT NOT NULL UNIQUE, deleted_at_ms INTEGER, damaged TEXT NOT NULL DEFAULT ''
+)"""
+
+
+class MemoryTables:
+    """Tables that are gone with this object, for what is the same SQL in memory and on disk. A `listing.Runner`."""
+
+    def __init__(self, *tables: str) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        for table in tables:
+            self.connection.execute(table)
+
+    def number(self, session: str) -> int:
+        """Return the number of a session, which is made if there is none, and no longer deleted."""
+        sql = "INSERT INTO session (session) VALUES (?) ON CONFLICT (session) DO UPDATE SET deleted_at_ms = NULL"
+        number = self.connection.execute(sql + " RETURNING number", (session,)).fetchone()[0]
+        return int(number)
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function on the connection."""
+        return function(self.connection)
+
+    async def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function. Nothing can fail half-way here that the tests ask for."""
+        return function(self.connection)
 
 
 @dataclass(slots=True)
@@ -37,6 +69,8 @@ class MemorySessionLog:
         self._turn = asyncio.Lock()
         self._events: list[StoredEvent] = []
         self._last_event = 0
+        self._tables = MemoryTables(_SESSION_TABLE, *LISTING_TABLES)
+        self.listing = Listing(self._tables)
 
     async def open(self) -> None:
         """See `SessionLog.open`. What an earlier opening of this object held is still there."""
@@ -52,6 +86,7 @@ class MemorySessionLog:
         kept = self._sessions.get(session)
         if kept is None or kept.info.deleted_at_ms is not None:
             kept = self._sessions[session] = _Session(SessionInfo(session, incarnation, now_ms, now_ms, 0, 0, 0))
+            open_listing(self._tables.connection, self._tables.number(session), now_ms, known=snapshot is None)
             if snapshot is not None:
                 self._extend(kept, Append(session, 0, [Entry(EntryKind.SNAPSHOT, snapshot)]))
         return kept.info
@@ -136,6 +171,9 @@ class MemorySessionLog:
         gone = replace(kept.info, version=0, entries=0, log_bytes=0, damaged="", deleted_at_ms=now_ms)
         self._sessions[session] = _Session(replace(gone, updated_at_ms=gone.created_at_ms))
         self._events = [stored for stored in self._events if stored.session != session]
+        drop_listing(self._tables.connection, self._tables.number(session))
+        sql = "UPDATE session SET deleted_at_ms = ? WHERE session = ?"
+        self._tables.connection.execute(sql, (now_ms, session))
         return True
 
     async def scrub(self) -> None:
@@ -184,6 +222,8 @@ class MemorySessionLog:
             kept.work[row.run] = row
             if row.lease == ENDED:
                 del kept.work[row.run]
+        if item.events:
+            follow(self._tables.connection, [(self._tables.number(item.session), item.events)])
         for event in item.events:
             self._last_event += 1
             self._events.append(StoredEvent(self._last_event, item.session, kept.info.incarnation, event))

@@ -31,6 +31,7 @@ from syncd.store.events import (
     put_events,
     read_events,
 )
+from syncd.store.listing import INDEX_TABLES, Listing, drop_listing, follow, open_listing
 from syncd.store.lockfile import LockFile
 from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_append
 from syncd.store.outbox import HOOK_TABLES, HookStore, drop_hooks
@@ -54,7 +55,7 @@ SCHEMA = Schema(
             *search.SEARCH_TABLES,
         ),
         WORK_TABLES,
-        (*EVENT_TABLES, *HOOK_TABLES, *PUSH_TABLES),
+        (*EVENT_TABLES, *INDEX_TABLES, *HOOK_TABLES, *PUSH_TABLES),
     ),
 )
 
@@ -117,6 +118,8 @@ class SqliteSessionLog:
         self._path = Path(path)
         self._now_ms = now_ms
         self._database = Database(self._path, SCHEMA, read_only=read_only, busy_timeout_s=busy_timeout_s)
+        #: See `SessionLog.listing`.
+        self.listing = Listing(self._database)
         self._lock = LockFile(self._path.with_name(self._path.name + ".lock"))
         self._heads: dict[str, _Head] = {}
         #: What hooks keep beside the sessions.
@@ -164,7 +167,9 @@ class SqliteSessionLog:
                     (incarnation, now_ms, session_crc(session, incarnation, now_ms), head.number),
                 )
             made = self._head(connection, session)
-            if snapshot is not None and made is not None:
+            assert made is not None
+            open_listing(connection, made.number, now_ms, known=snapshot is None)
+            if snapshot is not None:
                 crc = entry_crc(session, 1, EntryKind.SNAPSHOT, snapshot)
                 insert_entries(connection, [(made.number, 1, EntryKind.SNAPSHOT, now_ms, crc, snapshot)])
 
@@ -311,6 +316,7 @@ class SqliteSessionLog:
             connection.execute("DELETE FROM entry WHERE number = ?", (head.number,))
             drop_work(connection, head.number)
             drop_session_events(connection, head.number)
+            drop_listing(connection, head.number)
             drop_hooks(connection, head.number, session)
             drop_noted(connection, head.number)
             connection.execute(
@@ -474,6 +480,7 @@ def _commit(connection: sqlite3.Connection, grown: Mapping[str, _Grown]) -> None
         for session, part in more:
             put_work(connection, part.head.number, part.work)
             put_events(connection, session, part.head.number, part.events)
+        follow(connection, [(part.head.number, part.events) for _, part in more if part.events])
 
     transact(connection, write)
 

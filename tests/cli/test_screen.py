@@ -178,9 +178,8 @@ async def test_two_people_see_each_other(server: ServerProcess, room: str, termi
             await theirs.post("hello \x1b[2Jmona")
             await until(lambda: any("mona" in line for line in lines(screen._transcript, 20)))
             keys.send_text("hi")
-            await until(
-                lambda: any(e.state == {"status": "typing"} for e in theirs.presence.everyone() if e.name == "mona")
-            )
+            typing = {"status": "typing", "activity": "active"}
+            await until(lambda: any(e.state == typing for e in theirs.presence.everyone() if e.name == "mona"))
             keys.send_text("\r")
             await until(lambda: len(theirs.messages()) == 2)
             bottom = status(screen)

@@ -18,6 +18,9 @@ from syncd.core.messages import (
     Closed,
     Declare,
     Hello,
+    Index,
+    IndexChanged,
+    IndexRow,
     Layer,
     Leave,
     Open,
@@ -36,6 +39,7 @@ from syncd.core.messages import (
     Storage,
     Unknown,
     Update,
+    Watch,
     Welcome,
     Work,
 )
@@ -48,6 +52,9 @@ from tests.fuzz.updates import honest
 LIMITS: Final = Limits()
 _VECTOR: Final = encode_state_vector({5: 1, 1 << 40: 70_000})
 _ENTRY: Final = PresenceEntry("p", "user:a", "a", "user", "d", {"cursor": [1, {"x": None}]})
+_ROW: Final = IndexRow(
+    "trip", "Trip", ("a",), False, 1, 2, "hi", 3, ("approval",), {"agent:p": "live"}, {"user:a": "idle"}, "user:a"
+)
 CLIENT_MESSAGES: Final[tuple[ClientMessage, ...]] = (
     Hello((1, 2), "a.b.c", "device-1", "fuzz/1"),
     Open("trip", {Layer.STATE: _VECTOR, Layer.TRANSCRIPT: b"\0"}, (1, 1 << 52), "inc", 3, 2),
@@ -59,6 +66,7 @@ CLIENT_MESSAGES: Final[tuple[ClientMessage, ...]] = (
     Declare("trip", (9, 1 << 50)),
     Serve("worker-1", 8, 1),
     Claim("trip", "run-1", "retry", 3),
+    Watch("1700000000000.1", 100, True),
 )
 SERVER_MESSAGES: Final[tuple[ServerMessage, ...]] = (
     Welcome(1, "p", "user:a", "syncd", 20.0, 1 << 20, 4096, 1e9, 1e9),
@@ -73,6 +81,8 @@ SERVER_MESSAGES: Final[tuple[ServerMessage, ...]] = (
     Refreshed(1e9),
     Storage(full=True),
     Work("trip", "run-1", "m-1", 1),
+    Index((_ROW,), "1.2", False),
+    IndexChanged((_ROW, _ROW), ("gone",)),
 )
 
 

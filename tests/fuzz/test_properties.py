@@ -25,6 +25,9 @@ from syncd.core.messages import (
     Claim,
     Declare,
     Hello,
+    Index,
+    IndexChanged,
+    IndexRow,
     Open,
     PresenceChanged,
     PresenceEntry,
@@ -33,6 +36,7 @@ from syncd.core.messages import (
     Serve,
     SetPresence,
     Update,
+    Watch,
     Work,
 )
 from syncd.core.replica import check_value
@@ -62,6 +66,9 @@ jsons = st.recursive(
 vectors = st.dictionaries(uints, st.integers(0, CLOCK_MAX), max_size=8)
 by_layer = st.dictionaries(st.sampled_from(LAYERS), st.binary(max_size=40))
 entries = st.builds(PresenceEntry, words, words, words, words, words, jsons)
+texts = st.lists(words, max_size=3).map(tuple)
+maps = st.dictionaries(words, words, max_size=3)
+rows = st.builds(IndexRow, ids, words, texts, st.booleans(), uints, uints, words, uints, texts, maps, maps, words)
 client_messages = st.one_of(
     st.builds(Hello, st.lists(uints, max_size=3).map(tuple), words, ids, words),
     st.builds(Open, ids, by_layer, st.lists(uints, max_size=4).map(tuple), words, uints, uints),
@@ -70,6 +77,7 @@ client_messages = st.one_of(
     st.builds(SetPresence, ids, jsons),
     st.builds(Serve, ids, uints, st.integers(1, UINT_MAX)),
     st.builds(Claim, ids, ids, st.sampled_from(POLICIES), st.integers(1, ATTEMPTS_MAX)),
+    st.builds(Watch, words, uints, st.booleans()),
 )
 server_messages = st.one_of(
     st.builds(Ack, ids, uints),
@@ -77,6 +85,8 @@ server_messages = st.one_of(
     st.builds(Update, ids, st.sampled_from(LAYERS), st.binary(max_size=60)),
     st.builds(PresenceChanged, ids, st.lists(entries, max_size=3).map(tuple)),
     st.builds(Work, ids, ids, ids | st.just(""), uints),
+    st.builds(Index, st.lists(rows, max_size=3).map(tuple), words, st.booleans()),
+    st.builds(IndexChanged, st.lists(rows, max_size=3).map(tuple), st.lists(ids, max_size=3).map(tuple)),
 )
 #: Values as msgpack has them, JSON or not.
 packable = st.recursive(

@@ -29,6 +29,12 @@ const layer = isLayer
 const byLayer = (v) => isMapOf(isBytes)(v) && Object.keys(v).every(isLayer)
 const json = () => true
 const entries = isArrayOf(isEntry)
+const ROW = [
+  id, text, isArrayOf(isString), flag, uint, uint, text, uint, isArrayOf(isString), isMapOf(isString),
+  isMapOf(isString), short,
+]
+const isRow = (v) => Array.isArray(v) && v.length >= ROW.length && ROW.every((check, at) => check(v[at]))
+const rows = isArrayOf(isRow)
 const idOrEmpty = (v) => v === '' || id(v)
 const uintFrom1 = (v) => isUint(v) && v >= 1
 const attempts = (v) => uintFrom1(v) && v <= 100
@@ -46,6 +52,7 @@ const FRAMES = {
     8: { session: id, client_ids: uints },
     9: { worker: id, slots: uint, per_session: uintFrom1 },
     10: { session: id, run: id, policy, attempts_max: attempts },
+    11: { after: short, limit: uint, archived: flag },
   },
   server: {
     65: {
@@ -66,6 +73,8 @@ const FRAMES = {
     74: { expires_at: number },
     75: { full: flag },
     76: { session: id, run: id, message: idOrEmpty, attempt: uint },
+    77: { rows, next: short, whole: flag },
+    78: { rows, gone: isArrayOf(id) },
   },
 }
 
@@ -95,7 +104,8 @@ function read(data, sender) {
   const values = {}
   for (const [at, [name, check]] of Object.entries(known).entries()) {
     if (at >= fields.length || !check(fields[at])) throw new Refusal(4400, name)
-    values[name] = check === entries ? fields[at].map((entry) => entry.slice(0, 6)) : fields[at]
+    const items = check === entries ? 6 : check === rows ? ROW.length : undefined
+    values[name] = items === undefined ? fields[at] : fields[at].map((item) => item.slice(0, items))
   }
   return { type, values }
 }

@@ -54,6 +54,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "ALLOWED_ORIGINS": "https://a.example, http://b.example:8080",
         "ALLOWED_HOSTS": "sync.example other.example",
         "TRUSTED_PROXIES": "10.0.0.0/8,::1",
+        "HOOKS": str(tmp_path / "hooks.toml"),
         "CONSOLE": str(tmp_path),
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "debug",

@@ -33,6 +33,7 @@ from syncd.core.messages import (
     Storage,
     Unknown,
     Update,
+    Watch,
 )
 from syncd.core.server import ServerMachine
 from syncd.core.server_turn import Drop, Ready, Send
@@ -186,7 +187,7 @@ class ServerNode:
                 self._refresh(link, token)
             case Hello():
                 raise RemoteProtocolError(CloseCode.BAD_MESSAGE, "a second hello")
-            case Unknown() | Serve():
+            case Unknown() | Serve() | Watch():
                 pass
             case _:
                 if self.machine is not None and link.opened and message.session == self._session:

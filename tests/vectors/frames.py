@@ -17,6 +17,9 @@ from syncd.core.messages import (
     Closed,
     Declare,
     Hello,
+    Index,
+    IndexChanged,
+    IndexRow,
     Json,
     Layer,
     Leave,
@@ -34,6 +37,7 @@ from syncd.core.messages import (
     SetPresence,
     Storage,
     Update,
+    Watch,
     Welcome,
     Work,
 )
@@ -63,6 +67,15 @@ JSON: Json = {
 ANN = PresenceEntry("peer-a", "user:ann", "Ann", "user", "device-a", {"typing": True})
 GONE = PresenceEntry("peer-b", "agent:planner", WORDS, "agent", ID_MAX, None)
 BARE = PresenceEntry("", "", "", "", "", {})
+TRIP = IndexRow(
+    "trip", "Two days in Lisbon", ("family",), False, 1_700_000_000_000, 12, "Take the tram.", 3, ("approval",),
+    {"agent:planner": "suspended"}, {"user:ann": "active", "agent:planner": "idle"}, "user:ann",
+)  # fmt: skip
+BLANK = IndexRow("s", "", (), False, 0, 0, "", 0, (), {}, {}, "")
+FULL = IndexRow(
+    ID_MAX, WORDS, (WORDS, "", "x"), True, UINT_MAX, UINT_MAX, WORDS, UINT_MAX, ("approval", "handover", "later"),
+    {f"agent:{n}": "live" for n in range(17)}, {WORDS: WORDS}, SHORT_MAX,
+)  # fmt: skip
 VECTOR = bytes.fromhex("01c0843d07")
 
 
@@ -146,6 +159,12 @@ _PLAIN: dict[type[Any], dict[str, Any]] = {
         "retry": Claim("trip", "run-1", "retry", 3),
         "fail, the longest ids, the most attempts": Claim(ID_MAX, ID_MAX, "fail", 100),
     },
+    Watch: {
+        "the first page": Watch("", 100),
+        "a further one, of those put away": Watch("1700000000000.12", 500, True),
+        "no more": Watch("", 0),
+        "largest": Watch(SHORT_MAX, UINT_MAX, True),
+    },
     Welcome: {
         "plain": Welcome(1, "peer-a", "user:ann", "syncd/0.1", 20.0, 1 << 20, 4_096, 1.7e9, 1_699_999_999.25),
         "a token without end, fractions": Welcome(1, ID_MAX, SHORT_MAX, "", 0.5, UINT_MAX, 0, 0.0, 0.0),
@@ -206,6 +225,17 @@ _PLAIN: dict[type[Any], dict[str, Any]] = {
         "no message": Work("trip", "run-1", "", 0),
         "largest": Work(ID_MAX, ID_MAX, ID_MAX, UINT_MAX),
     },
+    Index: {
+        "plain": Index((TRIP,), "1700000000000.12", False),
+        "nothing": Index((), "", True),
+        "blank and full": Index((BLANK, FULL), SHORT_MAX, True),
+        "many": Index(tuple(dataclasses.replace(TRIP, session=f"s{n}") for n in range(17)), "", True),
+    },
+    IndexChanged: {
+        "plain": IndexChanged((TRIP,), ()),
+        "gone": IndexChanged((), ("trip", ID_MAX)),
+        "both": IndexChanged((BLANK, FULL), ("gone",)),
+    },
 }
 
 _MORE: dict[type[Any], list[Case]] = {
@@ -235,6 +265,13 @@ _MORE: dict[type[Any], list[Case]] = {
             "further items of an entry are ignored",
             PresenceChanged("s", (ANN,)),
             pack([70, "s", [[*to_json(ANN), {"later": True}]]]),
+        )
+    ],
+    Index: [
+        Case(
+            "further items of a row are ignored",
+            Index((BLANK,), "", True),
+            pack([77, [[*to_json(BLANK), "later", {"a": 1}]], "", True]),
         )
     ],
     Bye: [Case("an integer, a float of 32 bits", Bye(4_000, "", 0.5), bytes.fromhex("9448cd0fa0a0ca3f000000"))],

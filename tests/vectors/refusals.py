@@ -11,8 +11,8 @@ from syncd.core.codec import _CLIENT_TYPES, _SERVER_TYPES, encode, pack, unpack
 from syncd.core.errors import CloseCode
 from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import Layer, Push
-from tests.vectors.frames import ID_MAX, SHORT_MAX, UINT_MAX, _plain
-from tests.vectors.vector import Vectors, to_hex
+from tests.vectors.frames import BLANK, ID_MAX, SHORT_MAX, UINT_MAX, _plain
+from tests.vectors.vector import Vectors, to_hex, to_json
 
 #: Not a frame at all, whoever sent it.
 _GARBAGE: dict[str, tuple[bytes, CloseCode]] = {
@@ -63,6 +63,17 @@ _FIELDS: dict[tuple[str, str], dict[str, Any]] = {
     ("Claim", "run"): {"empty": "", "a character too many": ID_MAX + "x"},
     ("Claim", "policy"): {"empty": "", "another word": "later", "a capital": "Wait"},
     ("Claim", "attempts_max"): {"none": 0, "one too many": 101},
+    ("Watch", "after"): {"a character too many": SHORT_MAX + "x"},
+    ("Watch", "limit"): {"negative": -1, "above 2^53 - 1": UINT_MAX + 1},
+    ("Index", "rows"): {
+        "eleven items": [to_json(BLANK)[:11]],
+        "a row that is a map": [{}],
+        "a session that is no id": [["a b", *to_json(BLANK)[1:]]],
+        "tags that are no strings": [["s", "", [1], *to_json(BLANK)[3:]]],
+        "a time below zero": [[*to_json(BLANK)[:4], -1, *to_json(BLANK)[5:]]],
+        "running that is an array": [[*to_json(BLANK)[:9], [], {}, ""]],
+    },
+    ("IndexChanged", "gone"): {"not an array": {"a": "b"}, "an item that is no id": ["a/b"]},
     ("Welcome", "heartbeat_s"): {"infinite": float("inf"), "NaN": float("nan")},
     ("Opened", "rights"): {"an item that is no string": ["state", 1]},
     ("Opened", "roots"): {"a kind that is a number": {"ui": 1}},

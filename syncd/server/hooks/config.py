@@ -135,7 +135,7 @@ def load_hooks(path: Path | None) -> HooksConfig:
         return HooksConfig.model_validate(parsed.get("hooks", {}))
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False, include_context=False)
-        lines = [f"{path}: hooks.{'.'.join(str(part) for part in p['loc'])}: {p['msg']}" for p in problems]
+        lines = [f"{path}: {'.'.join(['hooks', *map(str, p['loc'])])}: {p['msg']}" for p in problems]
         raise HooksConfigError("\n".join(lines).replace("Value error, ", "")) from None
 
 

@@ -142,6 +142,12 @@ class RedeemInvite(Body):
     )
 
 
+class SetStanding(Body):
+    """Set how the token's subject stands to the session."""
+
+    archived: bool = Field(description="Whether its list has the session among those put away.")
+
+
 class ListQuery(Query):
     """A page of sessions."""
 
@@ -180,6 +186,23 @@ class SessionAnswer(Answer):
     entries: int
     bytes: int = Field(description="Size of its log.")
     damaged: bool
+
+
+class PersonAnswer(Answer):
+    """A person or an agent of a session."""
+
+    subject: str
+    kind: str
+    status: str = Field(description="`active`, `idle`, `away` or `offline`.")
+    devices: int = Field(description="How many devices it is connected with now.")
+    runs: list[str] = Field(description="Runs that an agent works on.")
+    last_seen: int | None = Field(description="When it was last connected, Unix milliseconds; null if it never was.")
+
+
+class PeopleAnswer(Answer):
+    """Everybody who is on a session, the most present first, and those who take part in it and are not."""
+
+    people: list[PersonAnswer]
 
 
 class SessionsAnswer(Answer):

@@ -6,7 +6,7 @@ A route that is not here does not exist; the console's pages, which are no part 
 from aiohttp import web
 
 from syncd.server.openapi import document
-from syncd.server.rest import health, hooks, invites, push, runs, sessions, tokens
+from syncd.server.rest import health, hooks, invites, people, push, runs, sessions, tokens
 from syncd.server.rest import hook_models as h
 from syncd.server.rest import models as m
 from syncd.server.rest import push_models as p
@@ -90,6 +90,25 @@ ROUTES: tuple[Route, ...] = (
         sessions.delete,
         status=204,
         errors=("not_found", *_WRITE_ERRORS),
+    ),
+    Route(
+        "GET",
+        "/v1/sessions/{session}/people",
+        "listPeople",
+        "See who is on a session, and when others last were",
+        people.people,
+        answer=m.PeopleAnswer,
+        errors=("not_found",),
+    ),
+    Route(
+        "PUT",
+        "/v1/sessions/{session}/standing",
+        "setStanding",
+        "Put a session away in one's own list, or back",
+        people.stand,
+        status=204,
+        body=m.SetStanding,
+        errors=("not_found", "storage_full"),
     ),
     Route(
         "GET",

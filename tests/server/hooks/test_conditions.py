@@ -45,6 +45,17 @@ async def test_nobody_is_told_what_they_caused_or_look_at(tmp_path: Path) -> Non
         assert told(here) == [(THEO, "m2"), (MONA, "m3")]
 
 
+async def test_who_cancels_is_not_told_of_the_end(tmp_path: Path) -> None:
+    """Of what somebody did themselves they know, also where there is nothing to read; others are told."""
+    rules = [push(on=["run.ended"], whom=[MONA, THEO]), push("later", on=["run.ended"], whom=[MONA], digest_s=0.05)]
+    async with bench(tmp_path, config_of(rules)) as here:
+        await here.happen("run.ended", MONA, "s", run="r1", agent="agent:a", status="cancelled")
+        await asyncio.sleep(0.2)
+        await here.settled()
+
+        assert [notice.subject for notice in here.push.sent] == [THEO]
+
+
 @pytest.mark.parametrize(
     ("whom", "expected"),
     [

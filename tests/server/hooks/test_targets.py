@@ -170,7 +170,9 @@ async def test_the_environments_proxy_is_not_used(receiver: Receiver, monkeypatc
         monkeypatch.setenv(name, receiver.url("/"))
 
     with pytest.raises(TargetRefused):
-        await post("https://10.1.2.3/hook")
+        await post("https://10.1.2.3/hook", allow=("127.0.0.1",))
+    with pytest.raises(TargetFailed):
+        await post("http://127.0.0.1:9/hook", allow=("127.0.0.1",))
 
     assert receiver.got == []
 

@@ -6,6 +6,9 @@
 
 import { Copy } from "./copy.js";
 import type { CopyHost } from "./copy.js";
+import type { TabMessage } from "./tabs.js";
+
+type Told = "rows" | "synced" | "refused" | "reload" | "caught-up" | "standing";
 
 interface Entry {
   readonly copy: Copy;
@@ -68,6 +71,32 @@ export class Copies {
   drop(session: string): void {
     this.get(session)?.destroy();
     this.#entries.delete(session);
+  }
+
+  /** What another tab says of one session, if that is here. */
+  heard(message: Extract<TabMessage, { kind: Told }>): void {
+    const copy = this.get(message.session);
+    if (copy === undefined) return;
+    switch (message.kind) {
+      case "rows":
+        copy.absorb(message.rows);
+        break;
+      case "synced":
+        copy.syncedRows(message.rows);
+        break;
+      case "refused":
+        void copy.refusedRows(message.rows, message.code, message.reason).catch(() => {});
+        break;
+      case "reload":
+        void copy.reload().catch(() => {});
+        break;
+      case "caught-up":
+        copy.caughtUp(message.count);
+        break;
+      case "standing":
+        copy.stands(message.standing);
+        break;
+    }
   }
 
   /** Read from the store what this tab was not told. */

@@ -92,7 +92,7 @@ class Pushes:
 
     @classmethod
     async def of(cls, page: Page) -> "Pushes":
-        await true_in(page, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+        await grown(page)
         session = await page.context.new_cdp_session(page)
         found: list[dict[str, Any]] = []
         session.on("ServiceWorker.workerRegistrationUpdated", lambda event: found.extend(event["registrations"]))
@@ -146,6 +146,11 @@ class Pushes:
             title,
         )
         return opened
+
+
+async def grown(page: Page) -> None:
+    """Return when the service worker is in charge of a page."""
+    await true_in(page, "navigator.serviceWorker.controller !== null", "the service worker in charge")
 
 
 async def test_a_push_is_shown_replaced_and_taken_back(told: ServerProcess, new_device: MakeDevice) -> None:
@@ -481,3 +486,33 @@ async def test_asked_on_one_device_told_on_another_and_read_on_the_first(
             await pushes.deliver(message)
         await pushes.until_shown()
         assert service.taken(browser)[1:] == [{"withdraw": notice["tag"]}]
+
+
+async def test_who_looks_at_it_on_one_device_is_not_told_on_another(
+    told: ServerProcess, new_device: MakeDevice, tmp_path: Path
+) -> None:
+    """An answer that comes before their eyes is told nowhere; the next one, which they did not wait for, is."""
+    async with push_service() as service, long_run(told.url, tmp_path) as done:
+        laptop = await new_device("laptop", told)
+        phone = await new_device("phone", told, permissions=["notifications"])
+        browser = service.browser("phone")
+        asked = await Asked.of(phone, browser)
+        pocket = await sign_in(phone, "ana")
+        await grown(pocket)
+        await pocket.get_by_role("button", name="Notifications on this device").click()
+        await asked.until_known(told.url, so_many(1))
+        desk = await sign_in(laptop, "ana", "/s/trip")
+        await ask_agent(desk)
+        done.set()
+        await shown(desk, "Lisbon it is.")
+        done.clear()
+        field = desk.get_by_role("textbox", name="Message", exact=True)
+        await field.fill("@planner and Porto")
+        await field.press("Enter")
+        await true_in(desk, "document.querySelectorAll('section.run').length === 2", "the second run")
+        second = await desk.evaluate("[...document.querySelectorAll('article[id^=m-]')].at(-1).id.slice(2)")
+        await desk.close()
+        done.set()
+        await until(lambda: service.taken(browser), "a push")
+
+        assert [message["path"] for message in service.taken(browser)] == [f"/s/trip?m={second}"]

@@ -144,9 +144,8 @@ export class Shelf {
     const copies = this.entries().filter(({ summary }) => summary !== null);
     if (this.#closed || this.#indexing || !this.#isReturn || copies.length === 0) return;
     this.#indexing = true;
-    const rest = copies.filter(({ id }) => !this.#open.has(id));
     this.searching()
-      .then((search) => search.gather(rest.map(({ id }) => id)))
+      .then((search) => search.gather())
       .catch((error: unknown) => {
         this.#indexing = false;
         console.warn("what is on this device was not indexed for the search:", error);

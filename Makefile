@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RUST_BACKTRACE := 0
 
-.PHONY: help run web setup test test-python test-browser check format fault sim fuzz bench bench-peers clean
+.PHONY: help run web setup test test-services test-rest test-browser check format fault sim fuzz bench bench-peers clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,7 +28,7 @@ $(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
 	cd $(WEB) && npm ci --no-audit --no-fund
 	@touch $@
 
-$(CONSOLE): $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/app $(WEB)/src $(WEB)/vite.config.ts -type f 2>/dev/null)
+$(CONSOLE): $(WEB)/node_modules/.package-lock.json $(shell find $(WEB)/app $(WEB)/src $(WEB)/vite.config.ts $(WEB)/pack.mjs -type f 2>/dev/null)
 	cd $(WEB) && npm run --silent build:app
 	@touch $@
 
@@ -46,13 +46,21 @@ run: setup $(if $(NPM),$(CONSOLE)) ## Start a server with a demo session and two
 
 test: setup $(if $(NPM),$(CONSOLE)) ## Run all tests: of the browser's client, what it weighs, and of everything else
 	$(if $(NPM),cd $(WEB) && npm run --silent test && npm run --silent size,@$(call NO_NPM,the tests of $(WEB) are skipped))
-	@$(MAKE) --no-print-directory --jobs=2 test-python test-browser
+	@$(MAKE) --no-print-directory --jobs=3 test-rest test-services test-browser
 
-test-python:
-	$(BIN)/python -m pytest --ignore tests/browser
+# Side by side, since all of them wait half of the time: for processes, heartbeats, disks. What one of them has to say
+# comes when it is over.
+SERVICES := tests/server tests/e2e tests/fault
+said = @said=$$($(BIN)/python -m pytest -p no:cacheprovider $(1) 2>&1); code=$$?; echo "$$said"; exit $$code
 
-test-browser: # Beside the others, which wait most of the time; what it has to say comes when it is over.
-	@said=$$($(BIN)/python -m pytest -p no:cacheprovider tests/browser 2>&1); code=$$?; echo "$$said"; exit $$code
+test-rest: # All that is in none of the others.
+	$(BIN)/python -m pytest $(addprefix --ignore=,tests/browser $(SERVICES))
+
+test-services: # Servers and agents that are processes.
+	$(call said,$(SERVICES))
+
+test-browser: # Real Chromium.
+	$(call said,tests/browser)
 
 check: setup $(if $(NPM),$(WEB)/node_modules/.package-lock.json) ## Formatting, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import aiohttp
 
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
 MEMBER = ("transcript", "state", "presence", "command")
 #: The machine may be loaded: nothing waits for less.
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 
 
 def heed_interrupts() -> None:
@@ -70,9 +70,24 @@ async def until(condition: Callable[[], Any], what: str = "it", *, within_s: flo
     return found
 
 
+class Running(Protocol):
+    """A server that runs, in this process or in one of its own."""
+
+    @property
+    def url(self) -> str:
+        """Where it is reached, without a slash at the end."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """The port on loopback."""
+        ...
+
+
 def make_server(store: Path, *, limits: Mapping[str, float] | None = None, **settings: Any) -> Server:
-    """Return a server on a port of the system's choice, not started."""
-    return create_server(load(store=store, port=0, keys=SECRET, limits=dict(limits or {}), **settings))
+    """Return a server on a port of the system's choice, not started. It takes the tokens made here, or is for `dev`."""
+    keys = "" if settings.get("dev") else SECRET
+    return create_server(load(store=store, port=0, keys=keys, limits=dict(limits or {}), **settings))
 
 
 @asynccontextmanager

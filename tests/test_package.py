@@ -60,6 +60,8 @@ def test_a_wheel_of_the_sdist_needs_no_node(unpacked: Path, tmp_path: Path) -> N
 
     assert PAGE in names
     assert [name for name in names if name.startswith("syncd/static/assets/") and name.endswith(".js")]
+    assert [name for name in names if name.endswith(".wasm")]
+    assert not [name for name in names if "sqlite3-" in name and ".js" in name], "helpers that nobody loads"
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"syncd", "syncd_client"}
 
 

@@ -44,11 +44,22 @@ function bareImports(): Plugin {
   };
 }
 
+/** SQLite's package names helpers of ways to use it that are not ours: a quarter of a megabyte that nobody loads. */
+function noHelpers(): Plugin {
+  return {
+    name: "no-helpers",
+    generateBundle(_options, bundle) {
+      for (const name of Object.keys(bundle)) if (/\/sqlite3-(worker1|opfs-async-proxy)/.test(name)) delete bundle[name];
+    },
+  };
+}
+
 export default defineConfig({
   // Tests are found from the package's root, the console's page in its own folder.
   root: process.env["VITEST"] ? here : `${here}/app`,
   base: "/",
-  plugins: [shell(), bareImports()],
+  plugins: [shell(), bareImports(), noHelpers()],
+  resolve: { alias: process.env["VITEST"] ? {} : { "lib0/logging": `${here}/app/yjs_log.ts` } },
   build: {
     outDir: `${here}/../syncd/static`,
     emptyOutDir: true,

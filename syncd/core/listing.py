@@ -57,6 +57,8 @@ class Summary:
     responsible: str = ""
     handed_seq: int = 0
     handed_by: str = ""
+    #: The first line that a person wrote: what it is called while nobody named it.
+    opening: str = ""
 
     def take(self, event: Event) -> None:
         """Take what happened."""
@@ -65,7 +67,10 @@ class Summary:
             self.seq = max(self.seq, int(body["seq"]))
             if body.get("role") != "system":
                 self.message, self.by = str(body["message"]), event.by
-                self.excerpt = shorten(str(body.get("text") or ""), EXCERPT_CHARS_MAX)
+                text = str(body.get("text") or "")
+                self.excerpt = shorten(text, EXCERPT_CHARS_MAX)
+                if not self.opening and body.get("role") == "user" and is_person(event.by):
+                    self.opening = opening_of(text)
         elif event.type == "command.decided":
             self.seq = max(self.seq, int(body["seq"]))
             if body.get("kind") == "handoff" and body.get("outcome") == "accepted":
@@ -84,6 +89,11 @@ class Summary:
         elif event.type == "run.ended":
             self.runs.pop(str(body["run"]), None)
             self.waiting = {call: run for call, run in self.waiting.items() if run != body["run"]}
+
+    @property
+    def name(self) -> str:
+        """What a list calls it."""
+        return self.title or self.opening
 
     def running(self) -> Mapping[str, str]:
         """Return how each agent's runs stand, of those that are not over."""
@@ -108,7 +118,7 @@ class Summary:
         runs = {run: [agent, lease] for run, (agent, lease) in self.runs.items()}
         return [
             self.title, [*self.tags], self.seq, self.message, self.by, self.excerpt,
-            runs, self.waiting, self.responsible, self.handed_seq, self.handed_by,
+            runs, self.waiting, self.responsible, self.handed_seq, self.handed_by, self.opening,
         ]  # fmt: skip
 
     @classmethod
@@ -118,9 +128,11 @@ class Summary:
         Raises:
             ValueError, TypeError, AttributeError: it did not make this.
         """
-        title, tags, seq, message, by, excerpt, runs, waiting, responsible, handed_seq, handed_by, *_ = value
+        title, tags, seq, message, by, excerpt, runs, waiting, responsible, handed_seq, handed_by, opening, *_ = value
         told = {run: (agent, lease) for run, (agent, lease) in runs.items()}
-        return cls(title, tuple(tags), seq, message, by, excerpt, told, waiting, responsible, handed_seq, handed_by)
+        return cls(
+            title, tuple(tags), seq, message, by, excerpt, told, waiting, responsible, handed_seq, handed_by, opening
+        )
 
 
 def moves(event: Event) -> bool:
@@ -150,6 +162,11 @@ def joins(event: Event, seq: int) -> Mapping[str, int]:
     if event.type == "read.moved" and is_person(event.by):
         return {event.by: int(event.body["seq"])}
     return {}
+
+
+def opening_of(text: str) -> str:
+    """Return the first line of a text that has anything in it."""
+    return shorten(text.strip().partition("\n")[0], EXCERPT_CHARS_MAX)
 
 
 def shorten(text: str, chars_max: int) -> str:

@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from syncd.core.errors import CloseCode, RemoteProtocolError, StoreError
-from syncd.core.grant import Grant
+from syncd.core.grant import Grant, Right
 from syncd.core.limits import Limits
 from syncd.core.listing import EXCERPT_CHARS_MAX, STATE_ROOT, called, shorten
 from syncd.core.messages import Index, IndexChanged, IndexRow, Layer, ServerMessage, Watch
@@ -261,7 +261,7 @@ class Lists:
             return
         watcher.told = True
         # The grant may be another by now. Invariant 1.
-        rows = [self._row(row, grant.subject) for row in page.rows if link.grant.rights(row.session) is not None]
+        rows = [self._row(row, link.grant) for row in page.rows if link.grant.rights(row.session) is not None]
         link.send(Index(tuple(rows), page.next, not page.next))
 
     # Telling
@@ -326,22 +326,26 @@ class Lists:
                 self.gone(link)
             return
         watcher.missed.clear()
-        rows = tuple(self._row(found[session], grant.subject) for session in sorted(mine) if session in found)
+        rows = tuple(self._row(found[session], grant) for session in sorted(mine) if session in found)
         lost = tuple(sorted(session for session in mine if session not in found))
         link.send(IndexChanged(rows, lost))
 
-    def _row(self, listed: Listed, subject: str) -> IndexRow:
-        summary, standing = listed.summary, listed.standings.get(subject)
+    def _row(self, listed: Listed, grant: Grant) -> IndexRow:
+        subject, summary = grant.subject, listed.summary
+        standing = listed.standings.get(subject)
+        needs = summary.needs(subject, standing.read_seq) if standing is not None else ()
+        if Right.COMMAND not in (grant.rights(listed.session) or ()):
+            needs = tuple(need for need in needs if need != "approval")  # It could not give one.
         return IndexRow(
             session=listed.session,
-            title=summary.title,
+            title=summary.name,
             tags=summary.tags,
             archived=standing is not None and standing.archived,
             at_ms=listed.at_ms,
             seq=summary.seq,
             excerpt=summary.excerpt,
             unread=standing.unread if standing is not None else 0,
-            needs=summary.needs(subject, standing.read_seq) if standing is not None else (),
+            needs=needs,
             running=summary.running(),
             here=self._here(listed.session),
             responsible=summary.responsible,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from syncd.core.facts import whole
-from syncd.core.listing import EXCERPT_CHARS_MAX, STATE_ROOT, Summary, called, is_person, shorten
+from syncd.core.listing import EXCERPT_CHARS_MAX, STATE_ROOT, Summary, called, is_person, opening_of, shorten
 from syncd.core.messages import Layer
 from syncd.core.replica import Replica
 from syncd.core.run_view import RunViews
@@ -41,6 +41,8 @@ def _summary(machine: ServerMachine, messages: Sequence[MessageView]) -> Summary
         last = messages[-1]
         summary.message, summary.by = last.id, last.by or ""
         summary.excerpt = shorten(last.text, EXCERPT_CHARS_MAX)
+    written = (view.text for view in messages if view.role == "user" and view.by is not None and is_person(view.by))
+    summary.opening = next(filter(None, map(opening_of, written)), "")
     summary.runs = {run.id: (run.agent, run.lease) for run in runs.runs(replica) if run.lease not in ("", "ended")}
     for view in messages:
         if view.run in summary.runs:

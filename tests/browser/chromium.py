@@ -44,9 +44,9 @@ def executable() -> str:
     pytest.skip("install chromium to run this test (Debian, Ubuntu: apt-get install chromium)")
 
 
-async def launch(playwright: Playwright) -> Browser:
+async def launch(playwright: Playwright, **options: Any) -> Browser:
     """Start a browser without a screen."""
-    return await playwright.chromium.launch(executable_path=executable(), args=[*FLAGS])
+    return await playwright.chromium.launch(executable_path=executable(), args=[*FLAGS], **options)
 
 
 class Device:

@@ -1,7 +1,10 @@
-"""Fixtures of the browser tests: real Chromium, a server process, and devices with networks that break on order.
+"""Fixtures of the browser tests: real Chromium, a server, and devices with networks that break on order.
 
 All of these tests share one event loop and one browser, since starting one takes longer than most tests. An async
 fixture of a test file here says so too: `@pytest_asyncio.fixture(loop_scope="session")`.
+
+Each test has a server and a store of its own. The server is in this process, which is started by the time that another
+one has loaded its modules; only where it is killed it is another one.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,13 +14,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Playwright, async_playwright
 
 from examples.server_process import ServerProcess
 from tests.browser.chromium import Device, device, executable, launch
 from tests.browser.pages import build_bare_pages, build_console
-from tests.e2e.stories.stage import Stage
-from tests.harness import SECRET
+from tests.e2e.stories.stage import ProcessStage, Stage
+from tests.harness import SECRET, Running, serving
 
 MakeDevice = Callable[..., Awaitable[Device]]
 
@@ -30,13 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """The one browser."""
+async def playwright() -> AsyncIterator[Playwright]:
+    """What drives browsers."""
     executable()
-    async with async_playwright() as playwright:
-        running = await launch(playwright)
-        yield running
-        await running.close()
+    async with async_playwright() as driver:
+        yield driver
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
+    """The one browser."""
+    running = await launch(playwright)
+    yield running
+    await running.close()
 
 
 @pytest.fixture(scope="session")
@@ -54,25 +63,31 @@ def console_pages() -> Path:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def bare(tmp_path: Path, bare_pages: Path) -> AsyncIterator[ServerProcess]:
-    """A server in development mode that shows the bare pages; it can be killed, frozen and started again."""
+async def bare(tmp_path: Path, bare_pages: Path) -> AsyncIterator[Running]:
+    """A server in development mode that shows the bare pages."""
+    async with serving(tmp_path / "server.db", dev=True, console=bare_pages) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bare_process(tmp_path: Path, bare_pages: Path) -> AsyncIterator[ServerProcess]:
+    """The same in a process of its own, which can be killed, frozen and started again."""
     async with ServerProcess(tmp_path / "server.db", settings={"CONSOLE": str(bare_pages)}) as server:
         yield server
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def served(tmp_path: Path, console_pages: Path) -> AsyncIterator[ServerProcess]:
+async def served(tmp_path: Path, console_pages: Path) -> AsyncIterator[Running]:
     """A server in development mode that shows the console."""
-    async with ServerProcess(tmp_path / "server.db", settings={"CONSOLE": str(console_pages)}) as server:
+    async with serving(tmp_path / "server.db", dev=True, console=console_pages) as server:
         yield server
 
 
 @asynccontextmanager
 async def stage_with(pages: Path, place: Path, **limits: float) -> AsyncIterator[Stage]:
     """What a story has: a server that shows `pages` and takes signed tokens, agents, and people with other clients."""
-    settings = {"CONSOLE": str(pages)}
     async with (
-        ServerProcess(place / "server.db", limits=limits, keys=SECRET, settings=settings) as server,
+        serving(place / "server.db", limits=limits, console=pages) as server,
         AsyncExitStack() as stack,
     ):
         yield Stage(server, place, stack)
@@ -93,6 +108,17 @@ async def bare_stage(tmp_path: Path, bare_pages: Path) -> AsyncIterator[Stage]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
+async def process_stage(tmp_path: Path, console_pages: Path) -> AsyncIterator[ProcessStage]:
+    """A stage whose server shows the console, and whose server and agents are processes of their own."""
+    settings = {"CONSOLE": str(console_pages)}
+    async with (
+        ServerProcess(tmp_path / "server.db", keys=SECRET, settings=settings) as server,
+        AsyncExitStack() as stack,
+    ):
+        yield ProcessStage(server, tmp_path, stack)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def new_device(browser: Browser) -> AsyncIterator[MakeDevice]:
     """Make a device by its name and the server it is for; further arguments are those of a browser context.
 
@@ -100,7 +126,7 @@ async def new_device(browser: Browser) -> AsyncIterator[MakeDevice]:
     """
     made: list[Device] = []
 
-    async def make(name: str, server: ServerProcess, **options: Any) -> Device:
+    async def make(name: str, server: Running, **options: Any) -> Device:
         made.append(await device(browser, name, server.port, **options))
         return made[-1]
 

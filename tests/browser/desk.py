@@ -69,7 +69,7 @@ class Desk:
     async def insist(self, text: str) -> None:
         """Write a message, and send it as often as it stays in the field."""
         await self.field.fill(text)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while await self.field.input_value():
                 await self.field.press("Enter")
                 await asyncio.sleep(0.5)
@@ -132,7 +132,8 @@ class Desk:
         """Return when this tab shows the messages of `session`, all of them whole, once, and at their places."""
         shown: Any = None
         wanted: Any = None
-        for _ in range(200):
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
+        while asyncio.get_running_loop().time() < deadline:
             shown, wanted = await self.shown(), in_cards(session, selected)
             if [id for id, _ in shown] == [id for id, _ in wanted] and all(
                 text in words for (_, words), (_, texts) in zip(shown, wanted, strict=True) for text in texts

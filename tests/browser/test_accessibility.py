@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from examples.server_process import ServerProcess
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session
 from tests.browser.scenes import walk
+from tests.harness import Running
 from tests.node import WEB_CLIENT
 
 _AXE = WEB_CLIENT / "node_modules" / "axe-core" / "axe.min.js"
@@ -36,7 +36,7 @@ async def findings(tab: Page) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 async def test_nothing_serious_is_found(
-    size: str, scheme: str, served: ServerProcess, new_device: MakeDevice, tmp_path: Path
+    size: str, scheme: str, served: Running, new_device: MakeDevice, tmp_path: Path
 ) -> None:
     """On every screen that somebody comes by."""
     options = _PHONE if size == "phone" else {"viewport": {"width": 1_280, "height": 800}}
@@ -50,7 +50,7 @@ async def test_nothing_serious_is_found(
     assert len(found) >= 7
 
 
-async def test_what_is_serious_is_found(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_what_is_serious_is_found(served: Running, new_device: MakeDevice) -> None:
     """The check itself: a field without a name and a button without words do not pass."""
     device = await new_device("ana", served)
     tab = await device.tab("/")

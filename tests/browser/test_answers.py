@@ -11,7 +11,7 @@ from syncd.core.transcript import MessageView
 from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
-from tests.e2e.stories.stage import SESSION, Stage, answers, ended, numbers
+from tests.e2e.stories.stage import SESSION, ProcessStage, Stage, answers, ended, numbers
 from tests.harness import mint, until
 
 
@@ -32,11 +32,11 @@ async def test_a_reload_in_mid_stream_shows_one_message(stage: Stage, new_device
 
 
 async def test_an_answer_goes_on_through_a_cut_a_reload_and_a_killed_server(
-    stage: Stage, new_device: MakeDevice
+    process_stage: ProcessStage, new_device: MakeDevice
 ) -> None:
     """Whatever falls out while it is being given, it is whole in the end, and given once."""
-    agent = await stage.agent()
-    ana = await Desk.of(await new_device("ana", stage.server))
+    agent = await process_stage.agent()
+    ana = await Desk.of(await new_device("ana", process_stage.server))
     await ana.say("@planner count 300 0.03")
     await ana.shows("1 2 3 4 5")
     ana.device.proxy.refusing = True
@@ -46,13 +46,13 @@ async def test_an_answer_goes_on_through_a_cut_a_reload_and_a_killed_server(
     await ana.shows("1 2 3 4 5")
     ana.device.proxy.heal()
     await ana.live()
-    await stage.server.kill()
+    await process_stage.server.kill()
     await expect(ana.card()).to_contain_text("was running when last heard")
-    await stage.server.start()
+    await process_stage.server.start()
 
     await expect(ana.card()).to_contain_text("done in")
     assert len(agent.notes("begin")) == 1
-    fresh = await stage.curtain()
+    fresh = await process_stage.curtain()
     assert answers(fresh) == [numbers(300)]
     await ana.agrees(fresh)
 

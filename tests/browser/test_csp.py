@@ -6,16 +6,15 @@ Every device notes reports of the policy and fails its test for them; here the w
 from functools import partial
 from pathlib import Path
 
-from examples.server_process import ServerProcess
 from tests.browser.chromium import Device, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in
 from tests.browser.scenes import walk
-from tests.harness import until
+from tests.harness import Running, until
 
 
 async def test_nothing_of_the_console_breaks_the_policy(
-    served: ServerProcess, new_device: MakeDevice, tmp_path: Path
+    served: Running, new_device: MakeDevice, tmp_path: Path
 ) -> None:
     """Sign-in, list, session, panel, dialogs, search, the service worker, and the same again without a network."""
     device = await new_device("ana", served)
@@ -35,7 +34,7 @@ async def test_nothing_of_the_console_breaks_the_policy(
     assert device.troubles == []
 
 
-async def test_what_the_policy_forbids_is_refused(served: ServerProcess, new_device: MakeDevice) -> None:
+async def test_what_the_policy_forbids_is_refused(served: Running, new_device: MakeDevice) -> None:
     """In the console's own page: markup from strings, inline scripts and styles, foreign images and connections."""
     device = await new_device("ana", served)
     tab = await sign_in(device, "ana")

@@ -7,19 +7,17 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Page, Request, expect
 
-from examples.server_process import ServerProcess
 from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in
+from tests.harness import Running
 from tests.node import WEB_CLIENT, run_node
 
 #: Begun when there is nothing else to do: the search, with its worker and SQLite. No part of showing a session.
-_LATER = re.compile(r"/assets/(?:finder|scan|words|worker|sqlite3)[-.]")
+_LATER = re.compile(r"/assets/(?:everywhere|scan|words|worker|sqlite3)[-.]")
 
 
-async def test_what_is_measured_is_what_is_loaded(
-    served: ServerProcess, new_device: MakeDevice, tmp_path: Path
-) -> None:
+async def test_what_is_measured_is_what_is_loaded(served: Running, new_device: MakeDevice, tmp_path: Path) -> None:
     """A session with an agent's Markdown, shown and synced, took the files whose sizes are held to the limit."""
     device = await new_device("ana", served, service_workers="block")
     async with busy_session(served.url, tmp_path):
@@ -40,7 +38,7 @@ async def test_what_is_measured_is_what_is_loaded(
 
 
 async def test_what_is_loaded_on_first_use_is_there_without_a_network(
-    served: ServerProcess, new_device: MakeDevice, tmp_path: Path
+    served: Running, new_device: MakeDevice, tmp_path: Path
 ) -> None:
     """The network is cut right after the first load: every drawer, dialog and form opens that was not loaded yet."""
     device = await new_device("ana", served)

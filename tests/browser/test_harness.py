@@ -5,13 +5,12 @@ import asyncio
 import pytest
 from playwright.async_api import Error
 
-from examples.server_process import ServerProcess
 from tests.browser.chromium import frozen, kill, renderer, true_in
 from tests.browser.conftest import MakeDevice
-from tests.harness import until
+from tests.harness import Running, until
 
 
-async def test_a_bare_page_runs_under_the_servers_policy(bare: ServerProcess, new_device: MakeDevice) -> None:
+async def test_a_bare_page_runs_under_the_servers_policy(bare: Running, new_device: MakeDevice) -> None:
     """Of the server's own origin: it may open a link, and its policy refuses code made of strings, which is noticed."""
     device = await new_device("ana", bare)
     tab = await device.tab("/store.html")
@@ -28,7 +27,7 @@ async def test_a_bare_page_runs_under_the_servers_policy(bare: ServerProcess, ne
     device.troubles.clear()
 
 
-async def test_tabs_of_a_device_share_storage_and_devices_do_not(bare: ServerProcess, new_device: MakeDevice) -> None:
+async def test_tabs_of_a_device_share_storage_and_devices_do_not(bare: Running, new_device: MakeDevice) -> None:
     """Two tabs are one context, two devices are two."""
     ana, ben = await new_device("ana", bare), await new_device("ben", bare)
     one, two, other = await ana.tab("/store.html"), await ana.tab("/store.html"), await ben.tab("/store.html")
@@ -38,7 +37,7 @@ async def test_tabs_of_a_device_share_storage_and_devices_do_not(bare: ServerPro
     assert await other.evaluate("window.count()") == 0
 
 
-async def test_a_killed_tab_is_dead_and_its_neighbour_lives(bare: ServerProcess, new_device: MakeDevice) -> None:
+async def test_a_killed_tab_is_dead_and_its_neighbour_lives(bare: Running, new_device: MakeDevice) -> None:
     """In mid-write, by SIGKILL of its own process; what it had promised is there for the other tab."""
     ana = await new_device("ana", bare)
     kept = await ana.collect("kept")
@@ -56,7 +55,7 @@ async def test_a_killed_tab_is_dead_and_its_neighbour_lives(bare: ServerProcess,
     ana.troubles.clear()
 
 
-async def test_a_frozen_tab_does_nothing_and_goes_on(bare: ServerProcess, new_device: MakeDevice) -> None:
+async def test_a_frozen_tab_does_nothing_and_goes_on(bare: Running, new_device: MakeDevice) -> None:
     """It answers nothing while its neighbour works, and then everything."""
     ana = await new_device("ana", bare)
     sleeper, other = await ana.tab("/store.html"), await ana.tab("/store.html")
@@ -70,7 +69,7 @@ async def test_a_frozen_tab_does_nothing_and_goes_on(bare: ServerProcess, new_de
     assert await sleeper.evaluate("window.count()") == 1
 
 
-async def test_a_network_breaks_for_one_device_alone(bare: ServerProcess, new_device: MakeDevice) -> None:
+async def test_a_network_breaks_for_one_device_alone(bare: Running, new_device: MakeDevice) -> None:
     """A cut is seen at once, what is refused fails, what is stalled hangs; the other device notices nothing."""
     ana, ben = await new_device("ana", bare), await new_device("ben", bare)
     here, there = await ana.tab("/store.html"), await ben.tab("/store.html")

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from examples.server_process import ServerProcess
 from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in
+from tests.harness import Running
 
 
 async def test_who_follows_a_link_is_in_until_it_is_taken_back(
-    served: ServerProcess, new_device: MakeDevice, tmp_path: Path
+    served: Running, new_device: MakeDevice, tmp_path: Path
 ) -> None:
     """As a guest under a name of their own, in the role of the link, also after a reload; then they are shut out."""
     ana, ben = await new_device("ana", served), await new_device("ben", served)

@@ -43,6 +43,20 @@ def test_the_last_message_is_shown() -> None:
     assert len(summary.excerpt) == 140
 
 
+def test_a_session_is_called_what_it_began_with_until_it_is_named() -> None:
+    """The first line that a person wrote: not an agent's, not what a model is told."""
+    summary = told(
+        message(1, "be brief", role="system"),
+        message(2, "Hello!", PLANNER),
+        message(3, ""),
+        message(4, "\n Lisbon?\nor"),
+    )
+    summary.take(message(5, "Porto", BOB))
+    assert summary.name == "Lisbon?"
+    summary.title = "Trip"
+    assert summary.name == "Trip"
+
+
 def test_agents_run_until_their_last_run_is_over() -> None:
     """Of several runs of one agent the busiest is shown."""
     summary = told(run("queued"), run("queued", "r2"), run("started"), run("queued", "r3", "agent:cook"))

@@ -15,10 +15,10 @@ from tests.node import installed
 SEED = 1
 #: What each target gets here, for a few seconds each.
 INPUTS = {
-    "updates": 4_000,
-    "transcript": 900,
+    "updates": 2_000,
+    "transcript": 500,
     "state": 900,
-    "server": 10_000,
+    "server": 5_000,
     "frames": 10_000,
     "entries": 5_000,
     "tokens": 4_000,

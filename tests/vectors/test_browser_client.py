@@ -67,7 +67,7 @@ def _snake(name: str) -> str:
 
 
 def _entries(value: Any) -> Any:
-    """Return entries of a presence as the vectors write them."""
-    if isinstance(value, list) and value and isinstance(value[0], dict) and "peer" in value[0]:
+    """Return entries of a presence, and rows of an index, as the vectors write them."""
+    if isinstance(value, list) and value and isinstance(value[0], dict) and value[0].keys() & {"peer", "excerpt"}:
         return [list(entry.values()) for entry in value]
     return value

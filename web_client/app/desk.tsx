@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Client } from "../src/client.js";
+import searchWorker from "../src/search/worker.ts?worker&url";
 import { uuid7 } from "../src/core/ids.js";
 import { storeOf, tokenOf, type Account } from "./account.js";
 import { useMedia } from "./frame.js";
@@ -13,10 +14,13 @@ import { canBeTold, leaveDevice, useTold } from "./push/choice.js";
 import { go, pathOf, type Route } from "./routes.js";
 import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
-import { Welcome } from "./welcome.js";
 
 const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
 const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
+const Welcome = lazy(
+  () => import("./welcome.js").then((module) => module.Welcome),
+  ({ children }) => <main class="welcome">{children}</main>,
+);
 const Search = lazy(() => import("./search.js").then((module) => module.Search));
 
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */
@@ -150,7 +154,11 @@ interface Tools {
 function open(account: Account): Tools {
   callGuest(account.subject, account.name);
   const token = tokenOf(account);
-  const client = new Client({ token: account.codes.length > 0 ? token : account.token, store: storeOf(account) });
+  const client = new Client({
+    token: account.codes.length > 0 ? token : account.token,
+    store: storeOf(account),
+    searchWorker,
+  });
   return { client, shelf: new Shelf(client, account.subject, token), token };
 }
 

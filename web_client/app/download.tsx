@@ -16,8 +16,8 @@ export function Download({ shelf }: { shelf: Shelf }) {
   const download = async () => {
     setBusy(true);
     try {
-      const finder = await shelf.finder();
-      save(await finder.download(session.id), `${fileName(session.summary().title, session.id)}.sqlite`);
+      const search = await shelf.searching();
+      save(await search.download(session.id), `${fileName(session.summary().title, session.id)}.sqlite`);
     } finally {
       setBusy(false);
     }

@@ -124,9 +124,9 @@ function useWays(shelf: Shelf): number {
   useEffect(() => {
     let end: (() => void) | null = null;
     let over = false;
-    shelf.finder().then(
-      (finder) => {
-        if (!over) end = finder.listen(() => setCount((before) => before + 1));
+    shelf.searching().then(
+      (search) => {
+        if (!over) end = search.listen(() => setCount((before) => before + 1));
       },
       () => {}, // Whoever searches is told.
     );
@@ -155,6 +155,7 @@ async function local(shelf: Shelf, query: string): Promise<{ found: Found[]; not
 /** Why there is no index; empty if there is one. */
 const WHY: Readonly<Record<SearchStatus["code"], string>> = {
   "": "",
+  "no-worker": "it has no worker",
   starting: "its index is not ready yet",
   closed: "its index is closed",
   moved: "its index is moving to another tab",

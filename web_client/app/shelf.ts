@@ -5,7 +5,8 @@
  * 2. The newest ones are kept open, so that the list says what is new in them, and that they can be read and searched
  *    without a network. They are opened one after another, and behind the one that is looked at.
  * 3. What the list said last is kept, so that it is there at once at the next start.
- * 4. The search has its code loaded, and its index begun, when nothing else is to be done.
+ * 4. The search has its code loaded, and its index begun, when nothing else is to be done; on a first visit when something
+ *    is looked for.
  */
 
 import type { Client } from "../src/client.js";
@@ -13,7 +14,7 @@ import type { Session } from "../src/session.js";
 import type { Summary } from "../src/summary.js";
 import { leave } from "./caught_up.js";
 import { request, type SessionRow } from "./api.js";
-import type { Finder, Found } from "./finder.js";
+import type { Everywhere, Found } from "../src/search/everywhere.js";
 
 /** How many are kept open. The server's own bound for a link is 64. */
 const KEPT = 24;
@@ -39,8 +40,9 @@ export class Shelf {
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #place: string;
   #opening = Promise.resolve();
-  #finder: Promise<Finder> | null = null;
   #indexing = false;
+  /** Somebody who was here before: on a first visit the index is not worth its 0.5 MB until something is looked for. */
+  readonly #isReturn: boolean;
   #closed = false;
   /** Moves with every change. */
   version = 0;
@@ -52,6 +54,7 @@ export class Shelf {
   ) {
     this.#place = `syncd:sessions:${subject}`;
     for (const entry of remembered(this.#place)) this.#entries.set(entry.id, entry);
+    this.#isReturn = this.#entries.size > 0;
   }
 
   /** All of them, the newest first. */
@@ -76,7 +79,6 @@ export class Shelf {
         leave(session);
         session.subscribe(() => this.#later(id));
         this.#later(id);
-        void this.#finder?.then((finder) => finder.attach(session)).catch(() => {}); // Whoever searches is told.
         return session;
       });
       opened.catch(() => this.#open.delete(id));
@@ -113,32 +115,13 @@ export class Shelf {
   }
 
   /** The search of this device. Rejects where its code does not load; asked again, it is tried again. */
-  finder(): Promise<Finder> {
-    if (this.#finder !== null) return this.#finder;
-    const loading = import("./finder.js").then(async (module) => {
-      const finder = new module.Finder(this.client, `${this.#place}:erased`);
-      if (this.#closed) await finder.close();
-      else
-        for (const opened of this.#open.values())
-          void opened.then(
-            (session) => finder.attach(session),
-            () => {},
-          );
-      return finder;
-    });
-    loading.catch(() => (this.#finder = null));
-    return (this.#finder = loading);
+  searching(): Promise<Everywhere> {
+    return this.client.searching();
   }
 
   /** Messages that hold all words of `query`, of all copies on this device, and how they were looked for. */
   async search(query: string, limit: number): Promise<Found> {
-    const finder = await this.finder();
-    const known = this.entries().filter(({ summary }) => summary !== null);
-    return await finder.search(
-      query,
-      limit,
-      known.map(({ id }) => id),
-    );
+    return (await this.searching()).search(query, limit);
   }
 
   /** Erase the copy of a session on this device. */
@@ -148,27 +131,22 @@ export class Shelf {
     this.#entries.delete(id);
     await (await opened?.catch(() => null))?.close();
     await this.client.forget(id);
-    try {
-      await (await this.finder()).erase(id);
-    } catch (error) {
-      console.warn(`the search may still find words of session ${id}:`, error);
-    }
     this.#tell();
   }
 
   close(): void {
     this.#closed = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
-    void this.#finder?.then((finder) => finder.close()).catch(() => {}); // It never loaded.
   }
 
   /** Begin the index, and bring to it what is not kept open. Invariant 4. */
   #index(): void {
-    if (this.#closed || this.#indexing) return;
+    const copies = this.entries().filter(({ summary }) => summary !== null);
+    if (this.#closed || this.#indexing || !this.#isReturn || copies.length === 0) return;
     this.#indexing = true;
-    const rest = this.entries().filter(({ id, summary }) => summary !== null && !this.#open.has(id));
-    this.finder()
-      .then((finder) => finder.gather(rest.map(({ id }) => id)))
+    const rest = copies.filter(({ id }) => !this.#open.has(id));
+    this.searching()
+      .then((search) => search.gather(rest.map(({ id }) => id)))
       .catch((error: unknown) => {
         this.#indexing = false;
         console.warn("what is on this device was not indexed for the search:", error);

@@ -8,21 +8,20 @@ export { Branches, isRequest } from "./branches.js";
 export type { BranchItem, Selection } from "./branches.js";
 export type { Change, Changes } from "./changes.js";
 export { Client } from "./client.js";
+export type { ClientOptions } from "./client.js";
 export type { Command, CommandOptions, CommandView } from "./commands.js";
 export {
   isId,
-  isSubject,
   LocalProtocolError,
   NotSynced,
   RemoteProtocolError,
   StoreError,
   SyncdError,
   TimedOut,
-  uuid7,
 } from "./core/index.js";
 export type {
-  ClientOptions,
   Edit,
+  IndexRow,
   Json,
   JsonMap,
   Layer,
@@ -38,11 +37,16 @@ export type {
   Timing,
   Token,
 } from "./core/index.js";
+export { isSubject, uuid7 } from "./core/ids.js";
 export type { Message, PostOptions } from "./posted.js";
+export type { Person, PersonStatus } from "./people.js";
 export type { Decision, Handover, RunStatus, RunView } from "./runs.js";
 export type { CommandKind, CommandReceipt, Outcome, Part, Receipt, Role } from "./schema.js";
+export type { Everywhere } from "./search/everywhere.js";
+export type { SearchHit } from "./search/requests.js";
 export { Session } from "./session.js";
 export type { Stream } from "./stream.js";
+export type { ListOptions, SessionList } from "./session_list.js";
 export { summarize } from "./summary.js";
 export type { Approval, Onlooker, Summary } from "./summary.js";
 export type { MessageView } from "./transcript.js";

@@ -20,13 +20,15 @@ export type Entries = readonly (readonly [root: string, key: string])[];
  */
 export class MessageView {
   #text: string | null = null;
+  #parts: readonly Part[] | (() => readonly Part[]);
 
+  /** `parts` may be what reads them: it is called when they are first asked for, since of most messages nobody does. */
   constructor(
     readonly id: string,
     readonly role: Role,
     readonly author: JsonMap,
     readonly to: readonly string[],
-    readonly parts: readonly Part[],
+    parts: readonly Part[] | (() => readonly Part[]),
     readonly createdAt: number,
     readonly run: string | null,
     readonly attempt: number | null,
@@ -35,7 +37,14 @@ export class MessageView {
     readonly metadata: JsonMap,
     readonly receipt: Receipt | null,
     readonly expiresAt: number | null = null,
-  ) {}
+  ) {
+    this.#parts = parts;
+  }
+
+  get parts(): readonly Part[] {
+    if (typeof this.#parts === "function") this.#parts = this.#parts();
+    return this.#parts;
+  }
 
   /** All text parts, joined by empty lines. */
   get text(): string {
@@ -150,23 +159,24 @@ export class Transcript {
 
 /** One message as it stands in the document, null if there is none of that id. */
 export function readMessage(document: Y.Doc, id: string): MessageView | null {
-  const raw = plain(document.getMap("messages").get(id));
-  if (!isMap(raw)) return null;
-  const role = raw["role"];
+  const value = document.getMap<unknown>("messages").get(id);
+  if (!(value instanceof Y.Map) && (value instanceof Y.AbstractType || !isMap(value))) return null;
+  const field = (name: string) => plain(value instanceof Y.Map ? value.get(name) : value[name]) as Json | undefined;
+  const role = field("role");
   return new MessageView(
     id,
     role === "assistant" || role === "system" ? role : "user",
-    mapOr(raw["author"]),
-    listOr(raw["to"]).filter((name) => typeof name === "string"),
-    listOr(raw["parts"]).filter(isPart).map(joined),
-    wholeOr(raw["created_at"]) ?? 0,
-    textOr(raw["run"]),
-    wholeOr(raw["attempt"]),
-    textOr(raw["parent"]),
-    textOr(raw["fork_of"]),
-    mapOr(raw["metadata"]),
+    mapOr(field("author")),
+    listOr(field("to")).filter((name) => typeof name === "string"),
+    () => listOr(field("parts")).filter(isPart).map(joined),
+    wholeOr(field("created_at")) ?? 0,
+    textOr(field("run")),
+    wholeOr(field("attempt")),
+    textOr(field("parent")),
+    textOr(field("fork_of")),
+    mapOr(field("metadata")),
     readReceipt(document.getMap("receipts").get(`m:${id}`)),
-    wholeOr(raw["expires_at"]),
+    wholeOr(field("expires_at")),
   );
 }
 

@@ -3,7 +3,7 @@ import { expect, test, vi } from "vitest";
 import { decodeServer } from "../src/core/codec.js";
 import { RemoteProtocolError } from "../src/core/errors.js";
 import { DEFAULT_LIMITS } from "../src/core/limits.js";
-import type { ClientMessage, PresenceEntry, ServerMessage } from "../src/core/messages.js";
+import type { ClientMessage, IndexRow, PresenceEntry, ServerMessage } from "../src/core/messages.js";
 import { decodeClient, encode } from "./other_side.js";
 import { Random } from "./random.js";
 import { Speaker } from "./speech.js";
@@ -37,9 +37,19 @@ function decode(hex: string, from: string): Frame {
 function expected(file: FrameFile, values: Case["values"]): unknown {
   const fields = Object.entries(values).map(([name, value]) => [
     camelCase(name),
-    name === "entries" || name === "presence" ? (value as unknown[][]).map(entryOf) : unmark(value),
+    name === "entries" || name === "presence"
+      ? (value as unknown[][]).map(entryOf)
+      : name === "rows"
+        ? (value as unknown[][]).map(rowOf)
+        : unmark(value),
   ]);
   return { kind: file.frame, ...Object.fromEntries(fields) };
+}
+
+function rowOf([session, title, tags, archived, at, seq, excerpt, ...more]: unknown[]): IndexRow {
+  const [unread, needs, running, here, responsible] = more;
+  const row = { session, title, tags, archived, at, seq, excerpt, unread, needs, running, here, responsible };
+  return row as unknown as IndexRow;
 }
 
 function entryOf([peer, subject, name, kind, device, state]: unknown[]): PresenceEntry {

@@ -11,10 +11,15 @@ import { MemoryReplica } from "./memory_replica.js";
 import { MemoryRun } from "./memory_agent.js";
 import { MemoryServer } from "./memory_server.js";
 
+vi.setConfig({ testTimeout: 30_000 });
+
 const RUNTIMES: [string, Hooks][] = [
   ["the core's hooks alone", makeHooks({ useState, useEffect, useMemo })],
   ["useSyncExternalStore", makeHooks({ useState, useEffect, useMemo, useSyncExternalStore })],
 ];
+
+/** When `look` no longer throws; a machine may be busy. */
+const soon = (look: () => void): Promise<void> => vi.waitFor(look, { timeout: 10_000 });
 
 /** Draw `look` as a component without a screen; returns what it returned, each time. */
 function draw<T>(look: () => T): { drawn: T[]; end: () => void } {
@@ -38,11 +43,11 @@ describe.each(RUNTIMES)("with %s", (_, { useSession, useView, usePresence, useRu
     const close = vi.spyOn(session, "close");
     const client = { open: () => Promise.resolve(session) };
     const { drawn, end } = draw(() => useSession(client, "trip"));
-    await vi.waitFor(() => expect(drawn.at(-1)).toEqual({ session, error: null }));
+    await soon(() => expect(drawn.at(-1)).toEqual({ session, error: null }));
     expect(drawn[0]).toEqual({ session: null, error: null });
     expect(close).not.toHaveBeenCalled();
     end();
-    await vi.waitFor(() => expect(close).toHaveBeenCalledTimes(1));
+    await soon(() => expect(close).toHaveBeenCalledTimes(1));
   });
 
   it("anything that says when it changed is read, and drawn again when it is another", async () => {
@@ -55,21 +60,21 @@ describe.each(RUNTIMES)("with %s", (_, { useSession, useView, usePresence, useRu
       },
     };
     const { drawn, end } = draw(() => useRead(source, ({ value }) => value));
-    await vi.waitFor(() => expect(listeners.size).toBe(1));
+    await soon(() => expect(listeners.size).toBe(1));
     for (const value of [1, 2]) {
       source.value = value;
       for (const listener of listeners) listener();
-      await vi.waitFor(() => expect(drawn.at(-1)).toBe(value));
+      await soon(() => expect(drawn.at(-1)).toBe(value));
     }
     expect(drawn).toEqual([1, 2]);
     end();
-    await vi.waitFor(() => expect(listeners.size).toBe(0));
+    await soon(() => expect(listeners.size).toBe(0));
   });
 
   it("an error of opening is shown", async () => {
     const client = { open: () => Promise.reject(new Error("no store")) };
     const { drawn } = draw(() => useSession(client, "trip"));
-    await vi.waitFor(() => expect(drawn.at(-1)?.error).toEqual(new Error("no store")));
+    await soon(() => expect(drawn.at(-1)?.error).toEqual(new Error("no store")));
   });
 
   it("a view draws what comes, once for many changes of one frame", async () => {
@@ -77,9 +82,9 @@ describe.each(RUNTIMES)("with %s", (_, { useSession, useView, usePresence, useRu
     const subscribe = vi.spyOn(session, "subscribe");
     const { drawn, end } = draw(() => useView(session, { page: 2 }).items.map((item) => item.message.text));
     expect(drawn).toEqual([[]]);
-    await vi.waitFor(() => expect(subscribe).toHaveBeenCalled());
+    await soon(() => expect(subscribe).toHaveBeenCalled());
     for (const text of ["a", "b", "c"]) await session.post(text);
-    await vi.waitFor(() => expect(drawn.at(-1)).toEqual(["b", "c"]));
+    await soon(() => expect(drawn.at(-1)).toEqual(["b", "c"]));
     expect(drawn.length).toBeLessThanOrEqual(3);
     end();
   });
@@ -88,7 +93,7 @@ describe.each(RUNTIMES)("with %s", (_, { useSession, useView, usePresence, useRu
     const session = await open();
     const { drawn } = draw(() => useView(session).items.length);
     await session.post("at once");
-    await vi.waitFor(() => expect(drawn.at(-1)).toBe(1));
+    await soon(() => expect(drawn.at(-1)).toBe(1));
   });
 
   it("presence, a run and anything else that is read are drawn again when they are another", async () => {
@@ -101,12 +106,12 @@ describe.each(RUNTIMES)("with %s", (_, { useSession, useView, usePresence, useRu
     }));
     const agent = new MemoryReplica(server, "agent:planner").connect();
     const run = new MemoryRun(agent, "r");
-    await vi.waitFor(() => expect(drawn.at(-1)).toEqual({ here: ["agent:planner"], run: "running", link: "live" }));
+    await soon(() => expect(drawn.at(-1)).toEqual({ here: ["agent:planner"], run: "running", link: "live" }));
     run.end();
     agent.disconnect();
-    await vi.waitFor(() => expect(drawn.at(-1)).toMatchObject({ here: [], run: "running" }));
+    await soon(() => expect(drawn.at(-1)).toMatchObject({ here: [], run: "running" }));
     agent.connect();
-    await vi.waitFor(() => expect(drawn.at(-1)).toMatchObject({ run: "completed" }));
+    await soon(() => expect(drawn.at(-1)).toMatchObject({ run: "completed" }));
   });
 });
 

@@ -6,6 +6,7 @@ import {
   bytes,
   decoder,
   encode as encodeClient,
+  flag,
   id,
   json,
   layer,
@@ -18,7 +19,7 @@ import {
 import type { Frames, Read } from "../src/core/codec.js";
 import { RemoteProtocolError } from "../src/core/errors.js";
 import type { Limits } from "../src/core/limits.js";
-import type { ClientMessage, PresenceEntry, ServerMessage, Unknown } from "../src/core/messages.js";
+import type { ClientMessage, IndexRow, PresenceEntry, ServerMessage, Unknown } from "../src/core/messages.js";
 import { pack } from "../src/core/msgpack.js";
 
 const TOO_BIG = 1009;
@@ -42,6 +43,7 @@ const CLIENT: Frames<ClientMessage> = {
   Declare: [8, { session: id, clientIds: arrayOf(uint) }],
   Serve: [9, { worker: id, slots: uint, perSession: within(1, Number.MAX_SAFE_INTEGER) }],
   Claim: [10, { session: id, run: id, policy: oneOf("wait", "retry", "fail"), attemptsMax: within(1, 100) }],
+  Watch: [11, { after: short, limit: uint, archived: flag }],
 };
 const decode = decoder<ClientMessage | Unknown>(CLIENT);
 
@@ -64,6 +66,22 @@ export function encode(message: Exclude<ClientMessage | ServerMessage, Unknown>)
 }
 
 function toWire(value: unknown, read: unknown): unknown {
+  if (read === SERVER.Index[1].rows || read === SERVER.IndexChanged[1].rows) {
+    return (value as IndexRow[]).map((row) => [
+      row.session,
+      row.title,
+      row.tags,
+      row.archived,
+      row.at,
+      row.seq,
+      row.excerpt,
+      row.unread,
+      row.needs,
+      row.running,
+      row.here,
+      row.responsible,
+    ]);
+  }
   if (read !== SERVER.PresenceChanged[1].entries && read !== SERVER.Opened[1].presence) return value;
   return (value as PresenceEntry[]).map((e) => [e.peer, e.subject, e.name, e.kind, e.device, e.state]);
 }

@@ -7,6 +7,7 @@ import { DEFAULT_LIMITS } from "../src/core/limits.js";
 import {
   LAYERS,
   type ClientMessage,
+  type IndexRow,
   type Json,
   type Layer,
   type PresenceEntry,
@@ -81,6 +82,9 @@ export class Speaker {
       () => ({ kind: "Closed", session, code: number, reason: this.#text() }),
       () => ({ kind: "Bye", code: number, reason: this.#text(), retryAfterS: random.next() }),
       () => ({ kind: "Storage", full: random.chance(0.5) }),
+      () => ({ kind: "Watch", after: this.#short(), limit: number, archived: random.chance(0.5) }),
+      () => ({ kind: "Index", rows: this.#rows(), next: this.#short(), whole: random.chance(0.5) }),
+      () => ({ kind: "IndexChanged", rows: this.#rows(), gone: [this.#id(), this.#id()] }),
       () => ({
         kind: "Work",
         session,
@@ -89,6 +93,23 @@ export class Speaker {
         attempt: number,
       }),
     ])();
+  }
+
+  #rows(): IndexRow[] {
+    return Array.from({ length: this.random.below(4) }, () => ({
+      session: this.#id(),
+      title: this.#text(),
+      tags: [this.#text()],
+      archived: this.random.chance(0.5),
+      at: this.#uint(),
+      seq: this.#uint(),
+      excerpt: this.#text(),
+      unread: this.#uint(),
+      needs: ["approval"],
+      running: { "agent:planner": "live" },
+      here: { "user:ann": this.#text() },
+      responsible: this.#short(),
+    }));
   }
 
   #uint(): number {

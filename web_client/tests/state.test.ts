@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import * as Y from "yjs";
+import { State } from "../src/core/state.js";
 import { pair } from "./pair.js";
 
 describe("state", () => {
@@ -19,6 +20,33 @@ describe("state", () => {
     expect(mona.state.json()).toEqual(tom.state.json());
     expect(mona.state.json()).toMatchObject({ screen: { tab: "map" }, notes: "shade" });
     expect(Object.keys(mona.state.json())).toEqual(["notes", "screen", "todo"]);
+  });
+
+  it("shows what came while it is open under names that nobody here asked for", () => {
+    const there = new Y.Doc();
+    there.getMap("screen").set("tab", "list");
+    there.getMap("screen").set("tab", "map");
+    there.getMap("screen").set("gone", 1);
+    there.getMap("screen").delete("gone");
+    there.getMap("screen").set("nested", new Y.Map([["a", [1, null]]]));
+    there.getArray("todo").push([{ what: "taxi" }, "tickets", new Y.Text("tram")]);
+    there.getArray("todo").delete(1, 1);
+    there.getText("notes").insert(0, "in the shade", { bold: true });
+    there.getText("notes").delete(0, 3);
+    const here = new Y.Doc();
+    const state = new State({ document: () => here, roots: new Map() });
+    Y.applyUpdate(here, Y.encodeStateAsUpdate(there));
+    const found = state.json();
+    expect(found).toEqual({
+      screen: { tab: "map", nested: { a: [1, null] } },
+      todo: [{ what: "taxi" }, "tram"],
+      notes: "the shade",
+    });
+    expect(found).toEqual({
+      screen: there.getMap("screen").toJSON(),
+      todo: there.getArray("todo").toJSON(),
+      notes: there.getText("notes").toJSON(),
+    });
   });
 
   it("shows nothing for a name that was only looked at", () => {

@@ -31,14 +31,15 @@ declare global {
 }
 
 // What a tab does not hear that is asleep, and does not say that dies: switched by the test.
-const { onmessage } = Object.getOwnPropertyDescriptors(BroadcastChannel.prototype);
-Object.defineProperty(BroadcastChannel.prototype, "onmessage", {
+const Channel = globalThis.BroadcastChannel ?? class {}; // A test may have taken it away.
+const { onmessage } = Object.getOwnPropertyDescriptors(Channel.prototype);
+Object.defineProperty(Channel.prototype, "onmessage", {
   set(this: BroadcastChannel, hear: (event: MessageEvent) => void) {
-    onmessage.set?.call(this, (event: MessageEvent) => window.deaf || hear(event));
+    onmessage?.set?.call(this, (event: MessageEvent) => window.deaf || hear(event));
   },
 });
-const { postMessage } = BroadcastChannel.prototype;
-BroadcastChannel.prototype.postMessage = function (message) {
+const { postMessage } = Channel.prototype;
+Channel.prototype.postMessage = function (message) {
   if (!window.mute) postMessage.call(this, message);
 };
 

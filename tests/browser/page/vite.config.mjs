@@ -10,7 +10,9 @@ const pages = readdirSync(here).filter((name) => name.endsWith(".ts"));
 export default {
   root: here,
   // A page finds what the library finds.
-  resolve: { alias: ["yjs", "lib0"].map((name) => ({ find: name, replacement: join(packages, name) })) },
+  resolve: {
+    alias: ["yjs", "lib0", "react", "react-dom"].map((name) => ({ find: name, replacement: join(packages, name) })),
+  },
   build: {
     target: "es2022",
     emptyOutDir: true,

@@ -1,7 +1,7 @@
-"""An agent in a process of its own, with a scripted model: the words of a message say what it does.
+"""An agent with a scripted model: the words of a message say what it does.
 
-Arguments: address, token, name, store, settings as JSON. Prints `begin RUN ATTEMPT` for each run that it begins, once
-its handler is called, and what else a story wants to know.
+As a program of its own, its arguments are: address, token, name, store, settings as JSON. It prints `begin RUN ATTEMPT`
+for each run that it begins, once its handler is called, and what else a story wants to know.
 
     count N [DELAY_S]   says "1 2 … N ", a word each DELAY_S
     says TEXT           says TEXT
@@ -22,7 +22,10 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
 
 import structlog
 from syncd_client import Agent, Run
@@ -119,14 +122,21 @@ SCRIPTS: dict[str, Callable[[Run, list[str]], Awaitable[None]]] = {
 }
 
 
+#: Where the notes of an agent go; in one process there may be several.
+_tell: ContextVar[Callable[[str], None]] = ContextVar("tell")
+
+
 def note(*words: object) -> None:
     """Tell the story."""
-    print(*words, flush=True)
+    _tell.get()(" ".join(map(str, words)))
 
 
-async def main() -> None:
-    url, token, name, store, settings = sys.argv[1:]
-    options = json.loads(settings)
+async def serve(
+    url: str, token: str, name: str, store: str, settings: Mapping[str, Any], tell: Callable[[str], None]
+) -> None:
+    """Serve until it is told to stop; `tell` gets each note."""
+    _tell.set(tell)
+    options = dict(settings)
     concurrency, drain_s = options.pop("concurrency", 8), options.pop("drain_s", 0.0)
     agent = Agent(name, server=url, token=token, store=store, **options)
 
@@ -143,5 +153,7 @@ async def main() -> None:
     note("stopped")
 
 
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-asyncio.run(main())
+if __name__ == "__main__":
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    address, token, name, store, settings = sys.argv[1:]
+    asyncio.run(serve(address, token, name, store, json.loads(settings), partial(print, flush=True)))

@@ -1,4 +1,4 @@
-"""Stage: a server, agents and people, each agent and the server in a process of its own.
+"""Stage: a server, agents and people: all in this process, or the server and each agent in one of its own.
 
 Every story ends with `curtain`: a fresh replica that loads the session from nothing sees what everybody else sees.
 """
@@ -10,10 +10,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from syncd_client import Client, RunView, Session
 
@@ -21,10 +21,29 @@ from examples.server_process import ServerProcess
 from syncd.core.ids import run_id
 from syncd.core.messages import Layer
 from syncd.core.schema import Root
-from tests.harness import environment, mint, server_process, until
+from tests.e2e.stories import scripted_agent
+from tests.harness import Running, environment, meanwhile, mint, server_process, until
 
-SCRIPT = Path(__file__).with_name("scripted_agent.py")
 SESSION = "trip"
+
+
+class Noting(Protocol):
+    """The scripted agent, as far as it tells what it does."""
+
+    def notes(self, word: str) -> Sequence[str]:
+        """Return what it noted so far, of the lines that begin with `word`."""
+        ...
+
+
+class AgentTask:
+    """The scripted agent in this process."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def notes(self, word: str) -> list[str]:
+        """Return what it noted so far, of the lines that begin with `word`."""
+        return [line for line in self.told if line.startswith(word)]
 
 
 class AgentProcess:
@@ -40,7 +59,12 @@ class AgentProcess:
         """Start it."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, str(SCRIPT), *self._arguments, env=environment(), stdout=log, stderr=log
+                sys.executable,
+                scripted_agent.__file__,
+                *self._arguments,
+                env=environment(),
+                stdout=log,
+                stderr=log,
             )
         return self
 
@@ -75,27 +99,27 @@ class AgentProcess:
 
 
 class Stage:
-    """What a story has: call `agent` and `person` for more of them."""
+    """What a story has: call `agent` and `person` for more of them. Agents live in this process."""
 
-    def __init__(self, server: ServerProcess, place: Path, stack: AsyncExitStack) -> None:
+    def __init__(self, server: Running, place: Path, stack: AsyncExitStack) -> None:
         self.server = server
         self._place = place
         self._stack = stack
         self._count = 0
         self.people: list[Session] = []
 
-    async def agent(self, name: str = "planner", *, url: str = "", store: str = "", **settings: Any) -> AgentProcess:
-        """Start an agent's process: with the same `store` another life of the same device."""
-        self._count += 1
-        store = store or f"{name}-{self._count}"
-        process = AgentProcess(url or self.server.url, name, self._place / f"{store}.db", settings)
-        self._stack.push_async_callback(process.kill)
-        return await process.start()
+    async def agent(self, name: str = "planner") -> Noting:
+        """Have an agent serve from now on."""
+        agent = AgentTask()
+        url, token, store = self.server.url, mint(f"agent:{name}"), str(self._store(name))
+        await self._stack.enter_async_context(
+            meanwhile(scripted_agent.serve(url, token, name, store, {}, agent.told.append))
+        )
+        return agent
 
     async def person(self, name: str = "mona", *, url: str = "", token: str = "", store: str = "") -> Session:
         """Open the session on another device of somebody's."""
-        self._count += 1
-        path = self._place / f"{store or f'{name}-{self._count}'}.db"
+        path = self._store(name, store)
         client = Client(url or self.server.url, token=token or mint(f"user:{name}"), store=path)
         await self._stack.enter_async_context(client)
         session = await client.open(SESSION)
@@ -109,6 +133,10 @@ class Stage:
         while isinstance(fact := replica.read(Root.RECEIPTS, f"r:{run_id(message, agent)}.{len(facts)}"), dict):
             facts.append(fact)
         return facts
+
+    def _store(self, name: str, store: str = "") -> Path:
+        self._count += 1
+        return self._place / f"{store or f'{name}-{self._count}'}.db"
 
     async def fresh(self) -> Session:
         """Open the session from nothing, live."""
@@ -126,6 +154,18 @@ class Stage:
         for session in self.people:
             await until(lambda session=session: seen(session) == seen(fresh), "equal replicas")  # type: ignore[misc]
         return fresh
+
+
+class ProcessStage(Stage):
+    """A stage whose server and agents are processes of their own, to be killed, stopped and started."""
+
+    server: ServerProcess
+
+    async def agent(self, name: str = "planner", *, url: str = "", store: str = "", **settings: Any) -> AgentProcess:
+        """Start an agent's process: with the same `store` another life of the same device."""
+        process = AgentProcess(url or self.server.url, name, self._store(name, store), settings)
+        self._stack.push_async_callback(process.kill)
+        return await process.start()
 
 
 def seen(session: Session) -> str:
@@ -176,7 +216,7 @@ async def says(session: Session, text: str, *, within_s: float = 30.0) -> None:
 
 
 @asynccontextmanager
-async def stage(place: Path, **limits: float) -> AsyncIterator[Stage]:
+async def stage(place: Path, **limits: float) -> AsyncIterator[ProcessStage]:
     """A stage with its server."""
     async with server_process(place / "server.db", limits=limits) as server, AsyncExitStack() as stack:
-        yield Stage(server, place, stack)
+        yield ProcessStage(server, place, stack)

@@ -9,7 +9,7 @@ import pytest
 from syncd_client import NotSynced
 
 from syncd.core.ids import run_id
-from tests.e2e.stories.stage import AgentProcess, Stage, answers, ended, numbers, reached, says, stage
+from tests.e2e.stories.stage import AgentProcess, ProcessStage, answers, ended, numbers, reached, says, stage
 from tests.harness import MEMBER, mint, until
 
 AGENT = "agent:planner"
@@ -191,7 +191,7 @@ async def test_a_message_to_a_busy_agent_waits_its_turn_or_steers_by_policy(tmp_
 # Approvals
 
 
-async def approval(here: Stage, prompt: str = "books LX8", **settings: str) -> tuple[AgentProcess, str, str]:
+async def approval(here: ProcessStage, prompt: str = "books LX8", **settings: str) -> tuple[AgentProcess, str, str]:
     """A run that waits for an approval: the agent, the message and the tool call."""
     agent = await here.agent(**settings)
     mona = here.people[0]

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from examples.fault_proxy import FaultProxy
-from tests.e2e.stories.stage import AgentProcess, Stage, answers, ended, numbers, reached, says, stage
+from tests.e2e.stories.stage import AgentProcess, ProcessStage, answers, ended, numbers, reached, says, stage
 from tests.harness import until
 
 AGENT = "agent:planner"
@@ -198,5 +198,5 @@ async def test_killed_again_and_again_the_answer_is_whole(tmp_path: Path) -> Non
         await here.curtain()
 
 
-async def _again(here: Stage) -> AgentProcess:
+async def _again(here: ProcessStage) -> AgentProcess:
     return await here.agent(attempts_max=50)

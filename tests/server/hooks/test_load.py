@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from syncd.core.messages import Json
 from syncd.store.log import Append, Entry, EntryKind
 from syncd.store.session_log import SqliteSessionLog
 from tests.harness import until
@@ -12,6 +13,10 @@ from tests.server.hooks.receiver import Got, receiving
 EVENTS = 10_000
 TARGETS = 100
 BAD = "t-13"
+
+
+def _ended(number: int, session: str, target: str) -> tuple[str, str, str, dict[str, Json]]:
+    return "run.ended", "agent:a", session, {"run": f"r{number}", "number": number, "target": target}
 
 
 async def commit_s(log: SqliteSessionLog, version: int) -> float:
@@ -50,17 +55,7 @@ async def test_ten_thousand_events_with_one_target_in_a_hundred_failing(tmp_path
             waits: list[float] = []
             for first in range(0, EVENTS, 500):
                 numbers = range(first, first + 500)
-                await here.happened(
-                    [
-                        (
-                            "run.ended",
-                            "agent:a",
-                            f"s-{first % 7}",
-                            {"run": f"r{n}", "number": n, "target": names[n % TARGETS]},
-                        )
-                        for n in numbers
-                    ]
-                )
+                await here.happened([_ended(n, f"s-{first % 7}", names[n % TARGETS]) for n in numbers])
             while here.hooks.pending or here.hooks.cursor < await here.log.last_event():
                 at = time.perf_counter()
                 waits.append(await commit_s(here.log, len(alone) + len(waits)))

@@ -9,11 +9,13 @@ import { Copies } from "./copies.js";
 import type { Copy, CopyHost } from "./copy.js";
 import { LocalProtocolError, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS } from "./limits.js";
+import type { Index, IndexChanged, Watch as Ask } from "./messages.js";
 import { isId } from "./ids.js";
 import type { Lead, LeadHost } from "./lead.js";
 import { TIMING } from "./timing.js";
 import type { Token } from "./link.js";
 import type { Timing } from "./timing.js";
+import type { Json, Right } from "./messages.js";
 import type { Replica } from "./replica.js";
 import { Session } from "./session.js";
 import type { SessionOptions } from "./session.js";
@@ -33,12 +35,22 @@ export interface Kept {
   readonly unsynced: number;
 }
 
+/** The same, with what is known of it without reading its copy. */
+export interface Known extends Kept {
+  /** What the grant allowed when the server said it last; null before that. */
+  readonly rights: readonly Right[] | null;
+  /** What was remembered of its copy; undefined where that is another by now. */
+  readonly remembered: Json | undefined;
+}
+
 export interface ClientOptions {
   /** `http://` or `https://`; where this page came from. */
   readonly server?: string;
   readonly token?: Token;
   /** Name of this device's store: one for each person and server. */
   readonly store?: string;
+  /** Ask the browser not to evict this page's data, once, when the first edit is saved; `false`: you ask, or nobody. */
+  readonly persist?: boolean;
   /** How long things may take; those left out are as usual. */
   readonly timing?: Partial<Timing>;
 }
@@ -46,6 +58,7 @@ export interface ClientOptions {
 const REOPEN_MS = 50;
 const REOPEN_MAX_MS = 3_000;
 const CUT_OFF: Status = { ...OFFLINE, reason: "this tab's network is switched off" };
+const QUIET: Status = { ...OFFLINE, link: "reconnecting", reason: "the tab that has the link does not answer" };
 
 /**
  * One tab's client.
@@ -58,6 +71,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   readonly url: string;
   readonly storeName: string;
   readonly timing: Timing;
+  readonly #persist: boolean;
   #token: Token;
   readonly #tabs: Tabs;
   readonly #copies = new Copies(this);
@@ -68,6 +82,10 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   #store: Store | null = null;
   #lead: Lead | null = null;
   #told: { status: Status; frameBytesMax: number } = { status: OFFLINE, frameBytesMax: DEFAULT_LIMITS.frameBytesMax };
+  /** The tab that leads gives no sign of life. */
+  #quiet = false;
+  /** The browser was asked to keep what is stored. */
+  #asked = false;
   #cut = false;
   #closed = false;
   #failed: StoreError | null = null;
@@ -80,6 +98,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     this.#token = options.token;
     this.storeName = options.store ?? "syncd";
     this.timing = { ...TIMING, ...options.timing };
+    this.#persist = options.persist ?? true;
     this.#tabs = new Tabs(this.storeName, this);
     this.#opened = this.#start();
     this.#opened.catch(() => {}); // Whoever opens a session is told.
@@ -109,7 +128,8 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     const gone = this.#failed ?? this.#store?.gone ?? null;
     if (gone !== null) return { ...OFFLINE, link: "refused", reason: gone.message };
     if (this.#cut) return CUT_OFF;
-    return this.#lead?.status ?? this.#told.status;
+    if (this.#lead !== null) return this.#lead.status;
+    return this.#quiet && this.#told.status.link === "live" ? QUIET : this.#told.status;
   }
 
   /** Whether this tab is the one that holds the link. */
@@ -165,15 +185,44 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     session: string,
     kind: new (replica: Replica, options: SessionOptions) => S,
   ): Promise<S> {
-    const opened: S = new kind(await this.replica(session), { onClose: () => this.#sessions.delete(opened) });
+    const opened: S = new kind(await this.replica(session), { onClose: () => this.#ended(opened) });
     this.#sessions.add(opened);
     return opened;
   }
 
+  #ended(session: Session): void {
+    this.#sessions.delete(session);
+    this.ended(session);
+  }
+
+  /** A session is closed in this tab. */
+  protected ended(_session: Session): void {}
+
   /** The sessions that this device has a copy of, and how many own edits of each are not synced. */
   async sessions(): Promise<readonly Kept[]> {
     await this.#opened;
-    return this.store.sessions();
+    return (await this.store.sessions()).map(({ session, unsynced }) => ({ session, unsynced }));
+  }
+
+  /** The same, without reading their copies. */
+  protected async known(): Promise<readonly Known[]> {
+    await this.#opened;
+    return (await this.store.sessions()).map(({ session, unsynced, rights, last, memo }) => {
+      return { session, unsynced, rights, remembered: memo?.row === last ? memo.value : undefined };
+    });
+  }
+
+  /** The sessions that are open in this tab. */
+  protected get inUse(): Iterable<Session> {
+    return this.#sessions;
+  }
+
+  /** Keep something short about the copy of a session until that is another. */
+  protected async remember(session: string, look: (copy: Replica) => Json): Promise<Json> {
+    const row = await this.store.last(session);
+    const value = await this.peek(session, look);
+    if (row > 0) await this.store.remember(session, { row, value });
+    return value;
   }
 
   /** Look into the copy of a session, without opening that. Throws as `replica`. */
@@ -259,6 +308,10 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     this.post({ kind: "rows", session: copy.session, rows });
     this.#lead?.take(copy.session, rows);
     this.#watch.later();
+    if (this.#asked) return;
+    this.#asked = true;
+    // There is something to lose now. Whether the browser agrees changes nothing here.
+    if (this.#persist) globalThis.navigator?.storage?.persist?.().catch(() => {});
   }
 
   presenceMoved(): void {
@@ -292,6 +345,20 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     this.#tell();
   }
 
+  listed(asked: Ask | null, told: Index | IndexChanged): void {
+    this.post({ kind: "listed", asked, told });
+    this.toldOf(asked, told);
+  }
+
+  /** What the server says of the list of sessions, to any tab. For whoever builds on this. */
+  protected toldOf(_asked: Ask | null, _told: Index | IndexChanged): void {}
+
+  /** Have the tab that leads ask for a page of the list of sessions. */
+  ask(watch: Ask): void {
+    if (this.#lead !== null) this.#lead.ask(watch);
+    else this.post({ kind: "ask", watch });
+  }
+
   // TabsHost
 
   lead(): void {
@@ -314,6 +381,11 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     // Those that the leader before spoke of are another's now.
     this.#say();
     void this.#lead.start();
+    this.#tell();
+  }
+
+  quiet(isQuiet: boolean): void {
+    this.#quiet = isQuiet;
     this.#tell();
   }
 
@@ -368,6 +440,12 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
         break;
       case "retry":
         this.#lead?.retry(message.token);
+        break;
+      case "ask":
+        this.#lead?.ask(message.watch);
+        break;
+      case "listed":
+        this.toldOf(message.asked, message.told);
         break;
       case "forget":
         this.#forgotten(message.session);

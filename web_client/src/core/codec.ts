@@ -6,7 +6,16 @@
  */
 
 import { RemoteProtocolError } from "./errors.js";
-import type { ByLayer, ClientMessage, Json, Layer, PresenceEntry, ServerMessage, Unknown } from "./messages.js";
+import type {
+  ByLayer,
+  ClientMessage,
+  IndexRow,
+  Json,
+  Layer,
+  PresenceEntry,
+  ServerMessage,
+  Unknown,
+} from "./messages.js";
 import { pack, Unpacker } from "./msgpack.js";
 
 const BAD_MESSAGE = 4400;
@@ -29,7 +38,7 @@ type Fields<M extends { readonly kind: string }> = {
 
 export const uint: Read<number> = (from) => from.uint();
 const number: Read<number> = (from) => from.number();
-const flag: Read<boolean> = (from) => from.flag();
+export const flag: Read<boolean> = (from) => from.flag();
 export const text: Read<string> = (from) => from.text();
 export const bytes: Read<Uint8Array> = (from) => from.bytes();
 export const json: Read<Json> = (from) => from.value() as Json;
@@ -105,6 +114,34 @@ const entry: Read<PresenceEntry> = (from) => {
   return { peer, subject, name, kind, device, state };
 };
 
+const texts = arrayOf(text);
+const words = mapOf(text);
+const ROW: { readonly [F in keyof IndexRow]: Read<IndexRow[F]> } = {
+  session: id,
+  title: text,
+  tags: texts,
+  archived: flag,
+  at: uint,
+  seq: uint,
+  excerpt: text,
+  unread: uint,
+  needs: texts,
+  running: words,
+  here: words,
+  responsible: short,
+};
+
+const indexRow: Read<IndexRow> = (from) => {
+  let left = from.array();
+  const row: { [field: string]: unknown } = {};
+  for (const [name, read] of Object.entries(ROW)) {
+    if (--left < 0) throw new TypeError(`${name} of a row is missing`);
+    row[name] = read(from);
+  }
+  for (; left > 0; left--) from.value();
+  return row as unknown as IndexRow;
+};
+
 const CLIENT: Fields<ClientMessage> = {
   Hello: [1, "versions", "token", "device", "agent"],
   Open: [2, "session", "vectors", "clientIds", "incarnation", "version", "seen"],
@@ -116,6 +153,7 @@ const CLIENT: Fields<ClientMessage> = {
   Declare: [8, "session", "clientIds"],
   Serve: [9, "worker", "slots", "perSession"],
   Claim: [10, "session", "run", "policy", "attemptsMax"],
+  Watch: [11, "after", "limit", "archived"],
 };
 
 export const SERVER: Frames<Exclude<ServerMessage, Unknown>> = {
@@ -159,6 +197,8 @@ export const SERVER: Frames<Exclude<ServerMessage, Unknown>> = {
   Refreshed: [74, { expiresAt: number }],
   Storage: [75, { full: flag }],
   Work: [76, { session: id, run: id, message: idOrEmpty, attempt: uint }],
+  Index: [77, { rows: arrayOf(indexRow), next: short, whole: flag }],
+  IndexChanged: [78, { rows: arrayOf(indexRow), gone: arrayOf(id) }],
 };
 
 /**

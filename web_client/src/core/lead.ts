@@ -10,7 +10,7 @@ import type { Limits } from "./limits.js";
 import { Link, Refusal } from "./link.js";
 import type { LinkHost, Token } from "./link.js";
 import type { Timing } from "./timing.js";
-import type { ClientMessage, ServerMessage, Welcome } from "./messages.js";
+import type { ClientMessage, Index, IndexChanged, ServerMessage, Watch, Welcome } from "./messages.js";
 import { OFFLINE } from "./status.js";
 import type { Status } from "./status.js";
 import type { Row, Store } from "./store.js";
@@ -30,6 +30,8 @@ export interface LeadHost {
   post(message: TabMessage): void;
   /** Have another tab's end told. */
   watch(tab: string): void;
+  /** The server says this of the list of sessions: of a page, what was `asked`. */
+  listed(asked: Watch | null, told: Index | IndexChanged): void;
   /** The link stands elsewhere; so do all sessions. */
   linkStands(): void;
 }
@@ -50,6 +52,8 @@ export class Lead implements LinkHost, WayHost {
   readonly #running = new Map<string, Way>();
   /** The tabs that were told where the link stands. */
   readonly #tabs = new Set<string>();
+  /** What tabs asked of the list of sessions, one under way at a time: an answer does not say which it is of. */
+  #asks: Watch[] = [];
   /** A token that another tab gave. */
   #given: string | null = null;
   #ticks: ReturnType<typeof setInterval> | null = null;
@@ -143,6 +147,12 @@ export class Lead implements LinkHost, WayHost {
     if (way !== undefined) this.done(way);
   }
 
+  /** Ask for a page of the list of sessions, of which all tabs hear. Without a link it is asked by nobody. */
+  ask(watch: Watch): void {
+    if (!this.live || this.#asks.push(watch) > 1) return;
+    this.send([watch]);
+  }
+
   // LinkHost
 
   get device(): string {
@@ -183,12 +193,18 @@ export class Lead implements LinkHost, WayHost {
 
   down(): void {
     this.peer = "";
+    this.#asks = [];
     for (const way of this.#running.values()) way.linkDown();
   }
 
   receive(message: ServerMessage): void {
     if (message.kind === "Storage") for (const way of this.#running.values()) way.receive(message);
-    else if ("session" in message) this.#running.get(message.session)?.receive(message);
+    else if (message.kind === "IndexChanged") this.#host.listed(null, message);
+    else if (message.kind === "Index") {
+      const asked = this.#asks.shift();
+      if (asked !== undefined) this.#host.listed(asked, message);
+      this.send(this.#asks.slice(0, 1));
+    } else if ("session" in message) this.#running.get(message.session)?.receive(message);
   }
 
   stands(status: Status): void {

@@ -108,6 +108,16 @@ export interface Claim {
   readonly attemptsMax: number;
 }
 
+/** Ask for a page of one's list of sessions, and to be told of changes from then on; with `limit` 0 no more. */
+export interface Watch {
+  readonly kind: "Watch";
+  /** The `next` of the page before, empty for the first. */
+  readonly after: string;
+  readonly limit: number;
+  /** Those that were put away, instead of the others. */
+  readonly archived: boolean;
+}
+
 // What a server sends.
 
 export interface Welcome {
@@ -210,13 +220,62 @@ export interface Work {
   readonly attempt: number;
 }
 
+/** One session in somebody's list. */
+export interface IndexRow {
+  readonly session: string;
+  readonly title: string;
+  readonly tags: readonly string[];
+  readonly archived: boolean;
+  /** When something last happened in it, Unix ms. */
+  readonly at: number;
+  readonly seq: number;
+  /** How its last message begins. */
+  readonly excerpt: string;
+  /** Messages of others that this person has not read, up to 999. */
+  readonly unread: number;
+  /** Why it waits for this person: `approval`, `handover`. */
+  readonly needs: readonly string[];
+  /** Agents whose runs are not over, to how these stand. */
+  readonly running: { readonly [agent: string]: string };
+  /** Who is not offline, to the status. */
+  readonly here: { readonly [subject: string]: string };
+  readonly responsible: string;
+}
+
+export interface Index {
+  readonly kind: "Index";
+  readonly rows: readonly IndexRow[];
+  /** What to ask for the next page with. */
+  readonly next: string;
+  /** There is nothing behind these. */
+  readonly whole: boolean;
+}
+
+export interface IndexChanged {
+  readonly kind: "IndexChanged";
+  readonly rows: readonly IndexRow[];
+  /** Sessions that are no more. */
+  readonly gone: readonly string[];
+}
+
 /** An optional frame of a later version: to be ignored. */
 export interface Unknown {
   readonly kind: "Unknown";
   readonly type: number;
 }
 
-export type ClientMessage = Hello | Open | Push | SetPresence | Refresh | Leave | Ping | Declare | Serve | Claim;
+export type ClientMessage =
+  | Hello
+  | Open
+  | Push
+  | SetPresence
+  | Refresh
+  | Leave
+  | Ping
+  | Declare
+  | Serve
+  | Claim
+  | Watch;
 
 export type ServerMessage =
   | Welcome
@@ -231,4 +290,6 @@ export type ServerMessage =
   | Refreshed
   | Storage
   | Work
+  | Index
+  | IndexChanged
   | Unknown;

@@ -150,6 +150,11 @@ export class Session {
   #heard(change: ReplicaChange): void {
     const moves = change.kind === "presence" || change.kind === "status";
     this.changed(change, moves ? this.presence.refresh() : []);
+    this.tell();
+  }
+
+  /** Something is another, and the listeners are to look. */
+  protected tell(): void {
     this.#version++;
     this.#listeners.tell();
   }

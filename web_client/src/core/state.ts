@@ -71,7 +71,7 @@ export class State {
   json(): { [name: string]: Json } {
     const found: { [name: string]: Json } = {};
     for (const [name, root] of [...this.document.share].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      if (hasContent(root)) found[name] = root.toJSON() as Json;
+      if (hasContent(root)) found[name] = jsonOf(root);
     }
     return found;
   }
@@ -122,6 +122,28 @@ export class State {
 }
 
 type Root = Y.Doc["share"] extends Map<string, infer T> ? T : never;
+
+/** A root as plain values; of one that came while the session is open, and has no kind here yet, as its content says. */
+function jsonOf(root: Root): Json {
+  const hasKind: boolean = root.constructor !== Y.AbstractType;
+  if (hasKind) return root.toJSON() as Json;
+  if (root._start === null) {
+    const present = [...root._map].filter(([, item]) => !item.deleted);
+    return Object.fromEntries(present.map(([key, item]) => [key, plain(item.content.getContent()[item.length - 1])]));
+  }
+  const values: Json[] = [];
+  let isText = true;
+  for (let item: Y.Item | null = root._start; item !== null; item = item.right) {
+    const { content } = item;
+    isText &&= content instanceof Y.ContentString || content instanceof Y.ContentFormat || item.deleted;
+    if (!item.deleted && item.countable) values.push(...content.getContent().map(plain));
+  }
+  return isText ? values.join("") : values;
+}
+
+function plain(value: unknown): Json {
+  return (value instanceof Y.AbstractType ? value.toJSON() : value) as Json;
+}
 
 function hasContent(root: Root): boolean {
   return root._map.size > 0 || root._start !== null;

@@ -6,7 +6,7 @@
  */
 
 import { StoreError } from "./errors.js";
-import type { Layer, Right } from "./messages.js";
+import type { Json, Layer, Right } from "./messages.js";
 import type { RefusedEdit } from "./replica.js";
 import type { Write } from "./uplink.js";
 import type { Progress } from "./progress.js";
@@ -26,6 +26,13 @@ export interface SessionRecord extends Progress {
   readonly session: string;
   readonly rights: readonly Right[] | null;
   readonly heardAt: number;
+  readonly memo?: Memo;
+}
+
+/** Something short that was found out about a session when `row` was its last one. */
+export interface Memo {
+  readonly row: number;
+  readonly value: Json;
 }
 
 /** What a leader stores beside an uplink's own writes. */
@@ -48,6 +55,8 @@ export interface Refused extends RefusedEdit {
 
 interface Job {
   work: (stores: Stores) => () => unknown;
+  /** See invariant 7. */
+  isPlain: boolean;
   resolve: (value: never) => void;
   reject: (error: StoreError) => void;
 }
@@ -70,6 +79,8 @@ const LAYER_NAMES = new Set<unknown>(["transcript", "state"]);
  * 4. Own and remote updates are never in one row. An own row stays as it was made until the server has it.
  * 5. A fold takes away exactly the rows that it was made of, in the transaction that adds it.
  * 6. Every write may be done twice, and by a tab that no longer leads: it says what stays true.
+ * 7. What is plain asks for nothing that depends on an answer. It is handed over as a whole, so that a tab which is
+ *    frozen then holds nobody up: a transaction that is half asked for keeps the others out for up to a minute.
  */
 export class Store {
   /** One for each store, for ever. */
@@ -157,7 +168,7 @@ export class Store {
     return this.#write((stores) => {
       const added = stores.row.add({ session, layer, update, mine: session } satisfies DiskRow);
       return () => added.result as number;
-    });
+    }, true);
   }
 
   /** Store what an uplink's turn came to, in one transaction; return the rows of its remote updates, in order. */
@@ -183,16 +194,30 @@ export class Store {
 
   /** What is stored of a session. Throws `StoreError` `damaged`. */
   async load(session: string): Promise<{ record: SessionRecord | null; rows: Row[] }> {
-    return this.#read(["session", "row"], (tx) => {
+    return this.#read(["session", "row"], true, (tx) => {
       const record = tx.objectStore("session").get(session);
       const rows = tx.objectStore("row").index("session").getAll(session);
       return () => ({ record: (record.result as SessionRecord | undefined) ?? null, rows: rows.result.map(readRow) });
     });
   }
 
+  /** The same without the rows that need not be sent; `count`: how many there are in all. */
+  async waiting(session: string): Promise<{ record: SessionRecord | null; own: Row[]; count: number }> {
+    return this.#read(["session", "row"], true, (tx) => {
+      const record = tx.objectStore("session").get(session);
+      const own = tx.objectStore("row").index("mine").getAll(session);
+      const count = tx.objectStore("row").index("session").count(session);
+      return () => ({
+        record: (record.result as SessionRecord | undefined) ?? null,
+        own: own.result.map(readRow),
+        count: count.result,
+      });
+    });
+  }
+
   /** The rows of a session that were committed after `row`. */
   async after(session: string, row: number): Promise<Row[]> {
-    return this.#read(["row"], (tx) => {
+    return this.#read(["row"], true, (tx) => {
       const rows = tx.objectStore("row").getAll(IDBKeyRange.lowerBound(row, true));
       return () => rows.result.map(readRow).filter((found) => found.session === session);
     });
@@ -200,16 +225,42 @@ export class Store {
 
   /** Which of `rows` are still own and not synced. */
   async own(session: string): Promise<Set<number>> {
-    return this.#read(["row"], (tx) => {
+    return this.#read(["row"], true, (tx) => {
       const keys = tx.objectStore("row").index("mine").getAllKeys(session);
       return () => new Set(keys.result as number[]);
     });
   }
 
-  /** Every session this device has a copy of, with the number of its own edits that are not synced. */
-  async sessions(): Promise<(SessionRecord & { unsynced: number })[]> {
-    return this.#read(["session", "row"], (tx) => {
+  /** The last row of a session, 0 for none. */
+  async last(session: string): Promise<number> {
+    return this.#read(["row"], true, (tx) => {
+      const cursor = tx.objectStore("row").index("session").openKeyCursor(session, "prev");
+      return () => (cursor.result?.primaryKey as number | undefined) ?? 0;
+    });
+  }
+
+  /** Keep something about a session with its record. */
+  remember(session: string, memo: Memo): Promise<void> {
+    return this.#write((stores) => {
+      const found = stores.session.get(session);
+      found.onsuccess = () => {
+        if (found.result !== undefined) stores.session.put({ ...(found.result as SessionRecord), memo });
+      };
+      return () => undefined;
+    });
+  }
+
+  /** Every session this device has a copy of, with the number of its own edits that are not synced, and its last row. */
+  async sessions(): Promise<(SessionRecord & { unsynced: number; last: number })[]> {
+    return this.#read(["session", "row"], false, (tx) => {
       const records = tx.objectStore("session").getAll();
+      const last = new Map<string, number>();
+      records.onsuccess = () => {
+        for (const { session } of records.result as SessionRecord[]) {
+          const cursor = tx.objectStore("row").index("session").openKeyCursor(session, "prev");
+          cursor.onsuccess = () => last.set(session, (cursor.result?.primaryKey as number | undefined) ?? 0);
+        }
+      };
       const mine = new Map<string, number>();
       const cursor = tx.objectStore("row").index("mine").openKeyCursor();
       cursor.onsuccess = () => {
@@ -222,10 +273,10 @@ export class Store {
         const found = (records.result as SessionRecord[]).map((record) => {
           const unsynced = mine.get(record.session) ?? 0;
           mine.delete(record.session);
-          return { ...record, unsynced };
+          return { ...record, unsynced, last: last.get(record.session) ?? 0 };
         });
         // Made here, and no server was there yet.
-        for (const [session, unsynced] of mine) found.push({ ...newRecord(session), unsynced });
+        for (const [session, unsynced] of mine) found.push({ ...newRecord(session), unsynced, last: 0 });
         return found;
       };
     });
@@ -233,7 +284,7 @@ export class Store {
 
   /** What the server refused of a session, oldest first. */
   async refused(session: string): Promise<Refused[]> {
-    return this.#read(["refused"], (tx) => {
+    return this.#read(["refused"], true, (tx) => {
       const found = tx.objectStore("refused").index("session").getAll(session);
       return () => found.result as Refused[];
     });
@@ -289,13 +340,13 @@ export class Store {
     this.#close();
   }
 
-  #read<T>(names: readonly StoreName[], ask: (tx: IDBTransaction) => () => T): Promise<T> {
-    return patiently(() => this.#transact(names, "readonly", ask));
+  #read<T>(names: readonly StoreName[], isPlain: boolean, ask: (tx: IDBTransaction) => () => T): Promise<T> {
+    return patiently(() => this.#transact(names, "readonly", isPlain, ask));
   }
 
-  #write<T>(work: (stores: Stores) => () => T): Promise<T> {
+  #write<T>(work: (stores: Stores) => () => T, isPlain = false): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ work, resolve, reject });
+      this.#queue.push({ work, isPlain, resolve, reject });
       this.#busy ??= this.#flush();
     });
   }
@@ -304,9 +355,10 @@ export class Store {
     await Promise.resolve(); // What is asked for in this turn of the event loop goes together.
     while (this.#queue.length > 0) {
       const jobs = this.#queue.splice(0);
+      const isPlain = jobs.every((job) => job.isPlain);
       try {
         const results = await patiently(() =>
-          this.#transact(NAMES, "readwrite", (tx) => {
+          this.#transact(NAMES, "readwrite", isPlain, (tx) => {
             const stores = Object.fromEntries(NAMES.map((name) => [name, tx.objectStore(name)])) as Stores;
             const asked = jobs.map((job) => job.work(stores));
             return () => asked.map((result) => result());
@@ -324,6 +376,7 @@ export class Store {
   async #transact<T>(
     names: readonly StoreName[],
     mode: IDBTransactionMode,
+    isPlain: boolean,
     ask: (tx: IDBTransaction) => () => T,
   ): Promise<T> {
     try {
@@ -333,6 +386,7 @@ export class Store {
       let result: () => T;
       try {
         result = ask(tx);
+        if (isPlain) tx.commit(); // Invariant 7.
       } catch (error) {
         tx.abort();
         await done.catch(() => {});

@@ -5,7 +5,7 @@
  * is the client's.
  */
 
-import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
+import type { Index, IndexChanged, Json, Layer, PresenceEntry, Right, Watch } from "./messages.js";
 import { randomId } from "./store.js";
 import type { Row } from "./store.js";
 import type { Status } from "./status.js";
@@ -54,6 +54,10 @@ export type TabMessage =
   | { readonly kind: "standing"; readonly session: string; readonly standing: Standing }
   /** To the leader: try again now, with this token if there is one. */
   | { readonly kind: "retry"; readonly token: string | null }
+  /** To the leader: ask the server for this page of the list of sessions. */
+  | { readonly kind: "ask"; readonly watch: Watch }
+  /** From the leader: what the server says of the list of sessions, and of a page what was asked. */
+  | { readonly kind: "listed"; readonly asked: Watch | null; readonly told: Index | IndexChanged }
   | { readonly kind: "forget"; readonly session: string; readonly layer?: Layer };
 
 export interface TabsHost {
@@ -64,6 +68,8 @@ export interface TabsHost {
   heard(message: TabMessage, from: string, leads: boolean): void;
   /** A tab that was `watch`ed is gone. */
   gone(tab: string): void;
+  /** The tab that leads is asked and says nothing, or says something again. */
+  quiet(isQuiet: boolean): void;
 }
 
 interface Envelope {
@@ -75,6 +81,8 @@ interface Envelope {
 /** A leader that gave no sign of life for so many turns of so long is replaced: 1.5 s for a tab that is awake. */
 const PONG_TURNS = 30;
 const PONG_TURN_MS = 50;
+/** What it said of the link is no longer believed after this many. */
+const QUIET_TURNS = 10;
 /** Several that notice at once do not all take over at once. */
 const SPREAD_TURNS = 6;
 
@@ -86,8 +94,8 @@ const SPREAD_TURNS = 6;
  *    hidden tabs are slow, their messages are not.
  * 3. The one that was taken for gone and was not learns so from its lock, and leads no longer. What it does until then
  *    another may do, too.
- * 4. Where there are no locks (a page that is not secure), every tab leads for itself: all that leaders do may be done
- *    by several.
+ * 4. Where there are no locks (a page that is not secure) or no channel, every tab leads for itself: all that leaders do
+ *    may be done by several.
  */
 export class Tabs {
   /** This life of this tab. */
@@ -95,6 +103,7 @@ export class Tabs {
   readonly #name: string;
   readonly #host: TabsHost;
   #channel: BroadcastChannel | null = null;
+  #joined = false;
   /** Ends the wait for the lock. */
   #waiting: AbortController | null = null;
   /** Gives the lock away. */
@@ -103,6 +112,7 @@ export class Tabs {
   #life = new AbortController();
   #watched = new Set<string>();
   #signs = 0;
+  #isQuiet = false;
   #checking: Promise<void> | null = null;
 
   constructor(store: string, host: TabsHost) {
@@ -116,21 +126,19 @@ export class Tabs {
 
   /** Whether this tab is among the others. */
   get joined(): boolean {
-    return this.#channel !== null;
+    return this.#joined;
   }
 
   /** Join the others, and lead if nobody does. */
   join(): void {
-    if (this.#channel !== null) return;
-    this.#channel = new BroadcastChannel(this.#name);
-    this.#channel.onmessage = (event: MessageEvent<Envelope>) => {
-      const { from, leads, message } = event.data;
-      if (leads) this.#signs += 1;
-      if (message.kind === "ping" && this.#leads) this.post({ kind: "pong" });
-      this.#host.heard(message, from, leads);
-    };
+    if (this.#joined) return;
+    this.#joined = true;
     this.#life = new AbortController();
-    if (navigator.locks === undefined) {
+    if (typeof BroadcastChannel !== "undefined") {
+      this.#channel = new BroadcastChannel(this.#name);
+      this.#channel.onmessage = (event: MessageEvent<Envelope>) => this.#hear(event.data);
+    }
+    if (navigator.locks === undefined || this.#channel === null) {
       this.#lead(); // Invariant 4.
       return;
     }
@@ -141,10 +149,12 @@ export class Tabs {
 
   /** Leave the others: lead no longer, hear and say nothing. */
   leave(): void {
-    if (this.#channel === null) return;
+    if (!this.#joined) return;
+    this.#joined = false;
     this.post({ kind: "bye" });
-    this.#channel.close();
+    this.#channel?.close();
     this.#channel = null;
+    this.#quiet(false);
     this.#life.abort();
     this.#waiting?.abort();
     this.#leads = false;
@@ -185,8 +195,24 @@ export class Tabs {
     for (let turn = Math.floor(Math.random() * SPREAD_TURNS); turn < PONG_TURNS + SPREAD_TURNS; turn += 1) {
       await new Promise((resolve) => setTimeout(resolve, PONG_TURN_MS));
       if (this.#signs !== before || this.#channel !== channel || this.#leads) return;
+      if (turn === QUIET_TURNS) this.#quiet(true);
     }
     this.#contend(true);
+  }
+
+  #hear({ from, leads, message }: Envelope): void {
+    if (leads) {
+      this.#signs += 1;
+      this.#quiet(false);
+    }
+    if (message.kind === "ping" && this.#leads) this.post({ kind: "pong" });
+    this.#host.heard(message, from, leads);
+  }
+
+  #quiet(isQuiet: boolean): void {
+    if (this.#isQuiet === isQuiet) return;
+    this.#isQuiet = isQuiet;
+    this.#host.quiet(isQuiet);
   }
 
   #contend(steal: boolean): void {
@@ -207,12 +233,13 @@ export class Tabs {
         this.#leads = false; // Invariant 3.
         this.#release = null;
         this.#host.demoted();
-        if (this.#channel !== null) this.#contend(false);
+        if (this.#joined) this.#contend(false);
       });
   }
 
   #lead(): void {
     this.#leads = true;
+    this.#quiet(false);
     this.#host.lead();
   }
 

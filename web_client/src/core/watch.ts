@@ -20,7 +20,7 @@ export interface WatchHost {
 
 /** The leader is asked for a sign of life while own edits wait, and else now and then. */
 const WAITS_MS = 2_000;
-const IDLE_MS = 10_000;
+const IDLE_MS = 4_000;
 
 /** Whether somebody may be looking at this page. */
 export function isShown(): boolean {

@@ -177,11 +177,11 @@ export class Way {
     this.#ready = false;
     try {
       await this.copy.catchUp();
-      const { record, rows } = await this.#host.store.load(this.session);
+      const { record, own, count } = await this.#host.store.waiting(this.session);
       this.#rights = record?.rights ?? this.#rights;
-      this.#rows = rows.length;
+      this.#rows = count;
       this.#uplink = this.#make();
-      for (const row of [...rows.filter(({ own }) => own), ...this.#early.splice(0)]) this.#uplink.take(row);
+      for (const row of [...own, ...this.#early.splice(0)]) this.#uplink.take(row);
       this.#ready = true;
     } catch (error) {
       // The store failed: what it has is safe, and it is tried again.

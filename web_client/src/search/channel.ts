@@ -39,7 +39,8 @@ const WRITE_DEADLINE_MS = 10_000;
  * 1. Every question is answered or rejected with `gone`: in time, or when this end is closed.
  */
 export class Channel implements Holder {
-  readonly #channel: BroadcastChannel;
+  /** Null in a browser that has none: this tab is on its own. */
+  readonly #channel: BroadcastChannel | null = null;
   readonly #tab = Array.from(crypto.getRandomValues(new Uint32Array(3))).join("-");
   readonly #asked = new Map<number, (reply: Reply) => void>();
   /** The tab that holds the copy, as far as this one knows. */
@@ -51,6 +52,7 @@ export class Channel implements Holder {
     name: string,
     private readonly host: ChannelHost,
   ) {
+    if (typeof BroadcastChannel === "undefined") return;
     this.#channel = new BroadcastChannel(`syncd-search:${name}`);
     this.#channel.onmessage = (event: MessageEvent<Said>) => this.#hear(event.data);
   }
@@ -96,7 +98,7 @@ export class Channel implements Holder {
 
   close(): void {
     this.#isClosed = true;
-    this.#channel.close();
+    this.#channel?.close();
     this.abandon(); // Invariant 1.
   }
 
@@ -128,6 +130,6 @@ export class Channel implements Holder {
   }
 
   #post(said: Said): void {
-    if (!this.#isClosed) this.#channel.postMessage(said);
+    if (!this.#isClosed) this.#channel?.postMessage(said);
   }
 }

@@ -34,8 +34,8 @@ export type { Phrase, Snippet } from "./words.js";
 export interface SearchOptions {
   /** The name of this device's store: one copy for each. */
   readonly store: string;
-  /** Where `search/worker.js` is served, with what it imports: on this origin. */
-  readonly workerUrl: string | URL;
+  /** Where `search/worker.js` is served, with what it imports: on this origin. Without it there is no index. */
+  readonly workerUrl?: string | URL;
   /** Which tab may hold the copy: `leadershipOf(client)`. By default the search elects one of its own. */
   readonly leadership?: Leadership;
   /** A session's content, for `download`: see `contentsOf`. */
@@ -48,11 +48,12 @@ export interface SearchStatus {
   /** Whether it is this tab that holds the copy. */
   readonly holds: boolean;
   /** Why it is a scan; empty otherwise. `starting`: nobody holds a copy yet. */
-  readonly code: "" | "starting" | "closed" | Failure;
+  readonly code: "" | "starting" | "no-worker" | "closed" | Failure;
   readonly reason: string;
 }
 
 const STARTING: SearchStatus = { mode: "scan", holds: false, code: "starting", reason: "no tab holds a copy yet" };
+const NO_WORKER: SearchStatus = { mode: "scan", holds: false, code: "no-worker", reason: "no worker was named" };
 /** After so long it is asked again who holds the copy, when whoever did gave no answer. */
 const ASK_AGAIN_MS = 2000;
 
@@ -77,7 +78,7 @@ export class SearchCopy {
 
   constructor(options: SearchOptions) {
     this.#options = options;
-    this.#tenure = new Tenure(options.store, options.workerUrl, {
+    this.#tenure = new Tenure(options.store, options.workerUrl ?? "", {
       opened: () => this.#opened(),
       ended: (error) => this.#ended(error),
     });
@@ -109,6 +110,10 @@ export class SearchCopy {
   /** Take part: find who holds the copy, and hold it when this tab may. Until then `search` scans. */
   start(): void {
     if (this.#channel !== null || this.#status.code === "closed") return;
+    if (this.#options.workerUrl === undefined) {
+      this.#become(NO_WORKER);
+      return;
+    }
     const holds = () => this.#tenure.holder !== null;
     this.#channel = new Channel(this.#options.store, {
       get holds() {
@@ -192,7 +197,9 @@ export class SearchCopy {
   async download(session: string): Promise<Blob> {
     const content = await this.#options.content?.(session);
     if (content === undefined) throw new Unanswered("failed", "give SearchCopy the option `content` to download");
-    const link = new WorkerLink(this.#options.workerUrl);
+    const { workerUrl } = this.#options;
+    if (workerUrl === undefined) throw new Unanswered("no-wasm", "name the search's worker to download");
+    const link = new WorkerLink(workerUrl);
     try {
       const bytes = (await link.ask({ kind: "export", content })) as Uint8Array<ArrayBuffer>;
       return new Blob([bytes], { type: "application/vnd.sqlite3" });

@@ -1,17 +1,32 @@
 /**
- * The finder: searches what is on this device, and writes a session into a file. The console's way to `src/search`.
+ * Everywhere: a search over all sessions of a client, those that are open in this tab and those that are not.
  *
- * Loaded behind the first page, with SQLite only in the tab that holds the index. Knows nothing of how hits look.
+ * What `Client.search` loads when it is first called. Knows nothing of how hits look.
  *
  * 1. What is found is the same with and without an index: without one, all copies are gone through.
  * 2. A session that was erased leaves the index. Where nobody holds one just then, it does when somebody does, be it
  *    after the next start.
  */
 
-import type { Client } from "../src/client.js";
-import { SearchCopy, contentsOf, leadershipOf, scan, type SearchHit, type SearchStatus } from "../src/search/index.js";
-import workerUrl from "../src/search/worker.ts?worker&url";
-import type { Session } from "../src/session.js";
+import type * as Y from "yjs";
+import type { Layer } from "../core/messages.js";
+import type { SearchSession } from "./attached.js";
+import { contentsOf } from "./content.js";
+import { SearchCopy } from "./index.js";
+import type { SearchStatus } from "./index.js";
+import type { SearchHit } from "./requests.js";
+import { scan } from "./scan.js";
+import { leadershipOf } from "./tenure.js";
+
+/** What a `Client` has, as far as its sessions are searched. */
+export interface SearchClient {
+  readonly storeName: string;
+  readonly leads: boolean;
+  subscribe(listener: () => void): () => void;
+  replica(session: string): Promise<{ document(layer: Layer): Y.Doc; close(): Promise<void> }>;
+  open(session: string): Promise<SearchSession & { close(): Promise<void> }>;
+  sessions(): Promise<readonly { readonly session: string }[]>;
+}
 
 export interface Found {
   readonly hits: readonly SearchHit[];
@@ -19,21 +34,23 @@ export interface Found {
   readonly status: SearchStatus;
 }
 
-export class Finder {
+export class Everywhere {
   readonly #copy: SearchCopy;
-  readonly #attached = new Set<string>();
+  readonly #attached = new Map<string, () => void>();
+  readonly #place: string;
   readonly #erased: Set<string>;
   #closed = false;
 
-  /** `place`: where in this browser it is noted which sessions are to be taken out yet. */
+  /** Without a `workerUrl` there is no index. */
   constructor(
-    private readonly client: Client,
-    private readonly place: string,
+    private readonly client: SearchClient,
+    workerUrl?: string | URL,
   ) {
-    this.#erased = new Set(JSON.parse(localStorage.getItem(place) ?? "[]") as string[]);
+    this.#place = `syncd:erased:${client.storeName}`;
+    this.#erased = new Set(JSON.parse(localStorage.getItem(this.#place) ?? "[]") as string[]);
     this.#copy = new SearchCopy({
       store: client.storeName,
-      workerUrl,
+      ...(workerUrl === undefined ? {} : { workerUrl }),
       leadership: leadershipOf(client),
       content: contentsOf(client),
     });
@@ -41,6 +58,11 @@ export class Finder {
       if (mode === "index") for (const id of this.#erased) void this.erase(id);
     });
     this.#copy.start();
+  }
+
+  /** How it is looked for: see `SearchCopy.status`. */
+  get status(): SearchStatus {
+    return this.#copy.status;
   }
 
   /** Call `changed` when it is looked for in another way than before. Returns what ends that. */
@@ -54,11 +76,16 @@ export class Finder {
   }
 
   /** Keep what a session says in the index, from now on. */
-  attach(session: Session): void {
+  attach(session: SearchSession): void {
     if (this.#closed) return;
     this.#note(session.id, false);
-    this.#attached.add(session.id);
-    this.#copy.attach(session);
+    this.#attached.set(session.id, this.#copy.attach(session));
+  }
+
+  /** Follow a session no longer: it is closed. What is indexed of it is found. */
+  detach(id: string): void {
+    this.#attached.get(id)?.();
+    this.#attached.delete(id);
   }
 
   /** Index sessions that nobody keeps open, one after another, if this tab holds the index. */
@@ -75,12 +102,12 @@ export class Finder {
     }
   }
 
-  /** Messages that hold all words of `query`, `limit` of them, in the copies `ids`. */
-  async search(query: string, limit: number, ids: readonly string[]): Promise<Found> {
+  /** Messages that hold all words of `query`, `limit` of them, in all copies on this device. */
+  async search(query: string, limit: number): Promise<Found> {
     const hits = await this.#copy.search(query, { limit });
     const { status } = this.#copy;
     if (status.mode === "index") return { hits, status };
-    for (const id of ids) {
+    for (const { session: id } of await this.client.sessions()) {
       if (this.#attached.has(id)) continue;
       if (hits.length >= limit) break;
       // Invariant 1.
@@ -114,7 +141,7 @@ export class Finder {
   }
 
   /** Do something with a copy. One that does not open is left out: its own screen says why. */
-  async #read(id: string, act: (session: Session) => Promise<void>): Promise<void> {
+  async #read(id: string, act: (session: SearchSession) => Promise<void>): Promise<void> {
     try {
       const session = await this.client.open(id);
       try {
@@ -131,6 +158,6 @@ export class Finder {
     if (this.#erased.has(id) === isErased) return;
     if (isErased) this.#erased.add(id);
     else this.#erased.delete(id);
-    localStorage.setItem(this.place, JSON.stringify([...this.#erased]));
+    localStorage.setItem(this.#place, JSON.stringify([...this.#erased]));
   }
 }

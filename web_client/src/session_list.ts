@@ -1,0 +1,198 @@
+/**
+ * Session list: one's sessions, the one where something happened last first; live, and as it was without a network.
+ *
+ * Knows nothing of what is in the sessions, of sockets or of tabs.
+ */
+
+import type { Index, IndexChanged, IndexRow, Watch } from "./core/messages.js";
+import { ListStore } from "./list_store.js";
+
+export interface ListHost {
+  readonly storeName: string;
+  readonly status: { readonly link: string };
+  readonly leads: boolean;
+  ask(watch: Watch): void;
+  subscribe(listener: () => void): () => void;
+  /** A list was closed. */
+  unlist(list: SessionList): void;
+}
+
+export interface ListOptions {
+  /** Those that were put away, instead of the others. */
+  readonly archived?: boolean;
+  /** How many to have at first. */
+  readonly count?: number;
+}
+
+/** What a server answers at most in one page. */
+const PAGE = 500;
+
+/**
+ * One's list of sessions. Get it with `Client.index`, and `close` it.
+ *
+ * 1. `rows` is the same array until something in it is another.
+ * 2. A page says all there is between its ends: what was held there and is not in it is not in the list any more.
+ */
+export class SessionList {
+  readonly archived: boolean;
+  readonly #host: ListHost;
+  readonly #store: ListStore;
+  readonly #listeners = new Set<() => void>();
+  readonly #stop: () => void;
+  readonly #held = new Map<string, IndexRow>();
+  #rows: readonly IndexRow[] | null = null;
+  #count: number;
+  #live = false;
+  #whole = false;
+  /** What is asked for next, and the time where the page before ended; null while nothing is asked. */
+  #next: { readonly after: string; readonly below: number } | null = null;
+  #low = 0;
+  #closed = false;
+  #waiting: (() => void)[] = [];
+  /** Moves with every change. */
+  version = 0;
+
+  constructor(host: ListHost, { archived = false, count = 100 }: ListOptions = {}) {
+    this.#host = host;
+    this.archived = archived;
+    this.#count = count;
+    this.#store = new ListStore(host.storeName);
+    this.#stop = host.subscribe(() => this.#stands());
+  }
+
+  /** Read what this device heard last. Called by `Client.index`. */
+  async load(): Promise<void> {
+    for (const row of await this.#store.rows()) if (!this.#held.has(row.session)) this.#held.set(row.session, row);
+    this.#tell();
+    this.#stands();
+  }
+
+  /** The rows, newest first. */
+  get rows(): readonly IndexRow[] {
+    this.#rows ??= this.#shown();
+    return this.#rows;
+  }
+
+  /** Whether the rows are as the server has them; else they are as this device heard last. */
+  get live(): boolean {
+    return this.#live;
+  }
+
+  /** Whether there is nothing older. */
+  get whole(): boolean {
+    return this.#whole;
+  }
+
+  /** How many messages of the rows are not read, for a badge. */
+  get unread(): number {
+    return this.rows.reduce((sum, { unread }) => sum + unread, 0);
+  }
+
+  /** Call `listener` when the rows are others. Returns what ends that. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Have `count` more rows: from the server, or without it those that this device heard of. */
+  async older(count = 100): Promise<void> {
+    this.#count += count;
+    if (this.#live && !this.#whole && this.#next !== null) {
+      const more = new Promise<void>((resolve) => this.#waiting.push(resolve));
+      this.#ask();
+      await more;
+    } else this.#tell();
+  }
+
+  /** Let go of it. */
+  close(): void {
+    this.#closed = true;
+    this.#stop();
+    this.#done();
+    this.#host.unlist(this);
+    void this.#store.close();
+  }
+
+  /** Take what the server says, to whichever list and tab. */
+  told(asked: Watch | null, told: Index | IndexChanged): void {
+    if (this.#closed) return;
+    if (told.kind === "IndexChanged") this.#changed(told);
+    else if (asked?.archived === this.archived && asked.limit > 0) this.#page(asked, told);
+  }
+
+  #shown(): IndexRow[] {
+    const mine = [...this.#held.values()].filter(({ archived }) => archived === this.archived);
+    mine.sort((a, b) => b.at - a.at || (a.session < b.session ? -1 : 1));
+    if (this.#live) return this.#whole ? mine : mine.filter(({ at }) => at >= this.#low);
+    // Who is there is known only while there is a link.
+    return mine.slice(0, this.#count).map((row) => ({ ...row, here: {} }));
+  }
+
+  #stands(): void {
+    const live = this.#host.status.link === "live";
+    if (live && this.#next === null && !this.#live) {
+      this.#next = { after: "", below: Infinity };
+      this.#ask();
+    } else if (!live && (this.#live || this.#next !== null)) {
+      this.#live = false;
+      this.#next = null;
+      this.#done();
+      this.#tell();
+    }
+  }
+
+  #ask(): void {
+    const left = this.#count - (this.#next!.after === "" ? 0 : this.#shown().length);
+    const limit = Math.min(PAGE, Math.max(1, left));
+    this.#host.ask({ kind: "Watch", after: this.#next!.after, limit, archived: this.archived });
+  }
+
+  #page(asked: Watch, { rows, next, whole }: Index): void {
+    // A page that another list asked for says as much, but for where to go on.
+    const expected = this.#next !== null && asked.after === this.#next.after;
+    if (!expected && asked.after !== "") return;
+    const high = expected ? this.#next!.below : Infinity;
+    const low = whole ? -1 : (rows.at(-1)?.at ?? high);
+    const named = new Set(rows.map(({ session }) => session));
+    const gone = [...this.#held.values()].filter(
+      ({ session, archived, at }) => archived === this.archived && at > low && at < high && !named.has(session),
+    );
+    for (const { session } of gone) this.#held.delete(session);
+    for (const row of rows) this.#held.set(row.session, row);
+    this.#keep(
+      rows,
+      gone.map(({ session }) => session),
+    );
+    if (expected) {
+      this.#live = true;
+      this.#whole = whole;
+      this.#low = Math.max(low, 0);
+      this.#next = { after: next, below: low };
+      if (!whole && rows.length > 0 && this.#shown().length < this.#count) this.#ask();
+      else this.#done();
+    }
+    this.#tell();
+  }
+
+  #changed({ rows, gone }: IndexChanged): void {
+    for (const row of rows) this.#held.set(row.session, row);
+    for (const session of gone) this.#held.delete(session);
+    this.#keep(rows, gone);
+    this.#tell();
+  }
+
+  /** One tab stores for all. */
+  #keep(rows: readonly IndexRow[], gone: readonly string[]): void {
+    if (this.#host.leads) void this.#store.put(rows, gone);
+  }
+
+  #done(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #tell(): void {
+    this.#rows = null;
+    this.version++;
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -10,10 +10,10 @@ import { useMedia } from "./frame.js";
 import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
 import { callGuest } from "./names.js";
-import { canBeTold, leaveDevice, useTold } from "./push/choice.js";
 import { go, pathOf, type Route } from "./routes.js";
 import { Shelf } from "./shelf.js";
 
+const Attending = lazy(() => import("./push/bell.js").then((module) => module.Attending));
 const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
 const SessionList = lazy(() => import("./session_list.js").then((module) => module.SessionList));
 const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
@@ -43,9 +43,12 @@ export function Desk({ account, route, demo, push, signOut: leave }: Props) {
   const [desk] = useState(() => open(account));
   const { client, shelf, token } = desk;
   const told = push && canBeTold();
-  useTold(account.subject, token, route.session);
   const signOut = (why: string) => {
-    leaveDevice(account.subject, token);
+    if (told) {
+      import("./push/device.js")
+        .then((device) => device.leave(account.subject, token))
+        .catch((error: unknown) => console.warn("this device may still be told what happens:", error));
+    }
     leave(why);
   };
   const wide = useMedia(WIDE);
@@ -101,6 +104,7 @@ export function Desk({ account, route, demo, push, signOut: leave }: Props) {
       ) : (
         <Welcome demo={demo}>{!wide && list(() => {})}</Welcome>
       )}
+      {told && <Attending subject={account.subject} token={token} session={route.session} />}
       {searching && <Search shelf={shelf} token={token} close={() => setSearching(false)} />}
     </div>
   );
@@ -138,6 +142,11 @@ function Side({ shelf, current, name, bell, chosen, search, signOut }: SideProps
       </footer>
     </>
   );
+}
+
+/** Whether this browser can tell anybody anything while the console is closed. */
+function canBeTold(): boolean {
+  return "serviceWorker" in navigator && "PushManager" in window && "Notification" in window;
 }
 
 /** Give up the focus: what comes next may have a better use for it. */

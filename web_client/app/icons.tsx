@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 
-function Icon({ children }: { children: ComponentChildren }) {
+export function Icon({ children }: { children: ComponentChildren }) {
   return (
     <svg class="icon" viewBox="0 0 16 16" aria-hidden="true" focusable="false">
       {children}
@@ -26,12 +26,6 @@ export const SearchIcon = () => (
   <Icon>
     <circle cx="7" cy="7" r="4.5" />
     <path d="M10.5 10.5L14 14" />
-  </Icon>
-);
-
-export const BellIcon = () => (
-  <Icon>
-    <path d="M3.5 12h9M4.5 12V7.5a3.5 3.5 0 017 0V12M7 14.2h2" />
   </Icon>
 );
 

@@ -17,7 +17,6 @@ import { useRead } from "./hooks.js";
 import { lazy } from "./lazy.js";
 import { useLinkStory } from "./link_story.js";
 import { callGuest, titled } from "./names.js";
-import { useChoice, useLongRun } from "./push/choice.js";
 import { useSelection, useTarget } from "./selection.js";
 import type { Shelf } from "./shelf.js";
 import { Transcript } from "./transcript.js";
@@ -60,7 +59,6 @@ export function Screen({ client, session, shelf, account, token, target, wide, t
   const link = useLinkStory(session);
   useWhereabouts(session);
   const seen = useMarkRead(session);
-  const [asking, answered] = useQuestion(session, me, told);
   const shownTarget = useTarget(view, target, version);
   const failures = useFailures(session);
   const { report } = failures;
@@ -98,7 +96,7 @@ export function Screen({ client, session, shelf, account, token, target, wide, t
         {(failures.errors.length > 0 || failures.refused.length > 0 || session.status.link === "refused") && (
           <Troubles failures={failures} shelf={shelf} signOut={signOut} />
         )}
-        {asking && <Question subject={me} token={token} done={answered} />}
+        {told && <Question subject={me} token={token} session={session} />}
         <Transcript absence={absence} dismiss={dismiss} changed={stepped} seen={seen} target={shownTarget} />
         <Composer sent={dismissIfOld} />
       </div>
@@ -155,18 +153,6 @@ function useTitle(session: Session): string {
     document.title = title ? `${title} · syncd` : "syncd";
   }, [title]);
   return title;
-}
-
-/** Whether it is time to ask if they want to be told on this device, and what to call when they answered. */
-function useQuestion(session: Session, me: string, told: boolean): [boolean, () => void] {
-  const open = useChoice(me) === null && told && Notification.permission !== "denied";
-  const long = useLongRun(session, open);
-  const [asking, setAsking] = useState(false);
-  useEffect(() => {
-    // It stays until they are through with it: what came of their answer is said in its place.
-    if (long) setAsking(true);
-  }, [long]);
-  return [asking, () => setAsking(false)];
 }
 
 /** Whether the panel is open, kept over reloads. */

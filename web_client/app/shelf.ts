@@ -159,9 +159,8 @@ export class Shelf {
   #index(): void {
     if (this.#closed || this.#indexing || !this.#isReturn) return;
     this.#indexing = true;
-    const rest = [...this.#copies.keys()].filter((id) => !this.#open.has(id));
     this.searching()
-      .then((search) => search.gather(rest))
+      .then((search) => search.gather())
       .catch((error: unknown) => {
         this.#indexing = false;
         console.warn("what is on this device was not indexed for the search:", error);

@@ -4,7 +4,6 @@ import type { Attention } from "./attention.js";
 import { Client as CoreClient } from "./core/client.js";
 import type { ClientOptions as CoreOptions, Kept } from "./core/client.js";
 import type { Listed, Watch } from "./core/messages.js";
-import type { Session as CoreSession } from "./core/session.js";
 import type { Everywhere } from "./search/everywhere.js";
 import type { SearchHit } from "./search/requests.js";
 import { Session } from "./session.js";
@@ -42,7 +41,6 @@ export class Client extends CoreClient {
     import("./attending.js")
       .then(({ Attending, Attention }) => opened.follow(Attending, (this.#attention ??= new Attention())))
       .catch(console.warn); // Without it nobody is seen to be there; all else goes on.
-    if (this.#search !== null) void this.#told(this.#search, (search) => search.attach(opened));
     return opened;
   }
 
@@ -86,44 +84,30 @@ export class Client extends CoreClient {
 
   /** What `search` asks: it says how it looks for things, and writes a session into a file. Rejects as `search`. */
   searching(): Promise<Everywhere> {
-    if (this.#search !== null) return this.#search;
-    const loading = import("./search/everywhere.js").then(({ Everywhere }) => {
-      const search = new Everywhere(this, this.#searchWorker);
-      for (const session of this.inUse) if (session instanceof Session) search.attach(session);
-      return search;
-    });
-    loading.catch(() => (this.#search = null)); // Asked again, it is tried again.
-    return (this.#search = loading);
+    this.#search ??= import("./search/everywhere.js").then(
+      ({ Everywhere }) => new Everywhere(this, this.#searchWorker),
+    );
+    this.#search.catch(() => (this.#search = null)); // Asked again, it is tried again.
+    return this.#search;
   }
 
   /** Erase this device's copy, unsynced edits included, in all tabs and in the search. The server keeps the session. */
   override async forget(session: string): Promise<void> {
     await super.forget(session);
     // An index of an earlier visit may hold it.
-    const search = this.#searchWorker === undefined ? this.#search : this.searching();
-    if (search !== null) await this.#told(search, (loaded) => loaded.erase(session));
+    if (this.#search === null && this.#searchWorker === undefined) return;
+    try {
+      await (await this.searching()).erase(session);
+    } catch (error) {
+      console.warn(`the search may still find words of session ${session}:`, error);
+    }
   }
 
   override async close(): Promise<void> {
     this.#attention?.close();
     for (const list of this.#lists) list.close();
-    if (this.#search !== null) await this.#told(this.#search, (search) => search.close());
+    await (await this.#search?.catch(() => null))?.close();
     await super.close();
-  }
-
-  protected override ended(closed: CoreSession): void {
-    if (this.#search === null) return;
-    const other = [...this.inUse].find((session) => session.id === closed.id);
-    void this.#told(this.#search, (search) => {
-      if (other instanceof Session) search.attach(other);
-      else search.detach(closed.id);
-    });
-  }
-
-  /** Tell the search, if its code is there: whoever searches is told if it is not. */
-  async #told(search: Promise<Everywhere>, tell: (search: Everywhere) => void | Promise<void>): Promise<void> {
-    const loaded = await search.catch(() => null);
-    if (loaded !== null) await tell(loaded);
   }
 
   /** The sessions that this device has a copy of, without a look into them. */

@@ -1,13 +1,25 @@
-/** The bell, by which somebody is told on this device or not, and the one question that is asked about it. */
+/**
+ * The bell, by which somebody is told on this device or not, and the one question that is asked about it.
+ *
+ * All of it is loaded where the server tells people on their devices, and behind what is looked at.
+ */
 
-import { useState } from "preact/hooks";
-import { BellIcon } from "../icons.js";
-import { choose, useChoice } from "./choice.js";
-import { NotTold, turnOff, turnOn } from "./device.js";
+import { useEffect, useState } from "preact/hooks";
+import type { Session } from "../../src/session.js";
+import { Icon } from "../icons.js";
+import { choose, useChoice, useLongRun } from "./choice.js";
+import { attend, NotTold, turnOff, turnOn } from "./device.js";
 
 interface Props {
   subject: string;
   token: () => Promise<string>;
+}
+
+/** Shows nothing, and keeps this device told while somebody wants it. `session` is the one that is looked at. */
+export function Attending({ subject, token, session }: Props & { session: string }) {
+  const choice = useChoice(subject);
+  useEffect(() => (choice === "on" ? attend(subject, token, session) : undefined), [subject, token, session, choice]);
+  return null;
 }
 
 /** Turns it on and off. */
@@ -25,7 +37,9 @@ export function Bell({ subject, token }: Props) {
         disabled={busy}
         onClick={() => attempt(() => (on ? turnOff(subject, token) : turnOn(subject, token)))}
       >
-        <BellIcon />
+        <Icon>
+          <path d="M3.5 12h9M4.5 12V7.5a3.5 3.5 0 017 0V12M7 14.2h2" />
+        </Icon>
       </button>
       {failure && (
         <p class="state" role="status">
@@ -37,8 +51,17 @@ export function Bell({ subject, token }: Props) {
 }
 
 /** Asked once, when a run takes long; never again, whatever the answer is. */
-export function Question({ subject, token, done }: Props & { done: () => void }) {
+export function Question({ subject, token, session }: Props & { session: Session }) {
   const [busy, attempt, failure] = useAttempt();
+  const open = useChoice(subject) === null && Notification.permission !== "denied";
+  const long = useLongRun(session, open);
+  const [asking, setAsking] = useState(false);
+  useEffect(() => {
+    // It stays until they are through with it: what came of their answer is said in its place.
+    if (long) setAsking(true);
+  }, [long]);
+  const done = () => setAsking(false);
+  if (!asking) return null;
   return (
     <section class="trouble question" aria-label="Notifications">
       {failure ? (

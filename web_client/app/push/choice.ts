@@ -1,8 +1,4 @@
-/**
- * Whether somebody wants to be told on this device: what they answered, and when to ask them.
- *
- * Small, since it is there from the start; what follows from a yes is `device.ts`, which is loaded with it.
- */
+/** Whether somebody wants to be told on this device: what they answered, and when to ask them. */
 
 import { useEffect, useState } from "preact/hooks";
 import type { Session } from "../../src/session.js";
@@ -20,9 +16,8 @@ export function choiceOf(subject: string): Choice {
   return kept === "on" || kept === "no" ? kept : null;
 }
 
-export function choose(subject: string, choice: Choice): void {
-  if (choice === null) localStorage.removeItem(place(subject));
-  else localStorage.setItem(place(subject), choice);
+export function choose(subject: string, choice: "on" | "no"): void {
+  localStorage.setItem(place(subject), choice);
   dispatchEvent(new Event(CHOSEN));
 }
 
@@ -38,39 +33,6 @@ export function useChoice(subject: string): Choice {
     };
   }, [subject]);
   return choice;
-}
-
-/** Whether this browser can tell anybody anything while the console is closed. */
-export function canBeTold(): boolean {
-  return "serviceWorker" in navigator && "PushManager" in window && "Notification" in window;
-}
-
-/** Keep this device told while somebody wants it, on this page and on others. `session` is the one that is shown. */
-export function useTold(subject: string, token: () => Promise<string>, session: string): void {
-  const choice = useChoice(subject);
-  useEffect(() => {
-    if (choice !== "on" || !canBeTold()) return undefined;
-    let end: (() => void) | null = null;
-    let over = false;
-    import("./device.js").then(
-      ({ attend }) => {
-        if (!over) end = attend(subject, token, session);
-      },
-      (error: unknown) => console.warn("this device is not told what happens:", error),
-    );
-    return () => {
-      over = true;
-      end?.();
-    };
-  }, [subject, token, session, choice]);
-}
-
-/** Somebody signs out here: nothing more is told to them on this device. */
-export function leaveDevice(subject: string, token: () => Promise<string>): void {
-  if (choiceOf(subject) !== "on" || !canBeTold()) return;
-  import("./device.js")
-    .then(({ end }) => end(token))
-    .catch((error: unknown) => console.warn("this device may still be told:", error));
 }
 
 /** Whether one of a session's runs takes long, as far as it was watched here: never at once. */

@@ -41,8 +41,12 @@ export async function turnOff(subject: string, token: Token): Promise<void> {
   await end(token);
 }
 
-/** The same for who signs out: what they chose stays for when they come back. */
-export async function end(token: Token): Promise<void> {
+/** Somebody signs out here: nothing more is told to them on this device. What they chose stays for when they come back. */
+export async function leave(subject: string, token: Token): Promise<void> {
+  if (choiceOf(subject) === "on") await end(token);
+}
+
+async function end(token: Token): Promise<void> {
   const registration = await navigator.serviceWorker.getRegistration();
   for (const notification of (await registration?.getNotifications()) ?? []) notification.close();
   const subscription = await registration?.pushManager.getSubscription();

@@ -166,18 +166,23 @@ class HookStore:
         sql = "UPDATE delivery SET state = 'dead', ended_ms = ?, reason = ? WHERE target = ? AND state = 'pending'"
         return await self._database.run(lambda c: c.execute(sql, (now_ms, reason, target)).rowcount)
 
-    async def prune(self, *, ended_max: int, dead_max: int) -> int:
-        """Forget what ended long ago, beyond so many; return how many dead ones that were."""
+    async def prune(self, *, ended_max: int, dead_max: int) -> None:
+        """Forget what ended and is not among the newest `ended_max` of all; of dead ones keep the newest `dead_max`."""
 
-        def forget(connection: sqlite3.Connection) -> int:
-            sql = (
-                "DELETE FROM delivery WHERE row IN (SELECT row FROM delivery WHERE state {} "
-                "ORDER BY row DESC LIMIT -1 OFFSET ?)"
+        def forget(connection: sqlite3.Connection) -> None:
+            (last,) = connection.execute("SELECT coalesce(max(row), 0) FROM delivery").fetchone()
+            # By row, which is the table's own order: what is left below are dead ones and what waits.
+            connection.execute(
+                "DELETE FROM delivery WHERE row <= ? AND state IN ('sent', 'read', 'withdrawn', 'dropped')",
+                (last - ended_max,),
             )
-            connection.execute(sql.format("IN ('sent', 'read', 'withdrawn', 'dropped')"), (ended_max,))
-            return connection.execute(sql.format("= 'dead'"), (dead_max,)).rowcount
+            connection.execute(
+                "DELETE FROM delivery WHERE row IN (SELECT row FROM delivery WHERE state = 'dead' "
+                "ORDER BY row DESC LIMIT -1 OFFSET ?)",
+                (dead_max,),
+            )
 
-        return await self._database.transaction(forget)
+        await self._database.transaction(forget)
 
     async def list(
         self, *, states: Sequence[str] = STATES, before: int | None = None, target: str = "", limit: int = 100

@@ -29,25 +29,28 @@ _LAYOUT: Final = 1
 
 @record
 class Route:
-    """By which channel something goes where. `in_session`: order is kept within a session only."""
+    """By which channel something goes where. `run`: a call for a run, which keeps no order with others.
+    `in_session`: order is kept within a session only."""
 
     rule: str
     channel: str
     target: str
+    run: str = ""
     in_session: bool = False
 
     def lane(self, session: str) -> str:
         """Return what keeps its order."""
-        return f"{self.channel}:{self.target}" + (f"/{session}" if self.in_session else "")
+        parts = [f"{self.channel}:{self.target}", session if self.in_session or self.run else "", self.run]
+        return "/".join(part for part in parts if part)
 
 
 def make_delivery(
     route: Route,
     subject: str,
     events: Sequence[Happened],
-    *,
     now_ms: int,
     step: int = 0,
+    *,
     content: bool = True,
     options: Mapping[str, Json] | None = None,
 ) -> Delivery:
@@ -58,7 +61,7 @@ def make_delivery(
     names = "\n".join([route.rule, route.channel, route.target, subject, str(step), *(event.id for event in events)])
     id = "msg_" + blake2b(names.encode(), digest_size=16).hexdigest()
     tags = {tag_of(event.type, event.session, event.data, event.run) for event in events}
-    tag = tags.pop() if len(tags) == 1 else f"d:{route.rule}"
+    tag = f"w:{route.run}" if route.run else tags.pop() if len(tags) == 1 else f"d:{route.rule}"
     people_read_it = route.channel in _READ_CHANNELS and bool(subject)
     head = [_LAYOUT, route.rule, route.channel, route.target, subject, tag, last.message, dict(options or {})]
     data = pack([*head, [event.public(content=content) for event in events]])

@@ -113,17 +113,19 @@ class Rule(_Strict):
     """One rule. A rule with `whom` makes a notice for each person, one without a single one for its target."""
 
     name: Name
-    on: tuple[EventType, ...] = Field(min_length=1, description="Types of events; `run.*` and `*` mean several.")
+    on: tuple[EventType, ...] = Field(
+        min_length=1, max_length=64, description="Types of events; `run.*` and `*` mean several."
+    )
     sessions: Annotated[str, AfterValidator(_pattern)] = Field(
         default="*", description="A session, or the beginning of ids followed by `*`."
     )
     where: dict[str, Any] = Field(
-        default={}, description='Fields of the event\'s `data` and their values, `{"status": "failed"}`.'
+        default={}, max_length=16, description='Fields of the event\'s `data` and their values, `{"status": "failed"}`.'
     )
     channel: Literal["webhook", "push", "apprise", "call"]
     target: str = Field(default="", max_length=128, description="Which of the channel's targets; push has none.")
     whom: tuple[Whom, ...] = Field(
-        default=(), description="Persons who are told. Never who caused it, nor who looks at it."
+        default=(), max_length=64, description="Persons who are told. Never who caused it, nor who looks at it."
     )
     when: When = When()
     escalate_after_s: float | None = Field(default=None, gt=0, le=30 * 86_400, description="Unanswered for so long,")

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
+from typing import TypeVar
 
 from syncd.core.codec import pack, unpack
 from syncd.server.hooks.happened import Happened
 from syncd.server.hooks.judge import Stage
 from syncd.store.hook_rows import Wait
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,11 @@ class Waiting:
     event: Happened
     due_ms: int
     row: int = 0
+
+    @property
+    def group(self) -> tuple[str, str, Stage]:
+        """What it is told together with: same rule, same person, same stage."""
+        return self.rule, self.subject, self.stage
 
     def wait(self) -> Wait:
         """Return it as it is kept."""
@@ -46,6 +54,7 @@ class WaitingRoom:
     def __init__(self) -> None:
         self._rows: dict[int, Waiting] = {}
         self._by_session: dict[str, dict[int, Waiting]] = {}
+        self._by_group: dict[tuple[str, str, Stage], dict[int, Waiting]] = {}
         self._due: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
@@ -56,6 +65,7 @@ class WaitingRoom:
         kept = replace(waiting, row=row)
         self._rows[row] = kept
         self._by_session.setdefault(kept.event.session, {})[row] = kept
+        self._by_group.setdefault(kept.group, {})[row] = kept
         heappush(self._due, (kept.due_ms, row))
 
     def remove(self, rows: Iterable[int]) -> None:
@@ -63,10 +73,8 @@ class WaitingRoom:
         for row in rows:
             kept = self._rows.pop(row, None)
             if kept is not None:
-                session = self._by_session[kept.event.session]
-                del session[row]
-                if not session:
-                    del self._by_session[kept.event.session]
+                _discard(self._by_session, kept.event.session, row)
+                _discard(self._by_group, kept.group, row)
 
     def of(self, session: str) -> Iterator[Waiting]:
         """Return what waits in a session."""
@@ -92,11 +100,12 @@ class WaitingRoom:
                 heappush(self._due, (kept.due_ms, kept.row))
 
     def gathered(self, like: Waiting) -> Iterator[Waiting]:
-        """Return what waits to be told together with one: same rule, same person, same stage; oldest first."""
-        return iter(
-            [
-                kept
-                for kept in self._rows.values()
-                if (kept.rule, kept.subject, kept.stage) == (like.rule, like.subject, like.stage)
-            ]
-        )
+        """Return what waits to be told together with one, itself included; oldest first."""
+        return iter([*self._by_group.get(like.group, {}).values()])
+
+
+def _discard(index: dict[K, dict[int, Waiting]], key: K, row: int) -> None:
+    """Take a row out of an index, and what is left empty with it."""
+    del index[key][row]
+    if not index[key]:
+        del index[key]

@@ -72,10 +72,23 @@ class FakeChannel:
         self.withdrawn.append(notice)
 
 
+class Clock:
+    """The wall clock, which can be set ahead."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+
+    def __call__(self) -> int:
+        return time.time_ns() // 1_000_000 + self.ahead_ms
+
+
 class Bench:
     """What a test holds on to."""
 
-    def __init__(self, log: SqliteSessionLog, hooks: Hooks, people: FakePeople, push: FakeChannel) -> None:
+    def __init__(
+        self, log: SqliteSessionLog, hooks: Hooks, people: FakePeople, push: FakeChannel, clock: Clock
+    ) -> None:
+        self.clock = clock
         self.log = log
         self.hooks = hooks
         self.people = people
@@ -90,7 +103,7 @@ class Bench:
         """Have several things happen in one commit for each session."""
         sessions: dict[str, list[Event]] = {}
         for type, by, session, body in events:
-            sessions.setdefault(session, []).append(Event(f"k:{next(_NUMBERS)}", type, now_ms(), by, body))
+            sessions.setdefault(session, []).append(Event(f"k:{next(_NUMBERS)}", type, self.clock(), by, body))
         ids, batch = [], []
         for session, made in sessions.items():
             info = await self.log.create(session, f"i-{session}", 1)
@@ -104,6 +117,11 @@ class Bench:
         """Have somebody say something."""
         given = {"message": f"m{seq}", "role": "user", "to": [], "seq": seq, "text": f"text {seq}"} | body
         return (await self.happened([("message.created", by, session, given)]))[0]
+
+    def later(self, seconds: float) -> None:
+        """Have time pass."""
+        self.clock.ahead_ms += int(seconds * 1000)
+        self.hooks.wake()
 
     async def judged(self) -> None:
         """Wait until all that happened was judged."""
@@ -120,10 +138,6 @@ class Bench:
         """Wait until nothing waits to be delivered."""
         await self.judged()
         await until(lambda: not self.hooks.pending, "the deliveries")
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def webhook(name: str, url: str, **fields: Any) -> dict[str, Any]:
@@ -149,20 +163,21 @@ async def bench(
     push: FakeChannel | None = None,
     before: Callable[[Hooks], None] = lambda _: None,
     channels: Mapping[str, Channel] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Bench]:
     """Hooks over the log in a folder, started."""
-    people, push = people or FakePeople(), push or FakeChannel()
+    people, push, clock = people or FakePeople(), push or FakeChannel(), clock or Clock()
     log = SqliteSessionLog(path / "syncd.db")
     waits: set[str] = set()
     hooks = Hooks(
-        config, log, log.outbox, people, limits or Limits(), Metrics(), now_ms=now_ms,
+        config, log, log.outbox, people, limits or Limits(), Metrics(), now_ms=clock,
         waits=lambda session, run: run in waits, channels={"push": push, **(channels or {})},
     )  # fmt: skip
     before(hooks)
     await log.open()
     try:
         await hooks.start()
-        here = Bench(log, hooks, people, push)
+        here = Bench(log, hooks, people, push, clock)
         here.waiting_runs = waits
         yield here
     finally:

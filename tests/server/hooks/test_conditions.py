@@ -47,10 +47,12 @@ async def test_nobody_is_told_what_they_caused_or_look_at(tmp_path: Path) -> Non
 
 async def test_who_cancels_is_not_told_of_the_end(tmp_path: Path) -> None:
     """Of what somebody did themselves they know, also where there is nothing to read; others are told."""
-    rules = [push(on=["run.ended"], whom=[MONA, THEO]), push("later", on=["run.ended"], whom=[MONA], digest_s=0.05)]
+    rules = [push(on=["run.ended"], whom=[MONA, THEO]), push("later", on=["run.ended"], whom=[MONA], digest_s=60)]
     async with bench(tmp_path, config_of(rules)) as here:
         await here.happen("run.ended", MONA, "s", run="r1", agent="agent:a", status="cancelled")
-        await asyncio.sleep(0.2)
+        await here.judged()
+        here.later(61)
+        await asyncio.sleep(0.1)
         await here.settled()
 
         assert [notice.subject for notice in here.push.sent] == [THEO]
@@ -111,14 +113,19 @@ async def test_while_a_person_watches_nobody_is_told(tmp_path: Path) -> None:
 
 async def test_what_is_read_in_time_is_not_told(tmp_path: Path) -> None:
     """unread_for_s: reading, on any device, or writing there, ends the wait; across a restart too."""
-    config = config_of([push(whom=[MONA, THEO, EVE], when={"unread_for_s": 0.6})])
+    config = config_of([push(whom=[MONA, THEO, EVE], when={"unread_for_s": 600})])
     async with bench(tmp_path, config) as here:
         await here.message("agent:a", 1)
         await here.happen("read.moved", MONA, "s", subject=MONA, seq=1)
         await here.judged()
         assert told(here) == []
-    async with bench(tmp_path, config, people=here.people) as here:
+    async with bench(tmp_path, config, clock=here.clock) as here:
         await here.message(THEO, 2)
+        await here.judged()
+        here.later(599)
+        await asyncio.sleep(0.05)
+        assert told(here) == []
+        here.later(2)
         await until(lambda: len(here.push.sent) >= 3, "the notices")
         await here.settled()
 
@@ -128,15 +135,16 @@ async def test_what_is_read_in_time_is_not_told(tmp_path: Path) -> None:
 
 async def test_who_looks_meanwhile_is_not_told(tmp_path: Path) -> None:
     """What is told of is on the screen by then: a run's end has no place that reading could say."""
-    rule = push(on=["run.ended"], whom=[MONA, THEO], when={"unread_for_s": 0.3})
+    rule = push(on=["run.ended"], whom=[MONA, THEO], when={"unread_for_s": 600})
     async with bench(tmp_path, config_of([rule])) as here:
         await here.happen("run.ended", "agent:a", "s", run="r1", agent="agent:a", status="completed")
         await here.judged()
         here.people.watches.add(("s", MONA))
         here.people.change("s", MONA, "offline", "active")
         here.people.watches.clear()
+        here.later(601)
         await until(lambda: here.push.sent, "the notice")
-        await asyncio.sleep(0.1)
+        await here.settled()
 
         assert [notice.subject for notice in here.push.sent] == [THEO]
 
@@ -163,7 +171,7 @@ async def test_one_device_is_told_and_the_notice_withdrawn_when_it_was_read(tmp_
 async def test_an_approval_escalates_until_somebody_decides(tmp_path: Path) -> None:
     """To the next after each delay; a decision ends it, and takes back what was sent."""
     rule = push(
-        on=["approval.requested"], whom=[MONA], when={"until_answered": True}, escalate_after_s=0.3,
+        on=["approval.requested"], whom=[MONA], when={"until_answered": True}, escalate_after_s=600,
         escalate_to=[THEO, EVE],
     )  # fmt: skip
     config = config_of([rule])
@@ -176,10 +184,14 @@ async def test_an_approval_escalates_until_somebody_decides(tmp_path: Path) -> N
         await here.judged()
         await until(lambda: here.push.withdrawn, "the withdrawal")
         assert [n.events[0]["data"]["tool_call"] for n in here.push.withdrawn] == ["r1-1"]
+        here.later(601)
         await until(lambda: len(here.push.sent) == 3, "the escalation")
-    async with bench(tmp_path, config, push=here.push) as here:
+    async with bench(tmp_path, config, push=here.push, clock=here.clock) as here:
+        here.later(601)
         await until(lambda: len(here.push.sent) == 4, "the second escalation")
-        await asyncio.sleep(0.4)
+        here.later(601)
+        await asyncio.sleep(0.1)
+        await here.settled()
 
         assert [n.subject for n in here.push.sent] == [MONA, MONA, THEO, EVE]
         assert {n.events[0]["data"]["tool_call"] for n in here.push.sent[2:]} == {"r1-2"}
@@ -220,14 +232,16 @@ async def test_what_is_answered_in_the_same_breath_is_not_told(tmp_path: Path) -
 
 async def test_a_digest_gathers(tmp_path: Path) -> None:
     """All of one person's in one notice, over sessions; across a restart; what is read meanwhile is left out."""
-    config = config_of([push(whom=[MONA], digest_s=0.6)])
+    config = config_of([push(whom=[MONA], digest_s=600)])
     async with bench(tmp_path, config) as here:
         await here.message("agent:a", 1)
         await here.message("agent:a", 1, "t")
         await here.message("agent:a", 2)
         await here.judged()
-    async with bench(tmp_path, config, push=here.push) as here:
+    async with bench(tmp_path, config, push=here.push, clock=here.clock) as here:
         await here.happen("read.moved", MONA, "s", subject=MONA, seq=1)
+        await here.judged()
+        here.later(601)
         await until(lambda: here.push.sent, "the digest")
         await here.settled()
 
@@ -274,7 +288,7 @@ async def test_quiet_hours_hold_back_and_gather(tmp_path: Path, monkeypatch: pyt
 
     def until_ms(self: Quiet, now_ms: int) -> int | None:
         if not ends:
-            ends.append(now_ms + 500)
+            ends.append(now_ms + 3_600_000)
         return ends[0] if now_ms < ends[0] else None
 
     monkeypatch.setattr(Quiet, "until_ms", until_ms)
@@ -285,6 +299,7 @@ async def test_quiet_hours_hold_back_and_gather(tmp_path: Path, monkeypatch: pyt
         await here.happen("read.moved", THEO, "s", subject=THEO, seq=3)
         await here.judged()
         assert here.push.sent == []
+        here.later(3_601)
         await until(lambda: here.push.sent, "the end of quiet")
         await here.settled()
 
@@ -332,10 +347,12 @@ async def test_work_that_nobody_serves_is_said(tmp_path: Path) -> None:
 
 async def test_a_deleted_sessions_notices_go_with_it(tmp_path: Path) -> None:
     """What waits and what was kept is erased; a digest of several loses its part."""
-    config = config_of([push(whom=[MONA], digest_s=0.4), push("late", whom=[MONA], when={"unread_for_s": 600})])
+    config = config_of([push(whom=[MONA], digest_s=300), push("late", whom=[MONA], when={"unread_for_s": 600})])
     async with bench(tmp_path, config) as here:
         await here.message("agent:a", 1, text="SECRET-S")
         await here.message("agent:a", 1, "t", text="kept")
+        await here.judged()
+        here.later(301)
         await until(lambda: here.push.sent, "the digest")
         await here.settled()
         await here.log.delete("s", 1)

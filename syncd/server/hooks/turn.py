@@ -1,0 +1,269 @@
+"""Turn: what some events, and some notices that became due, come to: deliveries, waits, and what is taken back.
+
+Made in memory, to be stored as one. Knows nothing of the log, the store or of channels.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from syncd.core.events import StoredEvent, event_id
+from syncd.core.limits import Limits
+from syncd.core.messages import Json
+from syncd.core.record import record
+from syncd.server.hooks.conditions import PeoplePort, answers, settled_tags, was_read
+from syncd.server.hooks.happened import PERSON, Happened, SessionFacts
+from syncd.server.hooks.judge import GATHERED, Stage, judge, persons
+from syncd.server.hooks.known import Known
+from syncd.server.hooks.making import WAKE, WITHDRAWN_LANES, Route, make_delivery, options_of, route_of
+from syncd.server.hooks.rulebook import RuleBook
+from syncd.server.hooks.rules import Rule
+from syncd.server.hooks.waiting import Waiting, WaitingRoom
+from syncd.store.hook_rows import DEAD, About, Delivery, HookTurn, Settled, settles
+
+_log = structlog.get_logger("syncd.hooks")
+
+_HERE = ("active", "idle")
+
+
+@record
+class Change:
+    """Somebody's status in a session is another. `looks`: they had it open and visible then."""
+
+    session: str
+    subject: str
+    before: str
+    after: str
+    looks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a turn looks at. `concurrency` is each target's, `wakes` the targets that call an agent, `disabled` those
+    that nothing is sent to, with the reasons; it changes."""
+
+    rules: RuleBook
+    people: PeoplePort
+    known: Known
+    room: WaitingRoom
+    limits: Limits
+    now_ms: Callable[[], int]
+    concurrency: Mapping[str, int]
+    wakes: Mapping[str, Sequence[str]]
+    disabled: Mapping[str, str]
+
+
+def happened(stored: StoredEvent, facts: SessionFacts) -> Happened:
+    """Return an event as rules see it."""
+    event, body = stored.event, stored.event.body
+    seq = body.get("seq")
+    at = seq if event.type == "message.created" and isinstance(seq, int) else facts.seq
+    where = (stored.session, stored.incarnation)
+    about = (facts.run_of(body), facts.message_of(body))
+    return Happened(stored.id, event.type, event.at_ms, *where, event.by, body, at, *about)
+
+
+class Turn:
+    """One turn. Give it events, changes and what is due, in any order; then store `stored()`.
+
+    1. What is answered or read by an event is taken back, whether it was stored before or made in this turn.
+    2. Of what waits there is a bound, `hooks_waits_max`: beyond it, what would wait is told at once.
+    3. An event that cannot be judged is logged and left out: it holds up no other.
+    """
+
+    def __init__(self, world: World, cursor: int) -> None:
+        self._world = world
+        self._now_ms = world.now_ms()
+        self._cursor = cursor
+        self._about: dict[tuple[str, str, str], About] = {}
+        self._settled: list[Settled] = []
+        self._deliveries: list[Delivery] = []
+        #: What waits from now on, and rows of what does not wait any more.
+        self.waits: list[Waiting] = []
+        self.done: dict[int, None] = {}
+
+    def stored(self) -> HookTurn:
+        """Return all of it, to be stored."""
+        waits = [waiting.wait() for waiting in self.waits]
+        about = [*self._about.values()]
+        return HookTurn(self._cursor, self._deliveries, waits, [*self.done], about, self._settled, self._now_ms)
+
+    # Events
+
+    def take(self, stored: StoredEvent) -> None:
+        """Take an event of the log. Its session is known."""
+        try:
+            self._take(stored)
+        except Exception:  # noqa: BLE001 - invariant 3
+            _log.exception("hook_event_failed", session=stored.session, type=stored.event.type)
+
+    def _take(self, stored: StoredEvent) -> None:
+        facts = self._world.known.get((stored.session, stored.incarnation))
+        source = stored.event
+        kept = [*facts.learn(source.type, source.by, source.body)]
+        event = happened(stored, facts)
+        self._keep(event, kept)
+        self._settle(event, facts)
+        self._tell(event, facts)
+        if event.type == "run.queued":
+            self._call(event, facts)
+        elif event.type == "run.ended":
+            self._keep(event, [*facts.forget(event.run)])
+
+    def _keep(self, event: Happened, kept: Sequence[tuple[str, bytes]]) -> None:
+        for key, data in kept:
+            where = event.session, event.incarnation, key
+            self._about[where] = About(*where, data)
+
+    def _settle(self, event: Happened, facts: SessionFacts) -> None:
+        """Take back what this event answers, and what its person has read."""
+        where = event.session, event.incarnation
+        settled = [Settled(*where, tag=tag, withdraw=WITHDRAWN_LANES) for tag in settled_tags(event, facts)]
+        reader = event.by if event.type == "message.created" else str(event.data.get("subject", ""))
+        if event.type in ("message.created", "read.moved") and reader.startswith(PERSON):
+            read = facts.reads.get(reader, 0)
+            settled.append(Settled(*where, subject=reader, seq=read, withdraw=WITHDRAWN_LANES))
+        for one in settled:  # Invariant 1.
+            self._deliveries = [delivery for delivery in self._deliveries if not settles(one, delivery)]
+        self._settled += settled
+        for waiting in self._world.room.of(event.session):
+            concerned = waiting.told if waiting.stage is Stage.ESCALATE else [waiting.subject]
+            if answers(event, waiting.event) or was_read(waiting.event, concerned, facts):
+                self.done[waiting.row] = None
+        self.waits = [w for w in self.waits if w.event.session != event.session or not answers(event, w.event)]
+
+    def _tell(self, event: Happened, facts: SessionFacts) -> None:
+        for rule in self._world.rules.on(event.type):
+            if not rule.mismatch(event.session, event.data):
+                self._apply(rule, event, facts)
+
+    def _apply(self, rule: Rule, event: Happened, facts: SessionFacts, step: int = 0) -> None:
+        subjects = persons(rule, event, facts, self._world.people, step)
+        for subject in subjects:
+            self._advance(rule, event, subject, Stage.UNREAD if step else Stage.START, facts, step)
+        if rule.escalate_after_s is not None and step < len(rule.escalate_to):
+            due_ms = (event.at_ms if step == 0 else self._now_ms) + int(rule.escalate_after_s * 1000)
+            self._wait(Waiting(rule.name, Stage.ESCALATE, step + 1, "", tuple(subjects), event, due_ms))
+
+    def _advance(self, rule: Rule, event: Happened, subject: str, stage: Stage, facts: SessionFacts, step: int) -> bool:
+        """Do what follows for one person or target; return whether it is to be told now, which is left to the caller
+        for what is gathered."""
+        verdict = judge(rule, event, subject, stage, self._now_ms, facts, self._world.people)
+        if verdict.act == "wait":
+            self._wait(Waiting(rule.name, verdict.stage, step, subject, (), event, verdict.due_ms))
+        elif verdict.act == "tell" and stage not in GATHERED:
+            self._deliver(rule, subject, [event], step)
+        return verdict.act == "tell"
+
+    def _wait(self, waiting: Waiting) -> None:
+        if waiting.stage is Stage.DIGEST:
+            begun = next(self._world.room.gathered(waiting), None) or next(
+                (before for before in self.waits if before.group == waiting.group), None
+            )
+            waiting = replace(waiting, due_ms=begun.due_ms) if begun is not None else waiting
+        if len(self._world.room) + len(self.waits) < self._world.limits.hooks_waits_max:
+            self.waits.append(waiting)
+            return
+        _log.warning("hooks_full", rule=waiting.rule, waits=self._world.limits.hooks_waits_max)
+        rule = self._world.rules.get(waiting.rule)
+        if rule is not None and waiting.stage is not Stage.ESCALATE:  # Invariant 2.
+            self._deliver(rule, waiting.subject, [waiting.event], waiting.step)
+
+    def _deliver(self, rule: Rule, subject: str, events: Sequence[Happened], step: int) -> None:
+        route = route_of(rule, subject, self._world.concurrency)
+        options = options_of(rule)
+        self._add(make_delivery(route, subject, events, self._now_ms, step, content=rule.content, options=options))
+
+    def _add(self, delivery: Delivery) -> None:
+        disabled = self._world.disabled.get(delivery.target)
+        if disabled is not None:
+            reason = f"the target is disabled: {disabled}"[:200]
+            delivery = replace(delivery, state=DEAD, ended_ms=self._now_ms, reason=reason)
+        self._deliveries.append(delivery)
+
+    # What is due
+
+    def due(self, waiting: Waiting) -> None:
+        """Take something that became due, unless this turn has dealt with it already."""
+        rule = self._world.rules.get(waiting.rule)
+        if waiting.row in self.done:
+            return
+        self.done[waiting.row] = None
+        if rule is None:
+            return
+        try:
+            self._due(rule, waiting)
+        except Exception:  # noqa: BLE001 - invariant 3
+            _log.exception("hook_wait_failed", session=waiting.event.session, rule=waiting.rule)
+
+    def _due(self, rule: Rule, waiting: Waiting) -> None:
+        facts = self._world.known.of(waiting.event)
+        if waiting.stage is Stage.ESCALATE:
+            if not was_read(waiting.event, waiting.told, facts):
+                self._apply(rule, waiting.event, facts, waiting.step)
+        elif waiting.stage not in GATHERED:
+            self._advance(rule, waiting.event, waiting.subject, waiting.stage, facts, waiting.step)
+        else:
+            events = []
+            for each in self._world.room.gathered(waiting):
+                if each.row != waiting.row and (each.row in self.done or each.due_ms > waiting.due_ms):
+                    continue
+                self.done[each.row] = None
+                facts = self._world.known.of(each.event)
+                if self._advance(rule, each.event, each.subject, each.stage, facts, each.step):
+                    events.append(each.event)
+            if events:
+                self._deliver(rule, waiting.subject, events, waiting.step)
+
+    # Agents that are called, and who comes and goes
+
+    def _call(self, event: Happened, facts: SessionFacts) -> None:
+        agent = str(event.data["agent"])
+        for target in self._world.wakes.get(agent, ()):
+            self._add(make_delivery(Route("", WAKE, target, event.run), "", [event], self._now_ms))
+        if not self._world.people.serving(agent):
+            id = event_id(event.incarnation, f"{event.id}.needed")
+            data = {"agent": agent, "run": event.run}
+            self._tell(replace(event, id=id, type="agent.needed", data=data), facts)
+
+    def changed(self, change: Change) -> None:
+        """Take somebody's coming or going. The session is known as it is now."""
+        session, subject, before, after = change.session, change.subject, change.before, change.after
+        facts = self._world.known.get((session, ""))
+        if change.looks:
+            self._looked(session, subject, facts)
+        kind = subject.partition(":")[0]
+        type = _change_type(before, after)
+        if type:
+            self._tell(self._made(type, session, subject, {"subject": subject, "kind": kind}, facts), facts)
+        if kind == "agent" and type == "participant.left" and not self._world.people.serving(subject):
+            self._tell(self._made("agent.offline", session, subject, {"agent": subject}, facts), facts)
+
+    def _looked(self, session: str, subject: str, facts: SessionFacts) -> None:
+        """Somebody looks at a session: nothing in it is news to them any more."""
+        if facts.seq:
+            self._settled.append(Settled(session, "", subject=subject, seq=facts.seq, withdraw=WITHDRAWN_LANES))
+        for waiting in self._world.room.of(session):
+            if waiting.subject == subject:
+                self.done[waiting.row] = None
+
+    def _made(self, type: str, session: str, by: str, data: Mapping[str, Json], facts: SessionFacts) -> Happened:
+        id = "evt_" + secrets.token_hex(16)
+        return Happened(id, type, self._now_ms, session, "", by, data, facts.seq, "", "")
+
+
+def _change_type(before: str, after: str) -> str:
+    """Return the type of event that a change of status is, empty for none."""
+    if before == "offline" and after != "offline":
+        return "participant.joined"
+    if after == "offline" and before != "offline":
+        return "participant.left"
+    if after in _HERE and before not in _HERE:
+        return "participant.back"
+    if before in _HERE and after not in _HERE:
+        return "participant.away"
+    return ""

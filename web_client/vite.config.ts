@@ -59,6 +59,7 @@ export default defineConfig({
   root: process.env["VITEST"] ? here : `${here}/app`,
   base: "/",
   plugins: [shell(), bareImports(), noHelpers()],
+  resolve: { alias: process.env["VITEST"] ? {} : { "lib0/logging": `${here}/app/yjs_log.ts` } },
   build: {
     outDir: `${here}/../syncd/static`,
     emptyOutDir: true,

@@ -12,9 +12,12 @@ import { callGuest } from "./names.js";
 import { go, pathOf, type Route } from "./routes.js";
 import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
-import { Welcome } from "./welcome.js";
 
 const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
+const Welcome = lazy(
+  () => import("./welcome.js").then((module) => module.Welcome),
+  ({ children }) => <main class="welcome">{children}</main>,
+);
 const Search = lazy(() => import("./search.js").then((module) => module.Search));
 
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */

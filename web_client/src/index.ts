@@ -12,14 +12,12 @@ export type { ClientOptions } from "./client.js";
 export type { Command, CommandOptions, CommandView } from "./commands.js";
 export {
   isId,
-  isSubject,
   LocalProtocolError,
   NotSynced,
   RemoteProtocolError,
   StoreError,
   SyncdError,
   TimedOut,
-  uuid7,
 } from "./core/index.js";
 export type {
   Edit,
@@ -38,6 +36,7 @@ export type {
   Timing,
   Token,
 } from "./core/index.js";
+export { isSubject, uuid7 } from "./core/ids.js";
 export type { Message, PostOptions } from "./posted.js";
 export type { Decision, Handover, RunStatus, RunView } from "./runs.js";
 export type { CommandKind, CommandReceipt, Outcome, Part, Receipt, Role } from "./schema.js";

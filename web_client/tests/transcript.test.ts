@@ -7,7 +7,7 @@ import type { Selection } from "../src/branches.js";
 import { Clock, isId, isSubject, runOfCall, splitRunKey, uuid7 } from "../src/core/ids.js";
 import { putMessage } from "../src/parts.js";
 import { Runs } from "../src/runs.js";
-import { checkValue, packedBytes } from "../src/core/values.js";
+import { checkValue } from "../src/core/values.js";
 import { Transcript } from "../src/transcript.js";
 import { View } from "../src/view.js";
 import type { ViewHost } from "../src/view.js";
@@ -259,19 +259,5 @@ describe("values", () => {
     const parsed: unknown = JSON.parse('{"__proto__": 1}');
     for (const value of [...bad, parsed, new Map(), undefined, () => 1]) expect(() => checkValue(value)).toThrow();
     for (const value of [null, true, 2 ** 53 - 1, -0.5, "🙂", { a: [{ b: undefined }] }]) checkValue(value);
-  });
-
-  it("are never taken for smaller than msgpack makes them", () => {
-    const cases: [bytes: number, value: Parameters<typeof packedBytes>[0]][] = [
-      [1, null],
-      [1, 127],
-      [9, 0.5],
-      [3, "é"],
-      [34, "x".repeat(32)],
-      [260, "x".repeat(257)],
-      [6, { a: [true, false] }],
-      [19, Array.from({ length: 16 }, () => null)],
-    ];
-    for (const [bytes, value] of cases) expect(packedBytes(value)).toBe(bytes);
   });
 });

@@ -8,6 +8,7 @@ import * as Y from "yjs";
 import { LAYERS } from "./messages.js";
 import type { Layer } from "./messages.js";
 import { readQuickly } from "./strings.js";
+import { readUpdate } from "./updates.js";
 
 /** Pairs of root and key. */
 export type Touched = readonly (readonly [root: string, key: string])[];
@@ -194,6 +195,6 @@ function dropPending(document: Y.Doc): boolean {
 
 /** Whether what comes first of each client in an update follows what the document has of it. */
 function grounded(document: Y.Doc, update: Uint8Array): boolean {
-  const { from } = Y.parseUpdateMeta(update);
-  return [...from].every(([client, clock]) => clock <= Y.getState(document.store, client));
+  const { begins } = readUpdate(update);
+  return [...begins].every(([client, clock]) => clock <= Y.getState(document.store, client));
 }

@@ -7,7 +7,7 @@
 export { Client } from "./client.js";
 export type { ClientOptions, Kept } from "./client.js";
 export { LocalProtocolError, NotSynced, RemoteProtocolError, StoreError, SyncdError, TimedOut } from "./errors.js";
-export { isId, isSubject, uuid7 } from "./ids.js";
+export { isId } from "./ids.js";
 export type { Token } from "./link.js";
 export type { Json, JsonMap, Layer, PresenceEntry, Right } from "./messages.js";
 export type { Presence } from "./presence.js";

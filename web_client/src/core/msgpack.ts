@@ -6,6 +6,7 @@
  */
 
 import { LocalProtocolError } from "./errors.js";
+import { checkText, isPlain } from "./values.js";
 
 // Levels of nesting: what may be written (PROTOCOL 8), and what can be read without running out of stack.
 const WRITE_DEPTH_MAX = 32;
@@ -14,7 +15,6 @@ const READ_DEPTH_MAX = 512;
 const UTF8 = new TextEncoder();
 // A byte order mark is a character like any other.
 const STRICT_UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const HALF_PAIR = /\p{Surrogate}/u;
 
 /**
  * Reads one value after the other from bytes.
@@ -281,7 +281,7 @@ class Packer {
   }
 
   #string(text: string): void {
-    if (HALF_PAIR.test(text)) throw new LocalProtocolError("text holds half a surrogate pair: decode it whole first");
+    checkText(text);
     const bytes = UTF8.encode(text);
     this.#head(bytes.length, 31, 0xa0, 0xd9, 0xda, 0xdb);
     this.#append(bytes);
@@ -332,10 +332,4 @@ class Packer {
     }
     return at;
   }
-}
-
-function isPlain(value: unknown): value is object {
-  if (typeof value !== "object" || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || prototype === Object.prototype;
 }

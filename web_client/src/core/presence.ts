@@ -3,7 +3,8 @@
 import { LocalProtocolError } from "./errors.js";
 import type { JsonMap, PresenceEntry } from "./messages.js";
 import type { Replica } from "./replica.js";
-import { checkValue, packedBytes, same } from "./values.js";
+import { pack } from "./msgpack.js";
+import { checkValue, same } from "./values.js";
 
 /** What a server takes unless it was set otherwise. */
 const PRESENCE_BYTES_MAX = 4096;
@@ -30,7 +31,7 @@ export class Presence {
     checkValue(fields);
     const all = Object.entries({ ...this.#mine, ...fields });
     const mine = Object.fromEntries(all.filter(([, value]) => value !== null && value !== undefined));
-    if (packedBytes(mine) > PRESENCE_BYTES_MAX) {
+    if (pack(mine).length > PRESENCE_BYTES_MAX) {
       throw new LocalProtocolError(`presence holds at most ${PRESENCE_BYTES_MAX} bytes`);
     }
     this.#mine = mine;

@@ -6,7 +6,7 @@
  */
 
 import type { Json } from "./messages.js";
-import { packedBytes } from "./values.js";
+import { pack } from "./msgpack.js";
 import type { Place } from "./tabs.js";
 
 type State = { readonly [key: string]: Json };
@@ -23,5 +23,5 @@ export function together(places: ReadonlyMap<string, Place>, bytesMax: number): 
   const merged: State = Object.assign({}, ...ordered.map(([, { presence }]) => presence));
   if (shown.length === 1) return merged;
   const all = { ...merged, tabs: Object.fromEntries(shown.map(([tab, { presence }]) => [tab, presence])) };
-  return packedBytes(all) <= bytesMax ? all : merged;
+  return pack(all).length <= bytesMax ? all : merged;
 }

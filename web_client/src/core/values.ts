@@ -1,7 +1,6 @@
-/** Values: what may go into a document or a presence, and how large it is. Knows nothing of what it means there. */
+/** Values: what may go into a document or a presence. Knows nothing of what it means there. */
 
 import { LocalProtocolError } from "./errors.js";
-import type { Json } from "./messages.js";
 
 const DEPTH_MAX = 32;
 
@@ -35,19 +34,6 @@ export function checkText(text: string): void {
   if (/[\ud800-\udfff]/u.test(text)) refuse("text holds half a surrogate pair: keep both halves together");
 }
 
-/** At least as many bytes as `value` takes as msgpack, exactly as many but for numbers. */
-export function packedBytes(value: Json): number {
-  if (value === null || typeof value === "boolean") return 1;
-  if (typeof value === "number") return Number.isInteger(value) && value >= 0 && value < 128 ? 1 : 9;
-  if (typeof value === "string") {
-    const bytes = new TextEncoder().encode(value).length;
-    return bytes + (bytes < 32 ? 1 : bytes < 256 ? 2 : bytes < 65536 ? 3 : 5);
-  }
-  const members: Json[] = Array.isArray(value) ? [...value] : Object.entries(value).flat();
-  const head = members.length < 16 ? 1 : members.length < 65536 ? 3 : 5;
-  return members.reduce<number>((sum, member) => sum + packedBytes(member), head);
-}
-
 function checkNumber(value: number): void {
   if (!Number.isFinite(value)) refuse("NaN and infinity are not JSON");
   if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
@@ -55,7 +41,8 @@ function checkNumber(value: number): void {
   }
 }
 
-function isPlain(value: unknown): value is object {
+/** Whether a value is an object as JSON has them. */
+export function isPlain(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;

@@ -56,6 +56,12 @@ async def kept(page: Page, *parts: str) -> None:
     await true_in(page, _IS_KEPT % list(parts), f"{parts} kept", within_s=_INDEX_S)
 
 
+async def visited(page: Page) -> None:
+    """Return when the next visit is one of somebody who was here before."""
+    listed = "Object.keys(localStorage).some((key) => key.startsWith('syncd:sessions:'))"
+    await true_in(page, listed, "the list of sessions, remembered")
+
+
 async def test_a_session_that_is_not_open_is_found_offline(stage: Stage, new_device: MakeDevice) -> None:
     """By the index, which begins by itself: on the next visit, without a network, a hit leads to where it stands."""
     mona = await stage.person("mona")
@@ -65,6 +71,7 @@ async def test_a_session_that_is_not_open_is_found_offline(stage: Stage, new_dev
     await mona.synced()
     ana = await Desk.of(await new_device("ana", stage.server))
     await ana.shows("small talk 59")
+    await visited(ana.page)
     home = await ana.tab(session="home")
     await ana.page.close()
     await kept(home.page, "/assets/worker-", ".wasm")
@@ -135,6 +142,7 @@ async def test_a_session_is_downloaded_without_a_network(stage: Stage, new_devic
     await mona.synced()
     ana = await Desk.of(await new_device("ana", stage.server))
     await ana.shows("azulejos")
+    await visited(ana.page)
     await ana.reload()
     await kept(ana.page, "/assets/worker-", ".wasm")
     await lose_network(ana.device)

@@ -238,6 +238,19 @@ async def test_a_click_without_a_window_opens_one(told: ServerProcess, new_devic
 # On the page: who is asked, and when
 
 
+async def gone(url: str, session: str, subject: str) -> None:
+    """Return when the server knows that somebody has a session on one device at most."""
+    deadline = time.monotonic() + PATIENCE_S
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer dev:theo"}) as http:
+        while True:
+            async with http.get(f"{url}/v1/sessions/{session}/people") as response:
+                people = (await response.json())["people"]
+            if not any(person["subject"] == subject and person["devices"] > 1 for person in people):
+                return
+            assert time.monotonic() < deadline, f"{people} are there"
+            await asyncio.sleep(0.02)
+
+
 def titles_of(found: list[dict[str, Any]]) -> list[str]:
     """The titles of what is shown, in order of the alphabet."""
     return sorted(str(one["title"]) for one in found)
@@ -512,6 +525,7 @@ async def test_who_looks_at_it_on_one_device_is_not_told_on_another(
         await true_in(desk, "document.querySelectorAll('section.run').length === 2", "the second run")
         second = await desk.evaluate("[...document.querySelectorAll('article[id^=m-]')].at(-1).id.slice(2)")
         await desk.close()
+        await gone(told.url, "trip", "user:ana")
         done.set()
         await until(lambda: service.taken(browser), "a push")
 

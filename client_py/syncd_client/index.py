@@ -287,11 +287,13 @@ class SessionIndex:
             after, below_ms = page.next, page.rows[-1].at_ms
 
     def _take(self, page: Index, below_ms: int | None) -> None:
-        low = page.rows[-1].at_ms if page.rows and not page.whole else -1
         high = 1 << 62 if below_ms is None else below_ms
+        low = -1 if page.whole else page.rows[-1].at_ms if page.rows else high
         self._rows = {s: row for s, row in self._rows.items() if not low < row.at_ms < high}
         self._rows |= {row.session: row for row in page.rows}
-        self._next, self._whole, self._low_ms = page.next, page.whole, max(low, 0)
+        self._next, self._whole = page.next, page.whole
+        if page.rows or page.whole:
+            self._low_ms = max(low, 0)
         self._tell()
 
     def _tell(self) -> None:

@@ -256,8 +256,8 @@ class Lists:
             watcher.asking = False
         if self._watchers.get(grant.subject, {}).get(link) is not watcher:
             return
-        if page is None:  # What it is told from here on would stand on nothing: it comes back to ask again.
-            self.gone(link)
+        if page is None:  # It holds what it has, and may ask again.
+            link.send(Index((), message.after, False))
             return
         watcher.told = True
         # The grant may be another by now. Invariant 1.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from syncd_client.transport import RequestFailed, request
 
-from syncd.core.errors import CloseCode
+from syncd.core.errors import CloseCode, StorageFull
 from syncd.core.messages import (
     Ack,
     Claim,
@@ -383,6 +383,24 @@ async def test_a_reader_that_takes_nothing_is_told_later(server: Server) -> None
         assert "s" not in list_.look()
         stuck.writable = True
         await list_.until(excerpt="three", unread=3)
+
+
+async def test_a_store_that_does_not_answer_takes_no_list_away(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is empty and not the whole: what is held stays, and the next question is answered."""
+    async with link(server) as ann, link(server, "bob") as bob:
+        await bob.open()
+        await post(bob, Pen())
+        lists = server.services.lists
+        assert lists is not None
+        list_, page = Watcher(ann), lists._listing.page
+
+        async def fails(*_: object, **__: object) -> None:
+            raise StorageFull("the file stayed locked")
+
+        monkeypatch.setattr(lists._listing, "page", fails)
+        assert await list_.page("1.1") == Index((), "1.1", False)
+        monkeypatch.setattr(lists._listing, "page", page)
+        assert [row.session for row in (await list_.page()).rows] == ["s"]
 
 
 async def test_titles_heal_when_the_session_loads(tmp_path: Path) -> None:

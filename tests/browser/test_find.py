@@ -160,8 +160,9 @@ async def test_an_erased_session_is_not_found_any_more(stage: Stage, new_device:
     await mona.synced()
     ana = await Desk.of(await new_device("ana", stage.server))
     await ana.shows("azulejos")
-    await kept(ana.page, ".wasm")
+    assert not await ana.page.evaluate(_IS_KEPT % [".wasm"]), "on a first visit nothing is loaded for an index"
     await find(ana.page, "azul")
+    await kept(ana.page, ".wasm")
     await note(ana.page, "1 message on this device and the server")
     await ana.page.keyboard.press("Escape")
     await delete(stage.server.url, SESSION)

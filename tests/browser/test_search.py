@@ -211,6 +211,54 @@ async def test_a_damaged_copy_is_made_anew(bare: Running, new_device: MakeDevice
     assert device.troubles == []
 
 
+async def test_a_copy_that_fails_while_it_is_used_is_made_anew(bare: Running, new_device: MakeDevice) -> None:
+    """The disk errs once, in mid-write: all that the tabs have open is in it again, and the search goes on by it."""
+    device = await new_device("ana", bare)
+    await device.context.route("**/assets/worker-*.js", _with_bad_disk)
+    first = await holder(device)
+    second = await opened(device)
+    await becomes(second, mode="index", holds=False)
+    await first.evaluate("search.many('lots', 500)")
+    await set_messages(second, "trip", {"m1": "The tram to Belém"})
+    await indexed(first)
+    await indexed(second)
+    assert await first.evaluate(_ERR, "write") == 0
+    await set_messages(first, "home", {"m1": "The tram home"})
+    await indexed(first)
+    assert await first.evaluate(_ERR, "") == 1, "the disk never erred"
+
+    for tab in (first, second):
+        await becomes(tab, mode="index")
+        await finds(tab, "tram", "home/m1", "trip/m1")
+        await finds(tab, "unique499", "lots/m499")
+
+
+async def _with_bad_disk(route: Any) -> None:
+    """Answer with the worker, on a disk that errs when it is told to."""
+    response = await route.fetch()
+    await route.fulfill(response=response, body=_BAD_DISK + await response.text())
+
+
+_BAD_DISK = """
+let erring = "", erred = 0;
+const orders = new BroadcastChannel("disk");
+orders.onmessage = ({ data }) => { erring = data; orders.postMessage(erred); };
+const { write } = FileSystemSyncAccessHandle.prototype;
+FileSystemSyncAccessHandle.prototype.write = function (...given) {
+  if (erring !== "write") return write.apply(this, given);
+  erring = "";
+  erred += 1;
+  throw new DOMException("the disk erred", "InvalidStateError");
+};
+"""
+#: Have it err in this next time; returns how often it did before.
+_ERR = """(what) => new Promise((resolve) => {
+  const orders = new BroadcastChannel("disk");
+  orders.onmessage = ({ data }) => { orders.close(); resolve(data); };
+  orders.postMessage(what);
+})"""
+
+
 async def test_what_is_indexed_is_not_indexed_again(bare: Running, new_device: MakeDevice) -> None:
     """The next visit only asks whether all is there, and puts none of the messages in again."""
     device = await new_device("ana", bare)

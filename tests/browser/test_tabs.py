@@ -233,6 +233,9 @@ async def test_a_leader_that_is_frozen_is_replaced_and_loses_nothing(
     assert await on_server(bare, tmp_path) == ["after", "before", "meanwhile"]
 
 
+@pytest.mark.timeout(
+    240
+)  # What the frozen tab was in the middle of asking for keeps the others out for up to a minute.
 async def test_a_leader_frozen_in_mid_write_loses_nothing(
     bare: Running, new_device: MakeDevice, tmp_path: Path
 ) -> None:
@@ -243,7 +246,7 @@ async def test_a_leader_frozen_in_mid_write_loses_nothing(
     await one.evaluate("void type('one ')")
     await until(lambda: len(saved) >= 20, "some promises")
     async with frozen(one):
-        await write(two, "meanwhile")
+        await asyncio.wait_for(write(two, "meanwhile"), 120)
         await true_in(two, "look().leads", "the takeover")
     frozen_at = len(saved)
     await until(lambda: len(saved) >= frozen_at + 20, "more promises")
@@ -341,6 +344,20 @@ async def test_a_session_that_no_tab_has_open_is_sent_all_the_same(
     async with asyncio.timeout(PATIENCE_S):
         while await on_server(bare, tmp_path) != ["in the drawer"]:
             pass
+
+
+async def test_a_tab_says_that_its_leader_is_silent(bare: Running, new_device: MakeDevice) -> None:
+    """With nothing to send, too: it does not go on calling a link live that nobody serves, until it leads itself."""
+    ana = await new_device("ana", bare)
+    one, two = await pair(ana)
+    await two.evaluate("window.reasons = []; void client.subscribe(() => reasons.push(session().status.reason))")
+    async with frozen(one):
+        await true_in(two, "look().leads", "the takeover")
+    assert "the tab that has the link does not answer" in await two.evaluate("reasons")
+
+    await live(two)
+    await live(one)
+    assert [await look(tab, "leads") for tab in (one, two)] == [False, True]
 
 
 # Networks
@@ -580,6 +597,84 @@ async def test_a_newer_version_of_the_page_closes_the_store(bare: Running, new_d
         assert "load the page again" in str(await look(tab, "reason"))
         assert await tab.evaluate("write('lost?').catch((error) => error.code)") == "outdated"
         assert await look(tab, "texts") == ["old"]
+
+
+async def test_the_browser_is_asked_once_to_keep_what_is_stored(bare: Running, new_device: MakeDevice) -> None:
+    """When there is something to lose, and not when a page is looked at."""
+    ana = await new_device("ana", bare)
+    await ana.context.add_init_script(
+        "window.asked = 0;"
+        "if (window.StorageManager) StorageManager.prototype.persist = async () => { asked += 1; return false; };"
+    )
+    one = await started(ana)
+    await live(one)
+    assert await one.evaluate("asked") == 0
+    await write(one, "a", "b")
+    assert await one.evaluate("asked") == 1
+
+
+async def test_a_list_of_sessions_reads_no_copy_twice(bare: Running, new_device: MakeDevice) -> None:
+    """What it shows of one is remembered, over reloads, until something is written there; unsynced ones are counted."""
+    ana = await new_device("ana", bare)
+    await ana.context.add_init_script(_COUNT_READS)
+    one = await started(ana)
+    await write(one, "first line")
+    await synced(one)
+    await one.close()
+    two = await started(ana, session="elsewhere")
+    titles = "client.sessions().then((all) => all.map(({ session, title }) => `${session} ${title}`).sort().join())"
+    await live(two)
+    for reads in (1, 1):
+        assert await two.evaluate(titles) == "elsewhere ,trip first line"
+        assert await two.evaluate("reads.filter((session) => session === 'trip').length") == reads
+    await two.reload()
+    await two.evaluate("start({ session: 'elsewhere' })")
+    assert await two.evaluate(titles) == "elsewhere ,trip first line"
+    assert await two.evaluate("reads.filter((session) => session === 'trip')") == []
+    three = await ana.tab("/tabs.html")
+    ana.proxy.refusing = True
+    ana.proxy.cut()
+    await three.evaluate("start()")
+    await write(three, "more")
+    await three.close()
+    found = await two.evaluate("client.sessions()")
+
+    assert [(each["unsynced"], each["title"]) for each in found if each["session"] == "trip"] == [(1, "first line")]
+    assert "trip" in await two.evaluate("reads")
+
+
+_COUNT_READS = """
+window.reads = [];
+const { getAll } = IDBIndex.prototype;
+IDBIndex.prototype.getAll = function (session) {
+  if (this.name === "session" && this.objectStore.name === "row") reads.push(session);
+  return getAll.call(this, session);
+};
+"""
+
+
+@pytest.mark.parametrize("index", [True, False])
+async def test_a_client_searches_all_its_sessions(bare: Running, new_device: MakeDevice, index: bool) -> None:
+    """With an index and without one: what is open here, what is not, what another tab has open, as they are now."""
+    ana = await new_device("ana", bare)
+    one = await started(ana, index=index)
+    await write(one, "The tram to Belém")
+    two = await started(ana, session="elsewhere", index=index)
+    await write(two, "The tram home")
+    found = "client.search('tram').then((hits) => hits.map(({ session }) => session).sort().join())"
+    for tab in (one, two):
+        assert await tab.evaluate(found) == "elsewhere,trip"
+    if index:
+        await true_in(one, "client.searching().then((search) => search.status.mode === 'index')", "an index")
+        await one.evaluate("client.searching().then((search) => search.gather())")
+    await write(two, "No tram at night")
+    await true_in(one, f"{found}.then((found) => found === 'elsewhere,elsewhere,trip')")
+    await two.close()
+    assert await one.evaluate(found) == "elsewhere,elsewhere,trip"
+    assert await one.evaluate("client.search('tram', { limit: 2 }).then((hits) => hits.length)") == 2
+    await one.evaluate("client.forget('elsewhere')")
+    assert await one.evaluate(found) == "trip"
+    await one.evaluate("client.close()")
 
 
 # Saved, synced, refused

@@ -14,10 +14,11 @@ from multidict import CIMultiDictProxy
 from syncd.core.errors import RejectCode, Rejected
 from syncd.core.grant import Grant
 from syncd.core.messages import Json
-from syncd.server.app import Server, make_auth, make_services
+from syncd.server.app import Server
 from syncd.server.auth import Auth
 from syncd.server.config import Settings, load
 from syncd.server.metrics import Metrics
+from syncd.server.parts import make_auth, make_services
 from syncd.store.log import SearchHit, SessionInfo
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"

@@ -16,8 +16,9 @@ from aiohttp import ClientConnectionError, ClientSession, WSMsgType
 from syncd.core.codec import encode
 from syncd.core.errors import CloseCode, LocalProtocolError, StoreLocked
 from syncd.core.messages import Hello
-from syncd.server.app import DEV_BANNER, Server, create_server, make_auth, make_services
+from syncd.server.app import DEV_BANNER, Server, create_server
 from syncd.server.metrics import Metrics
+from syncd.server.parts import make_auth, make_services
 from tests.server.fakes import ALL, SECRET, FakeLinks, FakeSessions, FakeStore, running, settings_for
 
 SERVE = """

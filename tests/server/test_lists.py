@@ -174,12 +174,17 @@ async def test_unread_is_the_same_on_two_devices(server: Server) -> None:
 
 
 async def test_agents_that_run_and_what_waits_for_a_yes(server: Server) -> None:
-    """Queued, at work, asking, and over; the approval needs whoever takes part until somebody decides."""
-    async with link(server) as ann, RawLink(server.url, mint(PLANNER)) as agent:
-        list_, pen, hand = Watcher(ann), Pen(), Pen()
+    """Queued, at work, asking, and over; the approval needs whoever takes part, and may give it, until one decides."""
+    async with (
+        link(server) as ann,
+        link(server, "zoe", rights=("transcript",)) as zoe,
+        RawLink(server.url, mint(PLANNER)) as agent,
+    ):
+        list_, hers, pen, hand = Watcher(ann), Watcher(zoe), Pen(), Pen()
         await list_.page()
+        await hers.page()
         await ann.open()
-        await post(ann, pen, "book it", to=(PLANNER,))
+        await post(ann, pen, "book it", to=(PLANNER, "user:zoe"))
         await list_.until(running={PLANNER: "queued"})
         await agent.hello()
         await agent.send(Serve("w1", 4, 1))
@@ -200,6 +205,7 @@ async def test_agents_that_run_and_what_waits_for_a_yes(server: Server) -> None:
         )
         await agent.push(put_message(hand.transcript, asking))
         await list_.until(needs=("approval",), unread=1)
+        await hers.until(needs=(), unread=2)
         await ann.push(put_command(pen.transcript, NewCommand("c1", "approve", 1, {"tool_call": call})))
         await list_.until(needs=())
         await ann.push(put_command(pen.transcript, NewCommand("c2", "cancel", 1, {"run": work.run})))

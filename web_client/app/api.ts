@@ -15,11 +15,6 @@ export interface ServerInfo {
   readonly push: boolean;
 }
 
-export interface SessionRow {
-  readonly session: string;
-  readonly updated_at: number;
-}
-
 export interface Hit {
   readonly session: string;
   readonly message: string;

@@ -7,19 +7,15 @@ import { useNewest } from "./frame.js";
 /** How long the end has to be seen until it counts as read, milliseconds. */
 const READ_MS = 800;
 
-/** Say in presence whether this tab is looked at, and on what. */
+/** Say in presence that this tab shows the session, and on what; whether anybody looks is said by itself. */
 export function useWhereabouts(session: Session): void {
   useEffect(() => {
-    const say = () => {
-      const where = matchMedia("(pointer: coarse)").matches ? "phone" : "computer";
-      session.presence.update({ gone: null, where, away: document.visibilityState === "hidden" ? true : null });
-    };
-    say();
-    document.addEventListener("visibilitychange", say);
+    session.attend(true);
+    session.presence.update({ gone: null, where: matchMedia("(pointer: coarse)").matches ? "phone" : "computer" });
     return () => {
-      document.removeEventListener("visibilitychange", say);
-      // It stays open for the list.
-      session.presence.update({ gone: true, where: null, away: null, status: null, cursor: null });
+      // It stays open, to be read without a network.
+      session.attend(false);
+      session.presence.update({ gone: true, where: null, status: null, cursor: null });
     };
   }, [session]);
 }

@@ -11,11 +11,11 @@ import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
 import { callGuest } from "./names.js";
 import { go, pathOf, type Route } from "./routes.js";
-import { SessionList } from "./session_list.js";
 import { Shelf } from "./shelf.js";
 
 const Attending = lazy(() => import("./push/bell.js").then((module) => module.Attending));
 const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
+const SessionList = lazy(() => import("./session_list.js").then((module) => module.SessionList));
 const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
 const Welcome = lazy(
   () => import("./welcome.js").then((module) => module.Welcome),
@@ -168,7 +168,7 @@ function open(account: Account): Tools {
     store: storeOf(account),
     searchWorker,
   });
-  return { client, shelf: new Shelf(client, account.subject, token), token };
+  return { client, shelf: new Shelf(client), token };
 }
 
 /** Keep the list up to date, and close everything in the end. */

@@ -36,7 +36,7 @@ export function peopleOf(entries: readonly PresenceEntry[], me: string): Person[
       subject,
       name: isGuest(subject) ? nameOf(subject) : shown(name) || nameOf(subject),
       where: typeof said["where"] === "string" ? shown(said["where"]).slice(0, 20) : (before?.where ?? ""),
-      away: said["away"] === true && (before?.away ?? true),
+      away: said["activity"] === "hidden" && (before?.away ?? true),
       typing: said["status"] === "typing" || (before?.typing ?? false),
       agent: isAgent(subject),
       me: subject === me,

@@ -68,7 +68,7 @@ export function Search({ shelf, token, close }: { shelf: Shelf; token: () => Pro
             onClick={() => choose(hit)}
           >
             <span class="line">
-              <b>{titled(shelf.entry(hit.session)?.summary?.title ?? "") || hit.session}</b>
+              <b>{titled(shelf.entries().find(({ id }) => id === hit.session)?.row?.title ?? "") || hit.session}</b>
               <small>
                 {hit.by ? nameOf(hit.by) : "on the server"}
                 {hit.at > 0 && `, ${clock(hit.at)}`}

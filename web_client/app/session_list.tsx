@@ -2,7 +2,7 @@
 
 import { useRead } from "./hooks.js";
 import { PlusIcon, SearchIcon } from "./icons.js";
-import { listed, nameOf, plural, titled } from "./names.js";
+import { isAgent, listed, nameOf, plural, titled } from "./names.js";
 import { followed, pathOf } from "./routes.js";
 import type { Entry, Shelf } from "./shelf.js";
 
@@ -37,13 +37,20 @@ export function SessionList({ shelf, current, create, search, chosen }: Props) {
           <Item key={entry.id} entry={entry} current={entry.id === current} chosen={chosen} />
         ))}
       </ul>
+      {shelf.list?.whole === false && entries.length > 0 && (
+        <button class="plain" onClick={() => void shelf.list?.older()}>
+          Older sessions
+        </button>
+      )}
     </div>
   );
 }
 
 function Item({ entry, current, chosen }: { entry: Entry; current: boolean; chosen: () => void }) {
-  const { id, summary } = entry;
-  const { title = "", unread = 0, needsYou = false, unsynced = 0, running = [] } = summary ?? {};
+  const { id, row, unsynced } = entry;
+  const { title = "", unread = 0, needs = [], running = {}, here = {} } = row ?? {};
+  const atWork = Object.keys(running).filter((agent) => running[agent] === "live");
+  const people = Object.keys(here).filter((subject) => !isAgent(subject) && here[subject] !== "away");
   const path = pathOf(id);
   return (
     <li>
@@ -58,8 +65,9 @@ function Item({ entry, current, chosen }: { entry: Entry; current: boolean; chos
         }}
       >
         <span class="title">{titled(title) || id}</span>
-        {running.length > 0 && <span class="pulse" title={`${listed(running.map(nameOf))} at work`} />}
-        {needsYou ? (
+        {atWork.length > 0 && <span class="pulse" title={`${listed(atWork.map(nameOf))} at work`} />}
+        {people.length > 0 && !current && <small title={listed(people.map(nameOf))}>{people.length} here</small>}
+        {needs.length > 0 ? (
           <small class="needs">needs you</small>
         ) : (
           unread > 0 && !current && <small>{unread > UNREAD_MAX ? `${UNREAD_MAX}+` : unread} new</small>

@@ -1,69 +1,77 @@
 /**
- * The shelf: all sessions of this person, those on this device and those that only the server has.
+ * The shelf: all sessions of this person, as the server lists them, and those that only this device has.
  *
- * 1. A session is open once in this tab: the one that is looked at is the one that the list tells of.
- * 2. The newest ones are kept open, so that the list says what is new in them, and that they can be read and searched
- *    without a network. They are opened one after another, and behind the one that is looked at.
- * 3. What the list said last is kept, so that it is there at once at the next start.
- * 4. The search has its code loaded, and its index begun, when nothing else is to be done; on a first visit when something
- *    is looked for.
+ * 1. A session is open once in this tab: the one that is looked at is the one that is kept.
+ * 2. The newest ones are kept open, so that they can be read and searched without a network. They are opened one after
+ *    another, and behind the one that is looked at; nobody looks at them by that.
+ * 3. What the list says comes from the list alone: no copy is loaded for it.
+ * 4. The search has its code loaded, and its index begun, when nothing else is to be done; on a first visit when
+ *    something is looked for.
  */
 
 import type { Client } from "../src/client.js";
+import type { IndexRow } from "../src/core/messages.js";
 import type { Session } from "../src/session.js";
-import type { Summary } from "../src/summary.js";
+import type { SessionList } from "../src/session_list.js";
 import { leave } from "./caught_up.js";
-import { request, type SessionRow } from "./api.js";
 import type { Everywhere, Found } from "../src/search/everywhere.js";
 
 /** How many are kept open. The server's own bound for a link is 64. */
 const KEPT = 24;
-/** How often a session's line is made anew at most, milliseconds. */
+/** How often what is not sent of a session is looked at at most, milliseconds. */
 const PACE_MS = 400;
-/** How many lines are kept for the next start. */
-const REMEMBERED = 200;
+/** How many sessions are listed at first, and how many more with each asking. */
+const PAGE = 100;
 /** How long the search waits for a quiet moment at most, milliseconds. */
 const QUIET_MAX_MS = 5000;
 
 export interface Entry {
   readonly id: string;
-  /** Null while nothing of it is known here but that it is there. */
-  readonly summary: Summary | null;
-  /** When something was said last, as far as that is known, Unix ms. */
+  /** Null for one that no server has listed. */
+  readonly row: IndexRow | null;
+  /** Own edits that are not on the server's disk. */
+  readonly unsynced: number;
+  /** When something last happened in it, Unix ms. */
   readonly at: number;
 }
 
 export class Shelf {
-  readonly #entries = new Map<string, Entry>();
   readonly #open = new Map<string, Promise<Session>>();
+  readonly #opened = new Map<string, Session>();
+  /** Sessions that this device has a copy of, to their edits that are not sent. */
+  readonly #copies = new Map<string, number>();
+  /** When those that no server has listed were begun here. */
+  readonly #begun = new Map<string, number>();
   readonly #listeners = new Set<() => void>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
-  readonly #place: string;
+  /** Null until it is loaded, which takes no network. */
+  list: SessionList | null = null;
+  #listing: Promise<void> | null;
   #opening = Promise.resolve();
   #indexing = false;
   /** Somebody who was here before: on a first visit the index is not worth its 0.5 MB until something is looked for. */
-  readonly #isReturn: boolean;
+  #isReturn = false;
   #closed = false;
   /** Moves with every change. */
   version = 0;
 
-  constructor(
-    private readonly client: Client,
-    subject: string,
-    private readonly token: () => Promise<string>,
-  ) {
-    this.#place = `syncd:sessions:${subject}`;
-    for (const entry of remembered(this.#place)) this.#entries.set(entry.id, entry);
-    this.#isReturn = this.#entries.size > 0;
+  constructor(private readonly client: Client) {
+    this.#listing = this.#begin();
+    this.#listing.catch(() => {}); // Asked again, and said, with the first look around.
   }
 
   /** All of them, the newest first. */
   entries(): Entry[] {
-    return [...this.#entries.values()].sort((a, b) => b.at - a.at || (a.id < b.id ? -1 : 1));
-  }
-
-  entry(id: string): Entry | null {
-    return this.#entries.get(id) ?? null;
+    const rows = new Map(this.list?.rows.map((row) => [row.session, row]));
+    // Of a list that is not all there, the rest may have what is only kept here.
+    const kept = this.list?.live && !this.list.whole ? [] : this.#copies.keys();
+    return [...new Set([...rows.keys(), ...kept, ...this.#begun.keys()])]
+      .map((id): Entry => {
+        const row = rows.get(id) ?? null;
+        const unsynced = this.#opened.get(id)?.unsynced ?? this.#copies.get(id) ?? 0;
+        return { id, row, unsynced, at: row?.at ?? this.#begun.get(id) ?? 0 };
+      })
+      .sort((a, b) => b.at - a.at || (a.id < b.id ? -1 : 1));
   }
 
   subscribe(listener: () => void): () => void {
@@ -75,8 +83,11 @@ export class Shelf {
   open(id: string): Promise<Session> {
     let opened = this.#open.get(id);
     if (opened === undefined) {
+      this.#begun.set(id, Date.now());
       opened = this.client.open(id).then((session) => {
+        session.attend(false); // Invariant 2: whoever shows it says so.
         leave(session);
+        this.#opened.set(id, session);
         session.subscribe(() => this.#later(id));
         this.#later(id);
         return session;
@@ -87,31 +98,35 @@ export class Shelf {
     return opened;
   }
 
-  /** Look what there is, here and at the server. Without a server it is what is here. */
+  /** Look what there is, here and at the server. Without a server it is what is here, and what was listed last. */
   async refresh(): Promise<void> {
     await this.#opening;
     try {
-      for (const summary of await this.client.sessions()) this.#note(summary.session, { summary });
+      this.#copies.clear();
+      for (const { session, unsynced } of await this.client.copies()) this.#copies.set(session, unsynced);
+      await (this.#listing ??= this.#begin());
     } catch (error) {
+      this.#listing = null;
       // The store was erased a moment ago, or is not to be had; what is open says so where it is shown.
-      console.warn("the copies on this device could not be listed:", error);
-    }
-    this.#tell();
-    try {
-      let after = "";
-      do {
-        const page: { sessions: SessionRow[]; next: string } = await request(`/v1/sessions?limit=100&after=${after}`, {
-          token: await this.token(),
-        });
-        for (const row of page.sessions) this.#note(row.session, { at: row.updated_at });
-        after = page.next;
-      } while (after && this.#entries.size < 1000);
-    } catch {
-      // Without a network the list is what is on this device; the pill says so.
+      console.warn("the sessions could not be listed:", error);
     }
     this.#tell();
     for (const { id } of this.entries().slice(0, KEPT)) this.#keep(id);
     void this.#opening.then(() => quiet(() => this.#index()));
+  }
+
+  async #begin(): Promise<void> {
+    const list = await this.client.index({ count: PAGE });
+    if (this.#closed) return list.close();
+    this.list = list;
+    this.#isReturn = list.rows.length > 0 && !list.live;
+    let live = false;
+    list.subscribe(() => {
+      this.#tell();
+      // Those that the server has come when it answers: they are kept, too.
+      if (list.live && !live) for (const { id } of this.entries().slice(0, KEPT)) this.#keep(id);
+      live = list.live;
+    });
   }
 
   /** The search of this device. Rejects where its code does not load; asked again, it is tried again. */
@@ -128,7 +143,7 @@ export class Shelf {
   async forget(id: string): Promise<void> {
     const opened = this.#open.get(id);
     this.#open.delete(id);
-    this.#entries.delete(id);
+    for (const kept of [this.#opened, this.#copies, this.#begun]) kept.delete(id);
     await (await opened?.catch(() => null))?.close();
     await this.client.forget(id);
     this.#tell();
@@ -136,28 +151,20 @@ export class Shelf {
 
   close(): void {
     this.#closed = true;
+    this.list?.close();
     for (const timer of this.#timers.values()) clearTimeout(timer);
   }
 
   /** Begin the index, and bring to it what is not kept open. Invariant 4. */
   #index(): void {
-    const copies = this.entries().filter(({ summary }) => summary !== null);
-    if (this.#closed || this.#indexing || !this.#isReturn || copies.length === 0) return;
+    if (this.#closed || this.#indexing || !this.#isReturn) return;
     this.#indexing = true;
-    const rest = copies.filter(({ id }) => !this.#open.has(id));
     this.searching()
-      .then((search) => search.gather(rest.map(({ id }) => id)))
+      .then((search) => search.gather())
       .catch((error: unknown) => {
         this.#indexing = false;
         console.warn("what is on this device was not indexed for the search:", error);
       });
-  }
-
-  #note(id: string, { summary, at = 0 }: { summary?: Summary; at?: number }): void {
-    const before = this.#entries.get(id);
-    const newest = summary ?? before?.summary ?? null;
-    // What a session says of itself is better than when its row was written last.
-    this.#entries.set(id, { id, summary: newest, at: newest?.lastAt || at || before?.at || Date.now() });
   }
 
   #keep(id: string): void {
@@ -177,17 +184,12 @@ export class Shelf {
     if (this.#timers.has(id)) return;
     const timer = setTimeout(() => {
       this.#timers.delete(id);
-      void this.#open.get(id)?.then((session) => {
-        if (this.#closed) return;
-        this.#note(id, { summary: session.summary() });
-        this.#tell();
-      });
+      if (!this.#closed) this.#tell();
     }, PACE_MS);
     this.#timers.set(id, timer);
   }
 
   #tell(): void {
-    localStorage.setItem(this.#place, JSON.stringify(this.entries().slice(0, REMEMBERED))); // Invariant 3.
     this.version++;
     for (const listener of this.#listeners) listener();
   }
@@ -198,13 +200,4 @@ function quiet(then: () => void): void {
   // Not every browser can tell.
   if (typeof requestIdleCallback === "function") requestIdleCallback(then, { timeout: QUIET_MAX_MS });
   else setTimeout(then, QUIET_MAX_MS);
-}
-
-function remembered(place: string): Entry[] {
-  try {
-    const kept: unknown = JSON.parse(localStorage.getItem(place) ?? "[]");
-    return Array.isArray(kept) ? (kept as Entry[]) : [];
-  } catch {
-    return [];
-  }
 }

@@ -5,6 +5,7 @@
  * Works on the transcript. Knows nothing of sockets, stores or tabs.
  */
 
+import type { Attending } from "./attending.js";
 import type { Attention } from "./attention.js";
 import { Changes, Feed } from "./changes.js";
 import { Command, Commanding, Commands, putCommand } from "./commands.js";
@@ -15,7 +16,6 @@ import type { Fork } from "./forks.js";
 import { Clock } from "./core/ids.js";
 import type { Json, PresenceEntry } from "./core/messages.js";
 import { putMessage } from "./parts.js";
-import { Attendance } from "./people.js";
 import type { Person } from "./people.js";
 import { Message } from "./posted.js";
 import type { PostOptions } from "./posted.js";
@@ -25,7 +25,6 @@ import { Runs } from "./runs.js";
 import type { Decision, Handover, RunView } from "./runs.js";
 import { checkCommand, checkMessage } from "./schema.js";
 import type { NewCommand, NewMessage } from "./schema.js";
-import { same } from "./core/values.js";
 import { Stream } from "./stream.js";
 import { approvalsOf, summaryOf } from "./summary.js";
 import type { Approval, Summary } from "./summary.js";
@@ -33,6 +32,8 @@ import { Transcript, putRead, readRead } from "./transcript.js";
 import type { MessageView } from "./transcript.js";
 import { View } from "./view.js";
 import type { ViewOptions } from "./view.js";
+
+const NOBODY: readonly Person[] = [];
 
 /**
  * One session in this tab, as a conversation. Open it with `Client.open`.
@@ -45,13 +46,10 @@ export class Session extends Commanding {
   readonly #commands: Commands;
   readonly #feed: Feed;
   readonly #clock: Clock;
-  readonly #attendance = new Attendance();
   #reads: Map<string, number> | null = null;
-  #people: readonly Person[] = [];
-  #graceEnds: ReturnType<typeof setTimeout> | null = null;
-  #attention: Attention | null = null;
-  #attended = true;
-  #unfollow = (): void => {};
+  #attending: Attending | null = null;
+  #shown = true;
+  #ended = false;
 
   /** Called by `Client.open`. */
   constructor(replica: Replica, { now = Date.now, ...options }: SessionOptions & { now?: () => number } = {}) {
@@ -62,12 +60,11 @@ export class Session extends Commanding {
     this.#commands = new Commands(transcript);
     this.#feed = new Feed(this);
     this.#clock = new Clock(now);
-    this.#attend(this.presence.everyone());
   }
 
   override close(): Promise<void> {
-    this.#unfollow();
-    if (this.#graceEnds !== null) clearTimeout(this.#graceEnds);
+    this.#ended = true;
+    this.#attending?.close();
     return super.close().finally(() => this.#feed.close());
   }
 
@@ -78,13 +75,7 @@ export class Session extends Commanding {
    * other tabs and devices and this one are. The same array until something in it is another.
    */
   people(): readonly Person[] {
-    const working = new Map<string, string[]>();
-    for (const { agent, lease, id } of this.runs()) {
-      if (lease === "live") working.set(agent, [...(working.get(agent) ?? []), id]);
-    }
-    const now = this.#attendance.people(performance.now(), working);
-    if (!same(now, this.#people)) this.#people = now;
-    return this.#people;
+    return this.#attending?.people() ?? NOBODY;
   }
 
   /**
@@ -92,34 +83,14 @@ export class Session extends Commanding {
    * not looked at, whatever the person does with the page.
    */
   attend(shown: boolean): void {
-    this.#attended = shown;
-    this.#say();
+    this.#shown = shown;
+    this.#attending?.attend(shown);
   }
 
-  /** Say by itself, in presence, what the person does. Called by `Client.open`. */
-  follow(attention: Attention): void {
-    this.#attention = attention;
-    this.#unfollow = attention.subscribe(() => this.#say());
-    this.#say();
-  }
-
-  #say(): void {
-    if (this.#attention === null || typeof document === "undefined") return;
-    const activity = this.#attended ? this.#attention.now : "hidden";
-    if (this.presence.mine["activity"] !== activity) this.presence.update({ activity });
-    this.#attend([]);
-  }
-
-  /** Take presence entries, and what this tab itself shows. */
-  #attend(present: readonly PresenceEntry[]): void {
-    const { subject } = this;
-    const now = performance.now();
-    const [kind = "", ...name] = subject.split(":");
-    const mine = { peer: "", subject, name: name.join(":"), kind, device: "", state: this.presence.mine };
-    this.#attendance.take(subject === "" ? present : [...present, mine], now);
-    if (this.#graceEnds !== null) clearTimeout(this.#graceEnds);
-    const due = this.#attendance.due();
-    this.#graceEnds = due === null ? null : setTimeout(() => this.tell(), due - now + 1);
+  /** Have the code that reckons who is there, and says what this page's person does. Called by `Client.open`. */
+  follow(kind: typeof Attending, attention: Attention): void {
+    if (!this.#ended) this.#attending = new kind(this, attention, this.#shown, () => this.tell());
+    this.tell();
   }
 
   // Reading
@@ -351,7 +322,7 @@ export class Session extends Commanding {
         this.#reloaded();
         break;
     }
-    if (present.length > 0) this.#attend(present);
+    if (present.length > 0) this.#attending?.take(present);
     this.#feed.presence(present);
   }
 

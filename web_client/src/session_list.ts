@@ -4,7 +4,9 @@
  * Knows nothing of what is in the sessions, of sockets or of tabs.
  */
 
-import type { Index, IndexChanged, IndexRow, Watch } from "./core/messages.js";
+import { LocalProtocolError } from "./core/errors.js";
+import type { Token } from "./core/link.js";
+import type { Index, IndexChanged, IndexRow, Listed, Watch } from "./core/messages.js";
 import { ListStore } from "./list_store.js";
 
 export interface ListHost {
@@ -114,9 +116,10 @@ export class SessionList {
   }
 
   /** Take what the server says, to whichever list and tab. */
-  told(asked: Watch | null, told: Index | IndexChanged): void {
+  told(asked: Watch | null, told: Listed): void {
     if (this.#closed) return;
     if (told.kind === "IndexChanged") this.#changed(told);
+    else if (told.kind === "Refreshed") this.#begin();
     else if (asked?.archived === this.archived && asked.limit > 0) this.#page(asked, told);
   }
 
@@ -131,14 +134,18 @@ export class SessionList {
   #stands(): void {
     const live = this.#host.status.link === "live";
     if (live && this.#next === null && !this.#live) {
-      this.#next = { after: "", below: Infinity };
-      this.#ask();
+      this.#begin();
     } else if (!live && (this.#live || this.#next !== null)) {
       this.#live = false;
       this.#next = null;
       this.#done();
       this.#tell();
     }
+  }
+
+  #begin(): void {
+    this.#next = { after: "", below: Infinity };
+    this.#ask();
   }
 
   #ask(): void {
@@ -194,5 +201,16 @@ export class SessionList {
     this.#rows = null;
     this.version++;
     for (const listener of this.#listeners) listener();
+  }
+}
+
+/** See `Client.archive`. */
+export async function putAway(url: string, given: Token, session: string, archived: boolean): Promise<void> {
+  const token = typeof given === "function" ? await given() : (given ?? "");
+  const headers = { ...(token !== "" && { Authorization: `Bearer ${token}` }), "Content-Type": "application/json" };
+  const asked = { method: "PUT", headers, body: JSON.stringify({ archived }) };
+  const answer = await fetch(`${url}/v1/sessions/${encodeURIComponent(session)}/standing`, asked);
+  if (!answer.ok) {
+    throw new LocalProtocolError(`the server did not put ${session} away: it answered ${answer.status}`);
   }
 }

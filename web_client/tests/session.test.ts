@@ -1,12 +1,34 @@
 /** A session on an in-memory replica: posting, reading, what is told, and what is refused. */
 
 import { describe, expect, it, vi } from "vitest";
+import { Attending, Attention } from "../src/attending.js";
 import { LocalProtocolError, NotSynced } from "../src/core/errors.js";
 import { Session } from "../src/session.js";
 import { OFFLINE } from "../src/core/status.js";
 import type { Change } from "../src/changes.js";
 import { MemoryReplica } from "./memory_replica.js";
 import { pair, texts } from "./pair.js";
+
+describe("people", () => {
+  it("are each once, this one too, and nobody before that is known", async () => {
+    const { mona, tom, monas } = pair();
+    expect(mona.people()).toEqual([]);
+    const attention = new Attention();
+    for (const session of [mona, tom]) session.follow(Attending, attention);
+    tom.presence.update({ activity: "active" });
+    const found = await mona.until(() => (mona.people()[0]?.status === "active" ? mona.people() : null));
+    expect(found.map(({ subject, status, watching }) => [subject, status, watching])).toEqual([
+      ["user:tom", "active", true],
+      ["user:mona", "away", false],
+    ]);
+    expect(mona.people()).toBe(found);
+    monas.disconnect();
+    // Losing one's own link is no reason to think that others left.
+    expect(mona.people().map(({ status, watching }) => [status, watching])[0]).toEqual(["active", false]);
+    attention.close();
+    await Promise.all([mona.close(), tom.close()]);
+  });
+});
 
 describe("posting", () => {
   it("shows a message at once, and its place and author when the server took it", async () => {

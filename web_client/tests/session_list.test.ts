@@ -140,6 +140,19 @@ describe("a list", () => {
     expect(names(list)).toEqual(["c", "a"]);
   });
 
+  it("is asked for anew with a fresh token, which may name others", async () => {
+    const link = new Link();
+    link.rows = [row("a", 1), row("b", 2)];
+    const list = await link.list();
+    link.stands("live");
+    link.answer();
+    link.rows = [row("b", 2), row("c", 3)];
+    list.told(null, { kind: "Refreshed", expiresAt: 0 });
+    expect(names(list)).toEqual(["b", "a"]);
+    link.answer();
+    expect(names(list)).toEqual(["c", "b"]);
+  });
+
   it("is there without a link as it was heard last, but for who is there", async () => {
     const link = new Link();
     link.rows = [row("a", 1, { here: { "user:ann": "active" }, unread: 3 }), row("put-away", 2, { archived: true })];

@@ -17,7 +17,7 @@ it("any bytes are read as the browser's decoder reads them, or refused as it ref
     }
   };
   const random = new Random(7);
-  for (let turn = 0; turn < 20_000; turn++) {
+  for (let turn = 0; turn < 4_000; turn++) {
     const top = turn % 3 === 0 ? 256 : 128;
     const bytes = Uint8Array.from({ length: random.below(60) }, () => random.below(top));
     expect(outcome(read, bytes)).toBe(outcome((given) => plain.decode(given), bytes));

@@ -3,9 +3,12 @@
 import { Client } from "../../../web_client/src/client.js";
 import type { ClientOptions } from "../../../web_client/src/core/client.js";
 import { Lead } from "../../../web_client/src/core/lead.js";
+import searchWorker from "../../../web_client/src/search/worker.ts?worker&url";
 import type { ReplicaChange } from "../../../web_client/src/core/replica.js";
 
 interface Said {
+  /** Give the client a worker for its search. */
+  readonly index?: boolean;
   readonly token?: string;
   readonly session?: string;
   readonly timing?: ClientOptions["timing"];
@@ -47,11 +50,12 @@ let session: Awaited<ReturnType<Client["open"]>>;
 let replica: Awaited<ReturnType<Client["replica"]>>;
 
 /** Make the client, and open a session in it, `trip` unless another is said. With `window.fresh` the token is fetched by that. */
-window.start = async ({ token = "dev:ana", session: id = "trip", timing } = {}) => {
+window.start = async ({ token = "dev:ana", session: id = "trip", timing, index = false } = {}) => {
   const { fresh } = window;
   window.client = new Client({
     token: fresh === undefined ? token : () => fresh(),
     timing: { backoff: 50, backoffMax: 400, ...timing },
+    ...(index ? { searchWorker } : {}),
   });
   window.told = [];
   session = await window.client.open(id);

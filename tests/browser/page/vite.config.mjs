@@ -20,7 +20,8 @@ export default {
     rollupOptions: {
       input: Object.fromEntries(pages.map((name) => [name.replace(/\.ts$/, ""), join(here, name)])),
       preserveEntrySignatures: "strict",
-      output: { entryFileNames: "assets/[name].js" },
+      // What several pages load is not to be taken for what it names, such as a worker.
+      output: { entryFileNames: "assets/[name].js", chunkFileNames: "assets/shared-[name]-[hash].js" },
     },
   },
 };

@@ -9,7 +9,7 @@ import { Copies } from "./copies.js";
 import type { Copy, CopyHost } from "./copy.js";
 import { LocalProtocolError, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS } from "./limits.js";
-import type { Index, IndexChanged, Watch as Ask } from "./messages.js";
+import type { Listed, Watch as Ask } from "./messages.js";
 import { isId } from "./ids.js";
 import type { Lead, LeadHost } from "./lead.js";
 import { TIMING } from "./timing.js";
@@ -39,6 +39,8 @@ export interface Kept {
 export interface Known extends Kept {
   /** What the grant allowed when the server said it last; null before that. */
   readonly rights: readonly Right[] | null;
+  /** Its last row: another where something was written. */
+  readonly last: number;
   /** What was remembered of its copy; undefined where that is another by now. */
   readonly remembered: Json | undefined;
 }
@@ -185,18 +187,16 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     session: string,
     kind: new (replica: Replica, options: SessionOptions) => S,
   ): Promise<S> {
-    const opened: S = new kind(await this.replica(session), { onClose: () => this.#ended(opened) });
+    const opened: S = new kind(await this.replica(session), {
+      onClose: () => {
+        this.#sessions.delete(opened);
+        this.inUseMoved();
+      },
+    });
     this.#sessions.add(opened);
+    this.inUseMoved();
     return opened;
   }
-
-  #ended(session: Session): void {
-    this.#sessions.delete(session);
-    this.ended(session);
-  }
-
-  /** A session is closed in this tab. */
-  protected ended(_session: Session): void {}
 
   /** The sessions that this device has a copy of, and how many own edits of each are not synced. */
   async sessions(): Promise<readonly Kept[]> {
@@ -205,15 +205,18 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   }
 
   /** The same, without reading their copies. */
-  protected async known(): Promise<readonly Known[]> {
+  async known(): Promise<readonly Known[]> {
     await this.#opened;
     return (await this.store.sessions()).map(({ session, unsynced, rights, last, memo }) => {
-      return { session, unsynced, rights, remembered: memo?.row === last ? memo.value : undefined };
+      return { session, unsynced, rights, last, remembered: memo?.row === last ? memo.value : undefined };
     });
   }
 
+  /** Called when a session is opened or closed in this tab. */
+  inUseMoved: () => void = () => {};
+
   /** The sessions that are open in this tab. */
-  protected get inUse(): Iterable<Session> {
+  get inUse(): Iterable<Session> {
     return this.#sessions;
   }
 
@@ -345,13 +348,13 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     this.#tell();
   }
 
-  listed(asked: Ask | null, told: Index | IndexChanged): void {
+  listed(asked: Ask | null, told: Listed): void {
     this.post({ kind: "listed", asked, told });
     this.toldOf(asked, told);
   }
 
   /** What the server says of the list of sessions, to any tab. For whoever builds on this. */
-  protected toldOf(_asked: Ask | null, _told: Index | IndexChanged): void {}
+  protected toldOf(_asked: Ask | null, _told: Listed): void {}
 
   /** Have the tab that leads ask for a page of the list of sessions. */
   ask(watch: Ask): void {

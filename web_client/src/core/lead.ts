@@ -10,7 +10,7 @@ import type { Limits } from "./limits.js";
 import { Link, Refusal } from "./link.js";
 import type { LinkHost, Token } from "./link.js";
 import type { Timing } from "./timing.js";
-import type { ClientMessage, Index, IndexChanged, ServerMessage, Watch, Welcome } from "./messages.js";
+import type { ClientMessage, Listed, ServerMessage, Watch, Welcome } from "./messages.js";
 import { OFFLINE } from "./status.js";
 import type { Status } from "./status.js";
 import type { Row, Store } from "./store.js";
@@ -31,7 +31,7 @@ export interface LeadHost {
   /** Have another tab's end told. */
   watch(tab: string): void;
   /** The server says this of the list of sessions: of a page, what was `asked`. */
-  listed(asked: Watch | null, told: Index | IndexChanged): void;
+  listed(asked: Watch | null, told: Listed): void;
   /** The link stands elsewhere; so do all sessions. */
   linkStands(): void;
 }
@@ -199,7 +199,7 @@ export class Lead implements LinkHost, WayHost {
 
   receive(message: ServerMessage): void {
     if (message.kind === "Storage") for (const way of this.#running.values()) way.receive(message);
-    else if (message.kind === "IndexChanged") this.#host.listed(null, message);
+    else if (message.kind === "IndexChanged" || message.kind === "Refreshed") this.#host.listed(null, message);
     else if (message.kind === "Index") {
       const asked = this.#asks.shift();
       if (asked !== undefined) this.#host.listed(asked, message);

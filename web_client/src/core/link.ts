@@ -184,8 +184,10 @@ export class Link {
         this.#bye = { code, reason, retryAfterMs: message.retryAfterS * 1_000, refused: isRefusal(code) };
       } else if (message.kind === "Welcome") this.#welcomed(message);
       else if (!this.#live) throw new RemoteProtocolError(4400, "no welcome");
-      else if (message.kind === "Refreshed") this.#lives(message.expiresAt - this.#serverNow());
-      else if (message.kind !== "Pong" && message.kind !== "Unknown") this.#host.receive(message);
+      else if (message.kind !== "Pong" && message.kind !== "Unknown") {
+        if (message.kind === "Refreshed") this.#lives(message.expiresAt - this.#serverNow());
+        this.#host.receive(message);
+      }
     } catch (error) {
       if (error instanceof Refusal) {
         this.#ended({ code: error.code, reason: error.message, retryAfterMs: 0, refused: true });

@@ -258,6 +258,9 @@ export interface IndexChanged {
   readonly gone: readonly string[];
 }
 
+/** What is told of the list of sessions; a fresh token may name others. */
+export type Listed = Index | IndexChanged | Refreshed;
+
 /** An optional frame of a later version: to be ignored. */
 export interface Unknown {
   readonly kind: "Unknown";

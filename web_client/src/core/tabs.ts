@@ -5,7 +5,7 @@
  * is the client's.
  */
 
-import type { Index, IndexChanged, Json, Layer, PresenceEntry, Right, Watch } from "./messages.js";
+import type { Json, Layer, Listed, PresenceEntry, Right, Watch } from "./messages.js";
 import { randomId } from "./store.js";
 import type { Row } from "./store.js";
 import type { Status } from "./status.js";
@@ -57,7 +57,7 @@ export type TabMessage =
   /** To the leader: ask the server for this page of the list of sessions. */
   | { readonly kind: "ask"; readonly watch: Watch }
   /** From the leader: what the server says of the list of sessions, and of a page what was asked. */
-  | { readonly kind: "listed"; readonly asked: Watch | null; readonly told: Index | IndexChanged }
+  | { readonly kind: "listed"; readonly asked: Watch | null; readonly told: Listed }
   | { readonly kind: "forget"; readonly session: string; readonly layer?: Layer };
 
 export interface TabsHost {

@@ -69,7 +69,7 @@ export class SearchDatabase {
 
   /** Index messages in place of what was indexed under their ids; one without a text is taken out. */
   put(session: string, messages: Iterable<Indexed>): void {
-    this.database.transaction("IMMEDIATE", () => {
+    this.#transact(() => {
       const statements = new Statements(this.database);
       try {
         let mark = this.mark(session);
@@ -83,7 +83,7 @@ export class SearchDatabase {
 
   /** Take a session out, with its words. Rewrites the index: some 100 ms a megabyte. */
   remove(session: string): void {
-    this.database.transaction("IMMEDIATE", () => {
+    this.#transact(() => {
       const rows = "SELECT row FROM message WHERE session = ?";
       this.database.exec({ sql: `DELETE FROM message_words WHERE rowid IN (${rows})`, bind: [session] });
       this.database.exec({ sql: "DELETE FROM message WHERE session = ?", bind: [session] });
@@ -91,6 +91,22 @@ export class SearchDatabase {
     });
     // FTS5 keeps deleted words until their segments are merged.
     this.database.exec("INSERT INTO message_words (message_words) VALUES ('optimize')");
+  }
+
+  /** Do something wholly or not at all. Throws what made it fail. */
+  #transact(work: () => void): void {
+    this.database.exec("BEGIN IMMEDIATE");
+    try {
+      work();
+      this.database.exec("COMMIT");
+    } catch (error) {
+      try {
+        this.database.exec("ROLLBACK");
+      } catch {
+        // SQLite did that itself, as it does when the disk errs: what it says then would hide why.
+      }
+      throw error;
+    }
   }
 
   /** The best `limit` messages that hold every phrase of `query`, in `session` or in all. */

@@ -25,7 +25,12 @@ export interface SearchClient {
   subscribe(listener: () => void): () => void;
   replica(session: string): Promise<{ document(layer: Layer): Y.Doc; close(): Promise<void> }>;
   open(session: string): Promise<SearchSession & { close(): Promise<void> }>;
-  sessions(): Promise<readonly { readonly session: string }[]>;
+  /** All copies on this device, and the last row of each: another where something was written. */
+  known(): Promise<readonly { readonly session: string; readonly last: number }[]>;
+  /** Those that are open in this tab. */
+  readonly inUse: Iterable<{ readonly id: string }>;
+  /** Called when one is opened or closed. */
+  inUseMoved: () => void;
 }
 
 export interface Found {
@@ -36,7 +41,10 @@ export interface Found {
 
 export class Everywhere {
   readonly #copy: SearchCopy;
-  readonly #attached = new Map<string, () => void>();
+  readonly #attached = new Map<string, { session: SearchSession; end: () => void }>();
+  /** What is indexed of sessions that are not open here: up to which row. */
+  readonly #gathered = new Map<string, number>();
+  #gathering: Promise<void> = Promise.resolve();
   readonly #place: string;
   readonly #erased: Set<string>;
   #closed = false;
@@ -58,6 +66,8 @@ export class Everywhere {
       if (mode === "index") for (const id of this.#erased) void this.erase(id);
     });
     this.#copy.start();
+    client.inUseMoved = () => this.#follow();
+    this.#follow();
   }
 
   /** How it is looked for: see `SearchCopy.status`. */
@@ -75,46 +85,35 @@ export class Everywhere {
     });
   }
 
-  /** Keep what a session says in the index, from now on. */
-  attach(session: SearchSession): void {
-    if (this.#closed) return;
-    this.#note(session.id, false);
-    this.#attached.set(session.id, this.#copy.attach(session));
-  }
-
-  /** Follow a session no longer: it is closed. What is indexed of it is found. */
-  detach(id: string): void {
-    this.#attached.get(id)?.();
-    this.#attached.delete(id);
-  }
-
-  /** Index sessions that nobody keeps open, one after another, if this tab holds the index. */
-  async gather(ids: readonly string[]): Promise<void> {
-    for (const id of ids) {
-      await this.#copy.settled();
-      if (!this.#copy.status.holds) return;
-      await this.#read(id, async (session) => {
-        if (this.#attached.has(id)) return;
-        const detach = this.#copy.attach(session);
+  /** Index the sessions that are not open here, one after another, where there is an index. */
+  gather(): Promise<void> {
+    this.#gathering = this.#gathering.then(async () => {
+      for (const { session, last } of await this.#missing()) {
         await this.#copy.settled();
-        detach(); // When it is kept open by now, that goes on.
-      });
-    }
+        if (this.#closed || this.#copy.status.mode !== "index") return;
+        await this.#read(session, async () => {
+          if (await this.#copy.settled()) this.#gathered.set(session, last);
+        });
+      }
+    });
+    return this.#gathering;
   }
 
   /** Messages that hold all words of `query`, `limit` of them, in all copies on this device. */
   async search(query: string, limit: number): Promise<Found> {
     const hits = await this.#copy.search(query, { limit });
     const { status } = this.#copy;
-    if (status.mode === "index") return { hits, status };
-    for (const { session: id } of await this.client.sessions()) {
-      if (this.#attached.has(id)) continue;
+    const missing = await this.#missing();
+    const found = new Set(hits.map(({ session, message }) => `${session} ${message}`));
+    for (const { session: id } of missing) {
       if (hits.length >= limit) break;
       // Invariant 1.
       await this.#read(id, async (session) => {
-        hits.push(...(await scan([[id, session.messages()]], query, limit - hits.length)));
+        const more = await scan([[id, session.messages()]], query, limit);
+        hits.push(...more.filter(({ message }) => !found.has(`${id} ${message}`)).slice(0, limit - hits.length));
       });
     }
+    if (status.mode === "index" && missing.length > 0) void this.gather();
     return { hits, status };
   }
 
@@ -125,7 +124,8 @@ export class Everywhere {
 
   /** Take a session out of the index. Invariant 2. */
   async erase(id: string): Promise<void> {
-    this.#attached.delete(id);
+    this.#detach(id);
+    this.#gathered.delete(id);
     this.#note(id, true);
     try {
       await this.#copy.remove(id);
@@ -137,7 +137,32 @@ export class Everywhere {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.client.inUseMoved = () => {};
     await this.#copy.close();
+  }
+
+  /** Have the index follow what is open in this tab. */
+  #follow(): void {
+    const open = new Map(Array.from(this.client.inUse, (session) => [session.id, session as SearchSession]));
+    for (const id of this.#attached.keys()) if (!open.has(id)) this.#detach(id);
+    for (const [id, session] of open) {
+      if (this.#attached.get(id)?.session === session) continue;
+      this.#note(id, false);
+      this.#attached.set(id, { session, end: this.#copy.attach(session) });
+      this.#gathered.delete(id);
+    }
+  }
+
+  #detach(id: string): void {
+    this.#attached.get(id)?.end();
+    this.#attached.delete(id);
+  }
+
+  /** The copies that are not open here and may not be in the index as they are. */
+  async #missing(): Promise<{ session: string; last: number }[]> {
+    const isIndexed = this.#copy.status.mode === "index";
+    const all = (await this.client.known()).filter(({ session }) => !this.#attached.has(session));
+    return all.filter(({ session, last }) => !isIndexed || this.#gathered.get(session) !== last);
   }
 
   /** Do something with a copy. One that does not open is left out: its own screen says why. */

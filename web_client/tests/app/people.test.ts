@@ -15,7 +15,7 @@ const entry = (subject: string, device: string, state: Json): PresenceEntry => (
 });
 
 test("the tabs of one device are one face, away only if all of them are", () => {
-  const tabs = [entry("user:ana", "phone", { away: true }), entry("user:ana", "phone", { status: "typing" })];
+  const tabs = [entry("user:ana", "phone", { activity: "hidden" }), entry("user:ana", "phone", { status: "typing" })];
   expect(peopleOf(tabs, "user:mona")).toMatchObject([{ name: "ana", away: false, typing: true }]);
   expect(peopleOf([tabs[0]!, tabs[0]!], "user:mona")).toMatchObject([{ away: true }]);
 });
@@ -27,7 +27,7 @@ test("one person on two devices is two faces", () => {
 test("own faces come first, then people, then agents, then those away", () => {
   const here = [
     entry("agent:planner", "x", {}),
-    entry("user:zoe", "x", { away: true }),
+    entry("user:zoe", "x", { activity: "hidden" }),
     entry("user:bea", "x", {}),
     entry("user:mona", "x", {}),
   ];

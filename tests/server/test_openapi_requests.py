@@ -35,6 +35,7 @@ JUDGED_FURTHER = {
     "POST /v1/sessions/{session}/invites": "an invite is good no longer than the server's settings allow",
     "POST /v1/invites/redeem": "a code is one that the server signed",
     "PUT /v1/hooks/rules/{rule}": "a rule names a channel and a target that the server has, and its own name",
+    "PUT /v1/push/subscriptions/{device}": "an endpoint is an address of the public internet, its keys are a browser's",
     "POST /v1/hooks/replay": "ids or a target, one of the two",
     "POST /v1/hooks/test": "an id of an event or a made-up one, of a type that there is",
     "PUT /v1/push/subscriptions/{device}": "an endpoint is public, and the keys are a point of a curve and a secret",

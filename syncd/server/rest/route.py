@@ -111,7 +111,7 @@ class Route:
             codes |= {"bad_token", "token_expired", "token_revoked"}
         if not self.while_draining:
             codes.add("draining")
-        if "{session}" in self.path or self.query is not None or self.body is not None:
+        if "{" in self.path or self.query is not None or self.body is not None:
             codes.add("invalid")
         if self.body is not None:
             codes |= {"bad_json", "too_slow", "too_large", "unsupported_media"}

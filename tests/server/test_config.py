@@ -55,6 +55,10 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "ALLOWED_HOSTS": "sync.example other.example",
         "TRUSTED_PROXIES": "10.0.0.0/8,::1",
         "HOOKS": str(tmp_path / "hooks.toml"),
+        "PUSH": "false",
+        "PUSH_CONTACT": "mailto:ops@example.com",
+        "PUSH_ALLOW": "10.1.0.0/16",
+        "PUBLIC_URL": "https://sync.example/",
         "CONSOLE": str(tmp_path),
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "debug",
@@ -70,12 +74,30 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     assert settings.allowed_origins == ("https://a.example", "http://b.example:8080")
     assert settings.allowed_hosts == ("sync.example", "other.example")
     assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
+    assert (settings.push, settings.push_allow) == (False, ("10.1.0.0/16",))
+    assert settings.public_url == "https://sync.example"
     assert [key.kid for key in settings.signing_keys()] == ["new", "old"]
     limits = dataclasses.replace(Limits(), session_bytes_max=1_000_000, hello_timeout_s=2.5)
     assert settings.make_limits() == limits
     assert isinstance(settings.make_limits().session_bytes_max, int)
     named = {name.split("__")[0].lower() for name in values} | {"keys", "public_key", "public_key_file"}
     assert named == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("push_contact", "ops@example.com"),
+        ("push_contact", "http://example.com"),
+        ("push_contact", "mailto:"),
+        ("push_allow", "example.com"),
+        ("public_url", "sync.example"),
+        ("public_url", "https://sync.example/console"),
+    ],
+)
+def test_what_push_services_and_people_are_told_is_checked(name: str, value: str) -> None:
+    """A wrong one would be noticed by those alone who are told nothing, or the wrong thing."""
+    assert_refused(f"SYNCD_{name.upper()}", keys=SECRET, **{name: value})
 
 
 def test_given_values_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,7 +207,7 @@ async def test_the_console_is_told_how_to_sign_in(tmp_path: Path, dev: bool) -> 
     async with running(tmp_path, dev=dev) as http:
         reply = await http.call("GET", "/v1/console", token=None)
 
-    assert reply.json == {"dev": dev, "demo": None, "version": syncd.__version__}
+    assert reply.json == {"dev": dev, "demo": None, "version": syncd.__version__, "push": False}
 
 
 def test_built_says_whether_there_is_a_page(folder: Path, tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ ROUTES: tuple[Route, ...] = (
         "Be told nothing more on a device",
         push.delete,
         status=204,
-        errors=("not_found", "storage_full"),
+        errors=("not_found", "invalid", "storage_full"),
     ),
     Route(
         "POST",

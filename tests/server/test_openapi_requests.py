@@ -38,7 +38,6 @@ JUDGED_FURTHER = {
     "PUT /v1/push/subscriptions/{device}": "an endpoint is an address of the public internet, its keys are a browser's",
     "POST /v1/hooks/replay": "ids or a target, one of the two",
     "POST /v1/hooks/test": "an id of an event or a made-up one, of a type that there is",
-    "PUT /v1/push/subscriptions/{device}": "an endpoint is public, and the keys are a point of a curve and a secret",
     "POST /v1/tokens": "a token lives no longer than the server's settings allow",
 }
 bounded = settings(

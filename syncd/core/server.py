@@ -310,6 +310,9 @@ class ServerMachine:
             self._batch.facts += read_facts(
                 update, decoded, plan, document.index, by=subject, worker=peer.worker, calls=self.content.calls
             )
+            if plan.deletions:
+                touched = plan.touched(document.index)
+                self._batch.rewritten.update(dict.fromkeys(key for root, key in touched if root == Root.MESSAGES))
         document.accept(plan)
         self._touch(self._batch, layer, plan)
         self._bind(subject, free)

@@ -3,7 +3,7 @@
 Plain data. Knows nothing of how the machine comes to them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncd.core.entries import Entry
@@ -94,6 +94,7 @@ class Batch:
         "opening",
         "pushed",
         "rejects",
+        "rewritten",
         "roots",
         "size",
         "touched",
@@ -110,6 +111,8 @@ class Batch:
         self.facts: list[Fact] = []
         self.roots: dict[str, Kind] = {}
         self.touched: dict[tuple[str, str], None] = {}
+        # Messages of which something was taken away.
+        self.rewritten: dict[str, None] = {}
         self.opening: list[tuple[Peer, Open]] = []
         # A peer's id may be attached again before the answers to its life before are due: those are nobody's.
         self.pushed: dict[str, tuple[Peer, int]] = {}
@@ -143,6 +146,11 @@ class Ready:
     merged: Mapping[Layer, Sequence[bytes]]
     work: Sequence[WorkRow] = ()
     events: Sequence[Event] = ()
+
+    @property
+    def rewritten(self) -> Collection[str]:
+        """Messages of which something was taken away, be it all."""
+        return self.batch.rewritten
 
     @property
     def called(self) -> bool:

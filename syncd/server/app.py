@@ -88,7 +88,7 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     links = Links(sessions, auth, limits, metrics, dispatcher, lists)
     runs = RunRecords(sessions, dispatcher, limits)
     work = OpenWork(sessions, dispatcher)
-    hooks = make_hooks(settings, sessions, store, lists.people, dispatcher, limits, metrics)
+    hooks = make_hooks(settings, sessions, store, lists.people, dispatcher, limits, metrics, demo=demo is not None)
     push = make_push(settings, store.subscriptions, auth, limits)
     if push is not None:
         hooks.add_channel("push", push[1])

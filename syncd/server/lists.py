@@ -161,6 +161,10 @@ class Lists:
             elif event.type == "run.ended" and (message := self._growing.pop(live.session, "")):
                 self._quote(live, message)
 
+        for message in ready.rewritten:
+            if self._growing.get(live.session) != message:
+                self._quote(live, message)
+
     def unloaded(self, session: str) -> None:
         """Take notice that all peers of a session are gone."""
         self._growing.pop(session, None)
@@ -177,9 +181,9 @@ class Lists:
 
     def _quote(self, live: LiveSession, message: str) -> None:
         view = read_message(live.machine.document(Layer.TRANSCRIPT).replica, message)
-        if view is not None and view.text:
-            self._quotes[live.session] = (message, shorten(view.text, EXCERPT_CHARS_MAX))
-            self._wake.set()
+        # What its author has taken back is not shown for them either.
+        self._quotes[live.session] = (message, shorten(view.text, EXCERPT_CHARS_MAX) if view is not None else "")
+        self._wake.set()
 
     def _came_or_left(self, session: str, subject: str, before: str, after: str) -> None:
         if self._watchers:

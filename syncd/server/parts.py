@@ -115,14 +115,16 @@ def make_hooks(
     dispatcher: Dispatcher,
     limits: Limits,
     metrics: Metrics,
+    *,
+    demo: bool = False,
 ) -> Hooks:
-    """Return what tells the absent, fed by the sessions.
+    """Return what tells the absent, fed by the sessions. `demo`: without a file of rules there are those of a demo.
 
     Raises:
         HooksConfigError: the file that the settings name cannot be used.
     """
     hooks = Hooks(
-        load_hooks(settings.hooks),
+        load_hooks(settings.hooks, demo=demo and settings.push),
         store,
         store.outbox,
         people,

@@ -215,6 +215,22 @@ async def test_agents_that_run_and_what_waits_for_a_yes(server: Server) -> None:
         await list_.until(running={})
 
 
+async def test_what_its_author_takes_back_is_not_shown(server: Server) -> None:
+    """Neither a message that is deleted nor words that are: what was said last is shown as it is."""
+    async with link(server) as ann, link(server, "bob") as bob:
+        list_, pen = Watcher(ann), Pen()
+        await list_.page()
+        await bob.open()
+        first, last = await post(bob, pen, "Hello"), await post(bob, pen, "My number is 1234")
+        await list_.until(excerpt="My number is 1234")
+        text = (Root.MESSAGES, last, "parts", 0, "text")
+        await bob.push(pen.transcript_edit(lambda r: r.text_replace(text, 12, 17, "")))
+        await list_.until(excerpt="My number is")
+        await bob.push(pen.transcript_edit(lambda r: r.remove((Root.MESSAGES,), first)))
+        await bob.push(pen.transcript_edit(lambda r: r.remove((Root.MESSAGES,), last)))
+        await list_.until(excerpt="")
+
+
 async def test_an_answer_that_grew_is_shown_when_its_run_is_over(server: Server) -> None:
     """Nothing is told for its tokens."""
     async with link(server) as ann, RawLink(server.url, mint(PLANNER)) as agent:

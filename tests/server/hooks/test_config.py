@@ -64,6 +64,14 @@ def test_without_a_file_nobody_is_told() -> None:
     assert (config.rules, config.targets) == ((), ())
 
 
+def test_a_demo_tells_whoever_asked_unless_a_file_says_otherwise(tmp_path: Path) -> None:
+    """So that it can be tried without writing anything; a file's rules are all there are."""
+    assert [rule.name for rule in load_hooks(None, demo=True).rules] == ["done"]
+    assert [rule.name for rule in load_hooks(write(tmp_path, WHOLE), demo=True).rules] == [
+        rule.name for rule in load_hooks(write(tmp_path, WHOLE)).rules
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -43,8 +43,9 @@ export function useLongRun(session: Session, wanted: boolean): boolean {
     const since = new Map<string, number>();
     const look = () => {
       for (const run of session.runs()) {
-        if (run.ended || run.status !== "running") since.delete(run.id);
-        else if (!since.has(run.id)) since.set(run.id, performance.now());
+        // One that waits for somebody is not over, and may wait for long.
+        if (run.ended) since.delete(run.id);
+        else if (run.status === "running" && !since.has(run.id)) since.set(run.id, performance.now());
       }
       const now = performance.now();
       if ([...since.values()].some((begun) => now - begun >= LONG_MS)) setLong(true);

@@ -25,6 +25,21 @@ _IS_KEPT = """(async () => {
   return %s.every((part) => kept.some((path) => path.includes(part)));
 })()"""
 
+_IS_REMEMBERED = """(async () => {
+  const found = (await indexedDB.databases()).find(({ name }) => name.endsWith(":list"));
+  if (!found) return false;
+  const done = (asked) => new Promise((resolve, reject) => {
+    asked.onsuccess = () => resolve(asked.result);
+    asked.onerror = () => reject(asked.error);
+  });
+  const db = await done(indexedDB.open(found.name));
+  try {
+    return (await done(db.transaction("row").objectStore("row").count())) > 0;
+  } finally {
+    db.close();
+  }
+})()"""
+
 
 async def lose_network(device: Device) -> None:
     """Nothing goes through, and the browser knows it."""
@@ -58,8 +73,7 @@ async def kept(page: Page, *parts: str) -> None:
 
 async def visited(page: Page) -> None:
     """Return when the next visit is one of somebody who was here before."""
-    listed = "Object.keys(localStorage).some((key) => key.startsWith('syncd:sessions:'))"
-    await true_in(page, listed, "the list of sessions, remembered")
+    await true_in(page, _IS_REMEMBERED, "the list of sessions, remembered")
 
 
 async def test_a_session_that_is_not_open_is_found_offline(stage: Stage, new_device: MakeDevice) -> None:

@@ -13,8 +13,9 @@ from tests.browser.console import busy_session, shown, sign_in
 from tests.harness import Running
 from tests.node import WEB_CLIENT, run_node
 
-#: Begun when there is nothing else to do: the search, with its worker and SQLite. No part of showing a session.
-_LATER = re.compile(r"/assets/(?:everywhere|scan|words|worker|sqlite3)[-.]")
+#: Begun when the session is shown and synced: the list beside it, who is there, then the search with its worker and
+#: SQLite. No part of showing a session.
+_LATER = re.compile(r"/assets/(?:attending|session_list|everywhere|scan|words|worker|sqlite3)[-.]")
 
 
 async def test_what_is_measured_is_what_is_loaded(served: Running, new_device: MakeDevice, tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ def test_browser_is_opened_when_asked_to(
 def test_the_console_is_told_of_the_demo(tmp_path: Path, terminal: Terminal) -> None:
     """So that it begins there."""
     with ServerProcess(tmp_path / "s.db", "--demo") as server:
-        assert get(server.url + "/v1/console") == {"dev": True, "demo": "demo", "version": syncd.__version__}
+        told = {"dev": True, "demo": "demo", "version": syncd.__version__, "push": True}
+        assert get(server.url + "/v1/console") == told
 
 
 def test_demo_is_written_once(tmp_path: Path, terminal: Terminal) -> None:

@@ -407,7 +407,7 @@ async def test_a_claim_that_is_answered_late_is_worked_on(
     fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server has the run as this worker's from then on: nobody else would be offered it."""
-    monkeypatch.setattr("syncd_client.worker.CLAIM_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("syncd_client.worker.CLAIM_TIMEOUT_S", 2.0)
     fake.grants = False
 
     async def handler(run: Run) -> None:

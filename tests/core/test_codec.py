@@ -20,6 +20,9 @@ from syncd.core.messages import (
     Closed,
     Declare,
     Hello,
+    Index,
+    IndexChanged,
+    IndexRow,
     Layer,
     Leave,
     Open,
@@ -37,12 +40,16 @@ from syncd.core.messages import (
     Storage,
     Unknown,
     Update,
+    Watch,
     Welcome,
     Work,
 )
 
 LIMITS = Limits()
 ENTRY = PresenceEntry("p", "user:a", "A", "user", "d", {"x": [1, None]})
+ROW = IndexRow(
+    "s", "Trip", ("family",), False, 1, 2, "hi", 3, ("approval",), {"agent:a": "live"}, {"user:a": "idle"}, ""
+)
 FRAMES: list[Any] = [
     Hello((1,), "token", "device", "agent"),
     Open("s", {Layer.STATE: b"\x00"}, (1, 2), "inc", 3, 4),
@@ -55,6 +62,7 @@ FRAMES: list[Any] = [
     Ping(7),
     Serve("w", 8, 1),
     Claim("s", "r", "retry", 3),
+    Watch("", 100, True),
     Welcome(1, "p", "user:a", "syncd", 20.0, 1, 2, 0.0, 1.5),
     Opened("s", "inc", 1, 2, 3, ("state",), {Layer.STATE: b"x"}, {}, {"ui": "1"}, (ENTRY,), True),
     Ack("s", 1),
@@ -67,8 +75,10 @@ FRAMES: list[Any] = [
     Refreshed(5.0),
     Storage(True),
     Work("s", "r", "", 0),
+    Index((ROW,), "next", False),
+    IndexChanged((ROW,), ("gone",)),
 ]
-FROM_CLIENTS = FRAMES[:11]
+FROM_CLIENTS = FRAMES[:12]
 
 
 def decode(data: bytes, *, client: bool) -> Any:
@@ -83,7 +93,7 @@ def test_a_frame_decodes_to_what_was_encoded(frame: Any) -> None:
 
 def test_every_frame_there_is_has_an_example_here() -> None:
     """A frame that is added gets a round trip."""
-    kinds = {k for k in vars(messages).values() if dataclasses.is_dataclass(k)} - {PresenceEntry, Unknown}
+    kinds = {k for k in vars(messages).values() if dataclasses.is_dataclass(k)} - {PresenceEntry, IndexRow, Unknown}
     assert {type(frame) for frame in FRAMES} == kinds
 
 

@@ -7,6 +7,7 @@ import searchWorker from "../src/search/worker.ts?worker&url";
 import { uuid7 } from "../src/core/ids.js";
 import { storeOf, tokenOf, type Account } from "./account.js";
 import { useMedia } from "./frame.js";
+import { useRead } from "./hooks.js";
 import { lazy } from "./lazy.js";
 import { Opened } from "./opened.js";
 import { callGuest } from "./names.js";
@@ -26,7 +27,7 @@ const Search = lazy(() => import("./search.js").then((module) => module.Search))
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */
 export const WIDE = "(min-width: 901px)";
 
-/** How long the list waits behind an open session at the start, milliseconds. */
+/** How long the list waits at most for an open session to be shown and synced, milliseconds. */
 const REFRESH_MS = 1500;
 
 interface Props {
@@ -123,6 +124,7 @@ interface SideProps {
 
 /** All sessions, and who is signed in. */
 function Side({ shelf, current, name, bell, chosen, search, signOut }: SideProps) {
+  const looked = useRead(shelf, ({ looked: once }) => once);
   const create = () => {
     chosen();
     letGo();
@@ -130,12 +132,12 @@ function Side({ shelf, current, name, bell, chosen, search, signOut }: SideProps
   };
   return (
     <>
-      <SessionList shelf={shelf} current={current} chosen={chosen} create={create} search={search} />
+      {looked && <SessionList shelf={shelf} current={current} chosen={chosen} create={create} search={search} />}
       <footer>
         <span>
           Signed in as <b>{name}</b>
         </span>
-        {bell}
+        {looked && bell}
         <button class="plain" onClick={signOut}>
           Sign out
         </button>
@@ -175,7 +177,7 @@ function open(account: Account): Tools {
 function useKeptUp({ client, shelf }: Tools, isOpen: boolean): void {
   useEffect(() => {
     // The session that is looked at comes first.
-    const timer = setTimeout(() => void shelf.refresh(), isOpen ? REFRESH_MS : 0);
+    const timer = setTimeout(() => shelf.looked || void shelf.refresh(), isOpen ? REFRESH_MS : 0);
     const back = () => void shelf.refresh();
     addEventListener("online", back);
     return () => {

@@ -46,7 +46,7 @@ export class Shelf {
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   /** Null until it is loaded, which takes no network. */
   list: SessionList | null = null;
-  #listing: Promise<void> | null;
+  #listing: Promise<void> | null = null;
   #opening = Promise.resolve();
   #indexing = false;
   /** Somebody who was here before: on a first visit the index is not worth its 0.5 MB until something is looked for. */
@@ -55,10 +55,10 @@ export class Shelf {
   /** Moves with every change. */
   version = 0;
 
-  constructor(private readonly client: Client) {
-    this.#listing = this.#begin();
-    this.#listing.catch(() => {}); // Asked again, and said, with the first look around.
-  }
+  /** Whether it was looked around once: what is shown of that has less to load before. */
+  looked = false;
+
+  constructor(private readonly client: Client) {}
 
   /** All of them, the newest first. */
   entries(): Entry[] {
@@ -88,7 +88,11 @@ export class Shelf {
         session.attend(false); // Invariant 2: whoever shows it says so.
         leave(session);
         this.#opened.set(id, session);
-        session.subscribe(() => this.#later(id));
+        session.subscribe(() => {
+          this.#later(id);
+          // The session that is looked at came first, and is there.
+          if (!this.looked && session.status.link === "live") void this.refresh();
+        });
         this.#later(id);
         return session;
       });
@@ -100,6 +104,7 @@ export class Shelf {
 
   /** Look what there is, here and at the server. Without a server it is what is here, and what was listed last. */
   async refresh(): Promise<void> {
+    this.looked = true;
     await this.#opening;
     try {
       this.#copies.clear();

@@ -38,9 +38,16 @@ export class Client extends CoreClient {
    */
   override async open(session: string): Promise<Session> {
     const opened = await this.opened(session, Session);
-    import("./attending.js")
-      .then(({ Attending, Attention }) => opened.follow(Attending, (this.#attention ??= new Attention())))
-      .catch(console.warn); // Without it nobody is seen to be there; all else goes on.
+    // Who is there is heard over the link: until there is one nobody needs the code for that.
+    const stop = opened.subscribe(() => attend());
+    const attend = () => {
+      if (opened.status.link !== "live") return;
+      stop();
+      import("./attending.js")
+        .then(({ Attending, Attention }) => opened.follow(Attending, (this.#attention ??= new Attention())))
+        .catch(console.warn); // Without it nobody is seen to be there; all else goes on.
+    };
+    attend();
     return opened;
   }
 

@@ -85,5 +85,5 @@ def test_a_key_that_does_not_read_is_an_error(tmp_path: Path, content: str) -> N
 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """With the path, so that it can be mended."""
-    with pytest.raises(StoreError, match="cannot be kept"):
+    with pytest.raises(StoreError, match="there is no directory"):
         load(tmp_path / "absent")

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from syncd.core.errors import StoreDamaged, StoreError
+from syncd.core.errors import StoreDamaged
 from syncd.server.hooks.channels.encryption import to_text64
+from syncd.store.faults import os_error
 
 #: Push services take a token for 24 hours at most; a used one is good for half of that at the least.
 TOKEN_TTL_S = 12 * 3_600
@@ -59,7 +60,7 @@ class Vapid:
             except FileNotFoundError:
                 pem = _make(path)
         except OSError as error:
-            raise StoreError(f"{path}: the key for pushes cannot be kept ({type(error).__name__})") from error
+            raise os_error(error, path) from error
         try:
             key = load_pem_private_key(pem, password=None)
         except ValueError:

@@ -9,8 +9,9 @@ import pytest
 from syncd.core.events import Event
 from syncd.core.listing import Summary
 from syncd.core.messages import Json
-from syncd.store.listing import Listed, Standing
+from syncd.store.listing import Listed, Standing, open_listing
 from syncd.store.log import Append, Entry, EntryKind, SessionLog
+from syncd.store.rows import session_crc
 from syncd.store.session_log import SCHEMA, SqliteSessionLog
 
 ANN, BOB, PLANNER = "user:ann", "user:bob", "agent:planner"
@@ -56,6 +57,39 @@ async def standing(log: SessionLog, subject: str, session: str = "s") -> Standin
     [live] = await log.listing.rows([session], [subject, "user:else"])
     assert [*page.rows] == [live]
     return live.standings[subject]
+
+
+async def test_ten_thousand_sessions_of_one_person_come_page_by_page(sqlite_log: SqliteSessionLog) -> None:
+    """Each once, the newest first, and none of those among them that are another's; however the token names them."""
+    mine = [f"mine-{number:05}" for number in range(10_000)]
+    sessions = [name for number, session in enumerate(mine) for name in (session, f"other-{number:05}")]
+
+    def make(connection: sqlite3.Connection) -> None:
+        for number, session in enumerate(sessions, 1):
+            row = (number, session, "inc", 1, session_crc(session, "inc", 1))
+            connection.execute(
+                "INSERT INTO session (number, session, incarnation, created_at_ms, crc) VALUES (?, ?, ?, ?, ?)", row
+            )
+            open_listing(connection, number, 1, known=True)
+
+    await sqlite_log._database.transaction(make)
+    entry = [Entry(EntryKind.TRANSCRIPT, b"x")]
+    for first in range(0, len(sessions), 1_000):
+        batch = [
+            Append(session, 0, entry, (), [message(1, BOB, at_ms=1_000 + first + at, to=[ANN])])
+            for at, session in enumerate(sessions[first : first + 1_000])
+        ]
+        assert await sqlite_log.append(batch) == []
+
+    for patterns in (["mine-*"], mine):
+        found: list[Listed] = []
+        after = ""
+        while not found or after:
+            page = await sqlite_log.listing.page(ANN, patterns, after=after, limit=500)
+            found += page.rows
+            after = page.next
+        assert [row.session for row in found] == mine[::-1]
+        assert all(row.standings[ANN].unread == 1 for row in found)
 
 
 async def test_the_newest_come_first_by_page(log: SessionLog) -> None:

@@ -61,6 +61,8 @@ class People:
     ) -> None:
         #: Called with session, subject, status before and after, whenever somebody's status in a session is another.
         self.on_change: list[OnChange] = []
+        #: Called with session and subject whenever somebody begins to look at a session, after a moment away too.
+        self.on_look: list[Callable[[str, str], None]] = []
         self._serving = serving
         self._grace_s = grace_s
         self._monotonic = monotonic
@@ -116,7 +118,13 @@ class People:
         found = self._here.get(session)
         if found is None:
             found = self._here[session] = Attendance(grace_s=self._grace_s)
-        self._take(session, found, found.take(entries, self._monotonic()), [entry.subject for entry in entries])
+        subjects = dict.fromkeys(entry.subject for entry in entries)
+        looked = [subject for subject in subjects if found.watching(subject)]
+        self._take(session, found, found.take(entries, self._monotonic()), [*subjects])
+        for subject in subjects:
+            if subject not in looked and found.watching(subject):
+                for tell in self.on_look:
+                    tell(session, subject)
 
     def unloaded(self, session: str) -> None:
         """Take notice that a session was unloaded: all its peers are gone, most of them to come back."""

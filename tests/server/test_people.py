@@ -71,6 +71,22 @@ def test_over_all_sessions_the_most_present_counts() -> None:
     assert people.status("user:nobody") == "offline"
 
 
+def test_whoever_looks_again_is_said_though_they_never_left() -> None:
+    """What waits for them in that session is before their eyes; on a second device it was so already."""
+    clock = Clock()
+    people, told = made(clock)
+    looks: list[tuple[str, str]] = []
+    people.on_look.append(lambda *look: looks.append(look))
+    people.moved("s", [entry("p", ANN, says("active"))])
+    people.moved("s", [entry("p", ANN, says("hidden"))])
+    assert looks == [("s", ANN)]
+    clock.now += 1
+    people.moved("s", [entry("p", ANN, says("idle"))])
+    people.moved("s", [entry("q", ANN, says("active"))])
+    assert looks == [("s", ANN)] * 2
+    assert [change for change in told if change[3] in ("away", "offline")] == []
+
+
 def test_a_leave_is_told_after_the_grace_and_a_reload_never() -> None:
     """Also when the whole session was unloaded under its peers."""
     clock = Clock()

@@ -19,6 +19,7 @@ class PeoplePort(Protocol):
     """Who is there, over all sessions and devices. `syncd.server.people.People` is one."""
 
     on_change: list[Callable[[str, str, str, str], None]]
+    on_look: list[Callable[[str, str], None]]
 
     def watching(self, session: str, subject: str) -> bool:
         """Whether somebody has a session open and visible on some device."""
@@ -42,6 +43,7 @@ class Nobody:
 
     def __init__(self) -> None:
         self.on_change: list[Callable[[str, str, str, str], None]] = []
+        self.on_look: list[Callable[[str, str], None]] = []
 
     def watching(self, session: str, subject: str) -> bool:
         """Nobody is."""

@@ -120,6 +120,7 @@ class Engine:
         for wait in await self._store.waits():
             self._room.add(Waiting.of(wait), wait.row)
         self._people.on_change.append(self._changed)
+        self._people.on_look.append(self._looks)
         self._task = asyncio.create_task(self._run(), name="hooks engine")
         self.wake()
 
@@ -127,6 +128,7 @@ class Engine:
         """Stop. Idempotent."""
         if self._task is not None:
             self._people.on_change.remove(self._changed)
+            self._people.on_look.remove(self._looks)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -144,6 +146,10 @@ class Engine:
         looks = subject.startswith(PERSON) and bool(session) and self._people.watching(session, subject)
         self._changes.append(Change(session, subject, before, after, looks))
         self.wake()
+
+    def _looks(self, session: str, subject: str) -> None:
+        status = self._people.status(subject)  # It need not be another: who comes back in time never left.
+        self._changed(session, subject, status, status)
 
     # The loop
 

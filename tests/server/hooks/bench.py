@@ -37,6 +37,7 @@ class FakePeople:
     audiences: dict[str, dict[str, str]] = field(default_factory=dict)
     served: set[str] = field(default_factory=set)
     on_change: list[Callable[[str, str, str, str], None]] = field(default_factory=list)
+    on_look: list[Callable[[str, str], None]] = field(default_factory=list)
 
     def watching(self, session: str, subject: str) -> bool:
         return (session, subject) in self.watches

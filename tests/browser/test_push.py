@@ -23,7 +23,7 @@ from tests.browser.conftest import MakeDevice
 from tests.browser.console import shown, sign_in
 from tests.browser.test_accessibility import findings
 from tests.harness import PATIENCE_S, meanwhile, until
-from tests.server.hooks.push_service import Browser, push_service
+from tests.server.hooks.push_service import Browser
 
 #: In place of a push service: subscribing gives what the test says, and ends like the real one.
 _SUBSCRIBES = """
@@ -236,19 +236,6 @@ async def test_a_click_without_a_window_opens_one(told: ServerProcess, new_devic
 
 
 # On the page: who is asked, and when
-
-
-async def gone(url: str, session: str, subject: str) -> None:
-    """Return when the server knows that somebody has a session open on no device."""
-    deadline = time.monotonic() + PATIENCE_S
-    async with aiohttp.ClientSession(headers={"Authorization": "Bearer dev:theo"}) as http:
-        while True:
-            async with http.get(f"{url}/v1/sessions/{session}/people") as response:
-                people = (await response.json())["people"]
-            if not any(person["subject"] == subject and person["devices"] for person in people):
-                return
-            assert time.monotonic() < deadline, f"{people} are there"
-            await asyncio.sleep(0.02)
 
 
 def titles_of(found: list[dict[str, Any]]) -> list[str]:
@@ -468,65 +455,3 @@ async def test_opening_a_session_takes_back_what_was_shown_of_it(told: ServerPro
     await tab.goto(f"{device.url}/s/trip")
 
     await pushes.until_shown("of another")
-
-
-async def test_asked_on_one_device_told_on_another_and_read_on_the_first(
-    told: ServerProcess, new_device: MakeDevice, tmp_path: Path
-) -> None:
-    """The whole way: the agent is done, the server tells the phone, and takes it back when the laptop has it read."""
-    async with push_service() as service, long_run(told.url, tmp_path) as done:
-        laptop = await new_device("laptop", told)
-        phone = await new_device("phone", told, permissions=["notifications"])
-        browser = service.browser("phone")
-        asked = await Asked.of(phone, browser)
-        pocket = await sign_in(phone, "ana")
-        pushes = await Pushes.of(pocket)
-        await pocket.get_by_role("button", name="Notifications on this device").click()
-        await asked.until_known(told.url, so_many(1))
-        desk = await sign_in(laptop, "ana", "/s/trip")
-        await ask_agent(desk)
-        await desk.goto(laptop.url)
-        done.set()
-        await until(lambda: service.taken(browser), "a push")
-        await pushes.deliver(service.taken(browser)[0])
-        [notice] = await pushes.until_shown("planner is done")
-        assert notice["path"].startswith("/s/trip")
-
-        await desk.goto(f"{laptop.url}/s/trip")
-        await shown(desk, "Lisbon it is.")
-        await until(lambda: len(service.taken(browser)) > 1, "it taken back")
-        for message in service.taken(browser)[1:]:
-            await pushes.deliver(message)
-        await pushes.until_shown()
-        assert service.taken(browser)[1:] == [{"withdraw": notice["tag"]}]
-
-
-async def test_who_looks_at_it_on_one_device_is_not_told_on_another(
-    told: ServerProcess, new_device: MakeDevice, tmp_path: Path
-) -> None:
-    """An answer that comes before their eyes is told nowhere; the next one, which they did not wait for, is."""
-    async with push_service() as service, long_run(told.url, tmp_path) as done:
-        laptop = await new_device("laptop", told)
-        phone = await new_device("phone", told, permissions=["notifications"])
-        browser = service.browser("phone")
-        asked = await Asked.of(phone, browser)
-        pocket = await sign_in(phone, "ana")
-        await grown(pocket)
-        await pocket.get_by_role("button", name="Notifications on this device").click()
-        await asked.until_known(told.url, so_many(1))
-        desk = await sign_in(laptop, "ana", "/s/trip")
-        await ask_agent(desk)
-        done.set()
-        await shown(desk, "Lisbon it is.")
-        done.clear()
-        field = desk.get_by_role("textbox", name="Message", exact=True)
-        await field.fill("@planner and Porto")
-        await field.press("Enter")
-        await true_in(desk, "document.querySelectorAll('section.run').length === 2", "the second run")
-        second = await desk.evaluate("[...document.querySelectorAll('article[id^=m-]')].at(-1).id.slice(2)")
-        await desk.close()
-        await gone(told.url, "trip", "user:ana")
-        done.set()
-        await until(lambda: service.taken(browser), "a push")
-
-        assert [message["path"] for message in service.taken(browser)] == [f"/s/trip?m={second}"]

@@ -15,7 +15,7 @@ from syncd.core.limits import Limits
 from syncd.core.messages import Json, Layer
 from syncd.core.record import record
 from syncd.core.schema import Root
-from syncd.core.tool_calls import PART_DEPTH, PART_KEYS, ToolCalls
+from syncd.core.tool_calls import CALL_KEYS, ToolCalls, is_part
 from syncd.core.transcript import count_receipts
 from syncd.core.update import Content as Kinds
 from syncd.core.update import DecodedUpdate, Kind, read_value
@@ -111,9 +111,9 @@ class Content:
     def _note_calls(self, data: bytes, update: DecodedUpdate, plan: Plan) -> None:
         types = self.documents[Layer.TRANSCRIPT].index.types
         for insert in plan.inserts:
-            if insert.key in PART_KEYS and not isinstance(insert.container, str) and insert.content == _ANY:
+            if insert.key in CALL_KEYS and not isinstance(insert.container, str) and insert.content == _ANY:
                 record = types.get(insert.container)
-                if record is not None and record.depth == PART_DEPTH and record.root == Root.MESSAGES:
+                if record is not None and is_part(record):
                     value = read_value(data, update, (insert.client, insert.start))
                     self.calls.note(insert.container, insert.key or "", value)
 

@@ -13,7 +13,7 @@ from syncd.core.index import ContainerIndex, Insert, Plan
 from syncd.core.messages import Json
 from syncd.core.record import record
 from syncd.core.schema import Root
-from syncd.core.tool_calls import ASKED, PART_DEPTH, PART_KEYS, ToolCalls
+from syncd.core.tool_calls import ASKED, CALL_KEYS, ToolCalls, is_part
 from syncd.core.update import Content, DecodedUpdate, Id, Kind, read_text, read_value
 
 
@@ -180,7 +180,7 @@ def _sort(insert: Insert, plan: Plan, index: ContainerIndex, found: _Found) -> N
             found.fields.append(insert)
         elif record.root == Root.RUNS and key == "status":
             found.statuses.append((insert, record.top_key))
-    elif record.depth == PART_DEPTH and key in PART_KEYS and record.root == Root.MESSAGES:
+    elif (key in CALL_KEYS or key == "state") and is_part(record):
         found.tools.append((insert, record.top_key))
 
 

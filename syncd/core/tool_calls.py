@@ -9,13 +9,19 @@ from typing import Final
 
 from syncd.core.ids import is_id
 from syncd.core.messages import Json
+from syncd.core.plan import TypeRecord
+from syncd.core.schema import Root
 from syncd.core.update import Id
 
-#: A part lies in its message's array of parts.
-PART_DEPTH: Final = 3
-#: What of a part is worth noting.
-PART_KEYS: Final = frozenset({"tool_call", "name", "state"})
+#: What says which call a part is.
+CALL_KEYS: Final = frozenset({"tool_call", "name"})
 ASKED: Final = "approval-requested"
+_PART_DEPTH: Final = 3
+
+
+def is_part(record: TypeRecord) -> bool:
+    """Whether a container is a part of a message: it lies in the message's array of parts."""
+    return record.depth == _PART_DEPTH and record.root == Root.MESSAGES
 
 
 class ToolCalls:

@@ -32,6 +32,14 @@ def answer(scene: Scene, *parts: SharedMap, id: str = "a1", run: str = RUN) -> b
     return scene.pens["w1"].transcript_edit(lambda r: r.set((Root.MESSAGES,), id, body))
 
 
+def lose(scene: Scene) -> None:
+    """The worker goes, for longer than the grace."""
+    scene.server.machine.detach("w1")
+    scene.server.turn()
+    scene.server.now += scene.server.limits.lease_grace_s + 1
+    scene.server.turn()
+
+
 @pytest.fixture
 def scene() -> Scene:
     """A run that its worker has begun."""
@@ -103,10 +111,7 @@ def test_a_run_is_told_of_from_its_beginning_to_its_end(scene: Scene) -> None:
 
 def test_a_lost_worker_is_told_of_and_the_next_attempt_is_a_start(scene: Scene) -> None:
     """The server is who says it; the run waits again, and whoever takes it over starts it anew."""
-    scene.server.machine.detach("w1")
-    scene.server.turn()
-    scene.server.now += scene.server.limits.lease_grace_s + 1
-    scene.server.turn()
+    lose(scene)
     scene.join("w2", agent(), worker="w2")
     scene.claim("w2")
     assert [(event["type"], event["by"], event["attempt"]) for event in told(scene)[3:]] == [
@@ -118,10 +123,7 @@ def test_a_lost_worker_is_told_of_and_the_next_attempt_is_a_start(scene: Scene) 
 
 def test_a_worker_that_is_back_resumes(scene: Scene) -> None:
     """Offered again in the meantime or not, it is no second start."""
-    scene.server.machine.detach("w1")
-    scene.server.turn()
-    scene.server.now += scene.server.limits.lease_grace_s + 1
-    scene.server.turn()
+    lose(scene)
     scene.join("w1", agent(), worker="w1")
     assert told(scene)[-1] == {
         "type": "run.resumed", "by": AGENT, "run": RUN, "agent": AGENT, "attempt": 1, "message": "m1",

@@ -38,30 +38,6 @@ class PeoplePort(Protocol):
         ...
 
 
-class Nobody:
-    """`PeoplePort` where nobody is known to be there: then everybody is told."""
-
-    def __init__(self) -> None:
-        self.on_change: list[Callable[[str, str, str, str], None]] = []
-        self.on_look: list[Callable[[str, str], None]] = []
-
-    def watching(self, session: str, subject: str) -> bool:
-        """Nobody is."""
-        return False
-
-    def status(self, subject: str) -> str:
-        """Everybody is offline."""
-        return "offline"
-
-    def audience(self, session: str) -> Mapping[str, str]:
-        """There is none."""
-        return {}
-
-    def serving(self, agent: str) -> bool:
-        """Nobody does."""
-        return False
-
-
 def named(whom: Sequence[str], event: Happened, facts: SessionFacts, people: PeoplePort) -> list[str]:
     """Return the persons that `whom` means for an event, each once, in the order they are named."""
     found: dict[str, None] = {}

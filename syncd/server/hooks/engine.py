@@ -143,13 +143,14 @@ class Engine:
         self._known.drop(session)
 
     def _changed(self, session: str, subject: str, before: str, after: str) -> None:
-        looks = subject.startswith(PERSON) and bool(session) and self._people.watching(session, subject)
-        self._changes.append(Change(session, subject, before, after, looks))
+        self._changes.append(Change(session, subject, before, after))
         self.wake()
 
     def _looks(self, session: str, subject: str) -> None:
-        status = self._people.status(subject)  # It need not be another: who comes back in time never left.
-        self._changed(session, subject, status, status)
+        if subject.startswith(PERSON):
+            status = self._people.status(subject)  # It need not be another: who comes back in time never left.
+            self._changes.append(Change(session, subject, status, status, looks=True))
+            self.wake()
 
     # The loop
 

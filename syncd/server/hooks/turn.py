@@ -32,13 +32,13 @@ _HERE = ("active", "idle")
 
 @record
 class Change:
-    """Somebody's status in a session is another. `looks`: they had it open and visible then."""
+    """Somebody's status in a session is another, or with `looks` they begin to look at it."""
 
     session: str
     subject: str
     before: str
     after: str
-    looks: bool
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,9 @@ class FakePeople:
         self.statuses[subject] = after
         for told in self.on_change:
             told(session, subject, before, after)
+        if self.watching(session, subject):
+            for look in self.on_look:
+                look(session, subject)
 
 
 class FakeChannel:

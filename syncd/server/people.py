@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -63,6 +63,8 @@ class People:
         self.on_change: list[OnChange] = []
         #: Called with session and subject whenever somebody begins to look at a session, after a moment away too.
         self.on_look: list[Callable[[str, str], None]] = []
+        #: Called with session, subject and a Unix time in ms, when somebody who seemed to look at it was gone by then.
+        self.on_lost: list[Callable[[str, str, int], None]] = []
         self._serving = serving
         self._grace_s = grace_s
         self._monotonic = monotonic
@@ -70,6 +72,8 @@ class People:
         self._here: dict[str, Attendance] = {}
         # Sessions that somebody attends, by subject.
         self._where: dict[str, set[str]] = {}
+        # Links that were found dead and are about to go, by session and subject: when they were last heard.
+        self._silent: dict[tuple[str, str], int] = {}
         self._runs: dict[tuple[str, str], set[str]] = {}
         self._due = Timetable()
         self._timer: asyncio.TimerHandle | None = None
@@ -125,6 +129,19 @@ class People:
             if subject not in looked and found.watching(subject):
                 for tell in self.on_look:
                     tell(session, subject)
+        for subject in dict.fromkeys(entry.subject for entry in entries if entry.state is None):
+            since_ms = self._silent.pop((session, subject), None)
+            if since_ms is not None and subject in looked and not found.watching(subject):
+                for say in self.on_lost:
+                    say(session, subject, since_ms)
+
+    def silent(self, sessions: Iterable[str], subject: str, heard_at: float) -> None:
+        """Take notice that a link is dead, of which nothing was heard since `heard_at`, in monotonic seconds.
+
+        Its presence is still there.
+        """
+        since_ms = self._now_ms() - int((self._monotonic() - heard_at) * 1000)
+        self._silent |= {(session, subject): since_ms for session in sessions if self.watching(session, subject)}
 
     def unloaded(self, session: str) -> None:
         """Take notice that a session was unloaded: all its peers are gone, most of them to come back."""
@@ -132,6 +149,8 @@ class People:
         if found is not None:
             subjects = [person.subject for person in found.people()]
             self._take(session, found, found.clear(self._monotonic()), subjects)
+            for subject in subjects:
+                self._silent.pop((session, subject), None)
 
     def worked(self, rows: Sequence[WorkRow]) -> None:
         """Take rows of runs as they were committed."""

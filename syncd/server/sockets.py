@@ -416,6 +416,8 @@ class Links:
                 link.ping()
             for link in dead:
                 _log.info("link_dead", peer=link.peer)
+                if self._lists is not None:
+                    self._lists.people.silent(link.sessions, link.grant.subject, link.heard_at)
                 link.cut()
             for link in list(self._behind):
                 if link.closing:

@@ -87,6 +87,29 @@ def test_whoever_looks_again_is_said_though_they_never_left() -> None:
     assert [change for change in told if change[3] in ("away", "offline")] == []
 
 
+def test_whoever_seemed_to_look_by_a_dead_link_is_said_to_have_been_gone() -> None:
+    """Since it was heard last; not where they look on another device, and not of one that ended by itself."""
+    clock = Clock()
+    people, _ = made(clock)
+    lost: list[tuple[str, str, int]] = []
+    people.on_lost.append(lambda *one: lost.append(one))
+    for session, activity in (("s", "active"), ("t", "hidden")):
+        people.moved(session, [entry("p", ANN, says(activity))])
+    people.moved("s", [entry("q", BOB, says("active")), entry("r", BOB, says("idle"))])
+    clock.now = 40.0
+    people.silent(["s", "t"], ANN, 10.0)
+    people.silent(["s"], BOB, 10.0)
+    assert lost == []
+    for session in ("s", "t"):
+        people.moved(session, [entry("p", ANN, None)])
+    people.moved("s", [entry("q", BOB, None)])
+    assert lost == [("s", ANN, 10_000)]
+
+    people.moved("s", [entry("r", BOB, None)])
+    assert lost == [("s", ANN, 10_000)]
+    assert people._silent == {}
+
+
 def test_a_leave_is_told_after_the_grace_and_a_reload_never() -> None:
     """Also when the whole session was unloaded under its peers."""
     clock = Clock()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from syncd.core.messages import Json
+from syncd.core.record import record
 from syncd.server.hooks.happened import PERSON, Happened, SessionFacts
 from syncd.server.hooks.rules import Rule
 
@@ -20,6 +21,7 @@ class PeoplePort(Protocol):
 
     on_change: list[Callable[[str, str, str, str], None]]
     on_look: list[Callable[[str, str], None]]
+    on_lost: list[Callable[[str, str, int], None]]
 
     def watching(self, session: str, subject: str) -> bool:
         """Whether somebody has a session open and visible on some device."""
@@ -58,22 +60,35 @@ def named(whom: Sequence[str], event: Happened, facts: SessionFacts, people: Peo
     return [subject for subject in found if subject.startswith(PERSON)]
 
 
-def reason_not(rule: Rule, event: Happened, subject: str, facts: SessionFacts, people: PeoplePort) -> str:
-    """Return why a person, or with an empty `subject` a target, is not told now; empty if they are."""
+@record
+class Reason:
+    """Why somebody is not told: for these persons being there, in a session or with an empty one in any."""
+
+    text: str
+    here: frozenset[str] = frozenset()
+    session: str = ""
+
+
+def reason_not(rule: Rule, event: Happened, subject: str, facts: SessionFacts, people: PeoplePort) -> Reason | None:
+    """Return why a person, or with an empty `subject` a target, is not told now; None if they are."""
     if subject:
         if subject == event.by:
-            return "caused it"
-        if people.watching(event.session, subject):
-            return "is looking at it"
+            return Reason("caused it")
         if was_read(event, [subject], facts):
-            return "has read it"
+            return Reason("has read it")
+        if people.watching(event.session, subject):
+            return Reason("is looking at it", frozenset([subject]), event.session)
         if rule.when.away_on_all_devices and people.status(subject) not in _AWAY:
-            return f"is {people.status(subject)}"
-    if rule.when.nobody_watching:
-        for other in people.audience(event.session):
-            if other.startswith(PERSON) and people.watching(event.session, other):
-                return "somebody is watching"
-    return ""
+            return Reason(f"is {people.status(subject)}", frozenset([subject]))
+    if rule.when.nobody_watching and (here := watching(event.session, people)):
+        return Reason("somebody is watching", here, event.session)
+    return None
+
+
+def watching(session: str, people: PeoplePort) -> frozenset[str]:
+    """Return the persons that have a session open and visible."""
+    there = people.audience(session)
+    return frozenset(one for one in there if one.startswith(PERSON) and people.watching(session, one))
 
 
 def answers(event: Happened, told: Happened) -> bool:

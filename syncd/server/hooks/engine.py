@@ -20,6 +20,7 @@ from syncd.server.hooks.conditions import PeoplePort
 from syncd.server.hooks.happened import PERSON, SessionFacts
 from syncd.server.hooks.judge import Stage, judge, persons
 from syncd.server.hooks.known import Known
+from syncd.server.hooks.overlooked import Lookout, Overlooked
 from syncd.server.hooks.rulebook import RuleBook
 from syncd.server.hooks.turn import Change, Turn, World, happened
 from syncd.server.hooks.waiting import Waiting, WaitingRoom
@@ -103,7 +104,8 @@ class Engine:
         self._world = World(
             rules, people, self._known, self._room, limits, now_ms, concurrency, wakes, disabled
         )  # fmt: skip
-        self._changes: deque[Change] = deque(maxlen=KEPT)
+        self._lookout = Lookout(int((2 * limits.heartbeat_s + limits.presence_grace_s) * 1000))
+        self._changes: deque[Change | Overlooked] = deque(maxlen=KEPT)
         self._cursor = 0
         self._dropped = 0
         self._wake = asyncio.Event()
@@ -121,6 +123,7 @@ class Engine:
             self._room.add(Waiting.of(wait), wait.row)
         self._people.on_change.append(self._changed)
         self._people.on_look.append(self._looks)
+        self._people.on_lost.append(self._lost)
         self._task = asyncio.create_task(self._run(), name="hooks engine")
         self.wake()
 
@@ -129,6 +132,7 @@ class Engine:
         if self._task is not None:
             self._people.on_change.remove(self._changed)
             self._people.on_look.remove(self._looks)
+            self._people.on_lost.remove(self._lost)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -141,6 +145,7 @@ class Engine:
         """Forget a session that was deleted."""
         self._room.remove([waiting.row for waiting in self._room.of(session)])
         self._known.drop(session)
+        self._lookout.forget(session)
 
     def _changed(self, session: str, subject: str, before: str, after: str) -> None:
         self._changes.append(Change(session, subject, before, after))
@@ -150,6 +155,11 @@ class Engine:
         if subject.startswith(PERSON):
             status = self._people.status(subject)  # It need not be another: who comes back in time never left.
             self._changes.append(Change(session, subject, status, status, looks=True))
+            self.wake()
+
+    def _lost(self, session: str, subject: str, since_ms: int) -> None:
+        if found := self._lookout.lost(session, subject, since_ms):
+            self._changes.extend(found)
             self.wake()
 
     # The loop
@@ -188,7 +198,8 @@ class Engine:
         if last == self._cursor and not (changes or due):
             return False
         try:
-            committed = await self._commit(await self._judge(page, last, changes, due))
+            turn = await self._judge(page, last, changes, due)
+            committed = await self._commit(turn)
         except BaseException:
             self._room.put_back(due)
             self._known.clear()  # It is ahead of what is stored.
@@ -197,21 +208,30 @@ class Engine:
         self._metrics.hook_events.inc(len(page))
         self._metrics.hook_waits.set(len(self._room))
         self._cursor = last
+        self._lookout.add(turn.overlooked, self._world.now_ms())
         self._on_committed(committed)
         await self._drop()
         return True
 
     async def _judge(
-        self, page: Sequence[StoredEvent], last: int, changes: Sequence[Change], due: Sequence[Waiting]
+        self,
+        page: Sequence[StoredEvent],
+        last: int,
+        changes: Sequence[Change | Overlooked],
+        due: Sequence[Waiting],
     ) -> Turn:
         sessions = {(stored.session, stored.incarnation) for stored in page}
         sessions |= {(waiting.event.session, waiting.event.incarnation) for waiting in due}
-        await self._known.load(sessions | {(change.session, "") for change in changes if change.session})
+        moved = [change for change in changes if isinstance(change, Change)]
+        await self._known.load(sessions | {(change.session, "") for change in moved if change.session})
         turn = Turn(self._world, last)
         for stored in page:
             turn.take(stored)
             await asyncio.sleep(0)  # With many rules an event takes a while: others' turn.
         for change in changes:
+            if isinstance(change, Overlooked):
+                turn.again(change)
+                continue
             turn.changed(change)
             self._known.drop(change.session, unnamed=True)
         for waiting in due:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from syncd.core.record import record
-from syncd.server.hooks.conditions import PeoplePort, named, reason_not
+from syncd.server.hooks.conditions import PeoplePort, Reason, named, reason_not
 from syncd.server.hooks.happened import Happened, SessionFacts
 from syncd.server.hooks.rules import Rule
 
@@ -29,12 +29,16 @@ GATHERED: Final = (Stage.QUIET, Stage.DIGEST)
 
 @record
 class Verdict:
-    """What is done, and why. What waits is looked at again at `due_ms`, with `stage` behind it by then."""
+    """What is done, and why. What waits is looked at again at `due_ms`, with `stage` behind it by then.
+
+    `why` is there where nothing is done for the state of things, which may turn out to be another.
+    """
 
     act: Literal["tell", "wait", "no"]
     reason: str
     due_ms: int = 0
     stage: Stage = Stage.START
+    why: Reason | None = None
 
 
 def persons(rule: Rule, event: Happened, facts: SessionFacts, people: PeoplePort, step: int = 0) -> list[str]:
@@ -54,7 +58,7 @@ def judge(
             return Verdict("no", "caused it")
         return Verdict("wait", f"unread for {unread_s:g} s", event.at_ms + int(unread_s * 1000), Stage.UNREAD)
     if reason := reason_not(rule, event, subject, facts, people):
-        return Verdict("no", reason)
+        return Verdict("no", reason.text, why=reason)
     if subject and rule.quiet is not None and stage is not Stage.QUIET:
         until_ms = rule.quiet.until_ms(now_ms)
         if until_ms is not None:

@@ -20,6 +20,7 @@ from syncd.server.hooks.happened import PERSON, Happened, SessionFacts
 from syncd.server.hooks.judge import GATHERED, Stage, judge, persons
 from syncd.server.hooks.known import Known
 from syncd.server.hooks.making import WAKE, WITHDRAWN_LANES, Route, make_delivery, options_of, route_of
+from syncd.server.hooks.overlooked import Overlooked
 from syncd.server.hooks.rulebook import RuleBook
 from syncd.server.hooks.rules import Rule
 from syncd.server.hooks.waiting import Waiting, WaitingRoom
@@ -82,6 +83,8 @@ class Turn:
         self._about: dict[tuple[str, str, str], About] = {}
         self._settled: list[Settled] = []
         self._deliveries: list[Delivery] = []
+        #: What was not told because somebody was there.
+        self.overlooked: list[Overlooked] = []
         #: What waits from now on, and rows of what does not wait any more.
         self.waits: list[Waiting] = []
         self.done: dict[int, None] = {}
@@ -157,6 +160,9 @@ class Turn:
             self._wait(Waiting(rule.name, verdict.stage, step, subject, (), event, verdict.due_ms))
         elif verdict.act == "tell" and stage not in GATHERED:
             self._deliver(rule, subject, [event], step)
+        elif verdict.why is not None and (here := set(verdict.why.here)):
+            where = verdict.why.session
+            self.overlooked.append(Overlooked(rule.name, stage, step, subject, event, here, where))
         return verdict.act == "tell"
 
     def _wait(self, waiting: Waiting) -> None:
@@ -218,6 +224,11 @@ class Turn:
                     events.append(each.event)
             if events:
                 self._deliver(rule, waiting.subject, events, waiting.step)
+
+    def again(self, notice: Overlooked) -> None:
+        """Take a notice that nobody saw after all: it is looked at again as soon as whoever lost a link can be back."""
+        due_ms = self._now_ms + int(self._world.limits.presence_grace_s * 1000)
+        self._wait(Waiting(notice.rule, notice.stage, notice.step, notice.subject, (), notice.event, due_ms))
 
     # Agents that are called, and who comes and goes
 

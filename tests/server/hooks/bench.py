@@ -38,6 +38,7 @@ class FakePeople:
     served: set[str] = field(default_factory=set)
     on_change: list[Callable[[str, str, str, str], None]] = field(default_factory=list)
     on_look: list[Callable[[str, str], None]] = field(default_factory=list)
+    on_lost: list[Callable[[str, str, int], None]] = field(default_factory=list)
 
     def watching(self, session: str, subject: str) -> bool:
         return (session, subject) in self.watches
@@ -58,6 +59,12 @@ class FakePeople:
         if self.watching(session, subject):
             for look in self.on_look:
                 look(session, subject)
+
+    def lose(self, session: str, subject: str, since_ms: int) -> None:
+        """Have it turn out that somebody was gone since then."""
+        self.watches.discard((session, subject))
+        for lost in self.on_lost:
+            lost(session, subject, since_ms)
 
 
 class FakeChannel:

@@ -45,6 +45,72 @@ async def test_nobody_is_told_what_they_caused_or_look_at(tmp_path: Path) -> Non
         assert told(here) == [(THEO, "m2"), (MONA, "m3")]
 
 
+async def test_what_came_while_a_dead_machine_seemed_to_look_is_told_after_all(tmp_path: Path) -> None:
+    """As soon as they could be back, and what came before it died is not; nor what another saw who watches too."""
+    rules = [push(), push("alone", whom=[EVE], when={"nobody_watching": True})]
+    async with bench(tmp_path, config_of(rules)) as here:
+        await here.happen("read.moved", MONA, "s", subject=MONA, seq=0)
+        here.people.watches |= {("s", MONA), ("s", THEO)}
+        here.people.audiences["s"] = {MONA: "active", THEO: "active"}
+        await here.message(EVE, 1)
+        here.later(1)
+        died_ms = here.clock()
+        await here.message("agent:planner", 2)
+        await here.settled()
+        assert told(here) == [(EVE, "m2")]
+
+        here.people.lose("s", MONA, died_ms)
+        await asyncio.sleep(0.1)
+        assert told(here) == [(EVE, "m2")]
+        here.later(11)
+        await until(lambda: len(here.push.sent) == 2, "the notice")
+        assert told(here) == [(EVE, "m2"), (MONA, "m2")]
+        here.people.lose("s", THEO, died_ms)
+        await asyncio.sleep(0.1)
+        here.later(11)
+        await until(lambda: len(here.push.sent) == 4, "the notices")
+        assert sorted(told(here)[2:]) == [(EVE, "m2"), (THEO, "m2")]
+
+
+@pytest.mark.parametrize("back", ["looks", "read"])
+async def test_who_comes_back_after_a_lost_link_is_not_told(tmp_path: Path, back: str) -> None:
+    """The network changed, and they look again; or they have read it elsewhere."""
+    async with bench(tmp_path, config_of([push()])) as here:
+        await here.happen("read.moved", MONA, "s", subject=MONA, seq=0)
+        here.people.watches.add(("s", MONA))
+        await here.message(THEO, 1)
+        await here.settled()
+        here.people.lose("s", MONA, here.clock() - 60_000)
+        if back == "looks":
+            here.people.watches.add(("s", MONA))
+        else:
+            await here.happen("read.moved", MONA, "s", subject=MONA, seq=1)
+        await asyncio.sleep(0.1)
+        here.later(11)
+        await asyncio.sleep(0.1)
+        await here.settled()
+
+        assert told(here) == []
+
+
+async def test_who_seemed_to_be_at_it_elsewhere_is_told_as_well(tmp_path: Path) -> None:
+    """Away on all devices: the one that was not is dead."""
+    rules = [push(when={"away_on_all_devices": True})]
+    async with bench(tmp_path, config_of(rules)) as here:
+        await here.happen("read.moved", MONA, "s", subject=MONA, seq=0)
+        here.people.statuses[MONA] = "active"
+        await here.message(THEO, 1)
+        await here.settled()
+        assert told(here) == []
+        here.people.statuses[MONA] = "offline"
+        here.people.lose("other", MONA, here.clock() - 60_000)
+        await asyncio.sleep(0.1)
+        here.later(11)
+        await until(lambda: here.push.sent, "the notice")
+
+        assert told(here) == [(MONA, "m1")]
+
+
 async def test_who_cancels_is_not_told_of_the_end(tmp_path: Path) -> None:
     """Of what somebody did themselves they know, also where there is nothing to read; others are told."""
     rules = [push(on=["run.ended"], whom=[MONA, THEO]), push("later", on=["run.ended"], whom=[MONA], digest_s=60)]

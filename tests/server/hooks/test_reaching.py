@@ -10,10 +10,13 @@ import aiohttp
 import pytest
 from syncd_client import Agent, Client, Run
 
+from examples.fault_proxy import FaultProxy
 from syncd.server.app import Server
 from tests.harness import meanwhile, mint, serving, until
 from tests.server.hooks.push_service import Browser, PushService, push_service
 
+#: A machine that dies is missed after one and a half of the first, and given up after the second.
+LIMITS = {"heartbeat_s": 1.0, "presence_grace_s": 0.5}
 RULES = """
 [[hooks.rules]]
 name = "done"
@@ -43,12 +46,12 @@ class Town:
     def __init__(self, server: Server, service: PushService, place: Path, http: aiohttp.ClientSession) -> None:
         self.server = server
         self.service = service
-        self._place = place
+        self.place = place
         self._http = http
 
     def client(self, name: str) -> Client:
         """Somebody's client, on a device that takes no pushes."""
-        return Client(self.server.url, token=mint(f"user:{name}"), store=self._place / f"{name}.db")
+        return Client(self.server.url, token=mint(f"user:{name}"), store=self.place / f"{name}.db")
 
     async def device(self, name: str, device: str) -> Browser:
         """Register a browser of somebody's."""
@@ -66,7 +69,7 @@ class Town:
     @asynccontextmanager
     async def planner(self, work: Callable[[Run], Any]) -> AsyncIterator[None]:
         """An agent that does this."""
-        agent = Agent("planner", server=self.server.url, token=mint("agent:planner"), store=self._place / "planner.db")
+        agent = Agent("planner", server=self.server.url, token=mint("agent:planner"), store=self.place / "planner.db")
         agent.on_work(work)
         async with meanwhile(agent.serve()):
             yield
@@ -80,7 +83,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
     async with (
         push_service() as service,
         aiohttp.ClientSession() as http,
-        serving(tmp_path / "syncd.db", hooks=rules, push_allow="127.0.0.0/8") as server,
+        serving(tmp_path / "syncd.db", hooks=rules, push_allow="127.0.0.0/8", limits=LIMITS) as server,
     ):
         yield Town(server, service, tmp_path, http)
 
@@ -108,6 +111,34 @@ async def test_who_asked_is_told_that_it_is_done(town: Town) -> None:
     [told] = town.service.taken(phone)
     assert told["path"].startswith("/s/trip")
     assert (town.service.to(laptop), town.service.to(theirs)) == ([], [])
+
+
+async def test_who_seemed_to_watch_from_a_machine_that_died_is_told(town: Town) -> None:
+    """Nobody hears of it when it dies: what ended before that was noticed is told then."""
+    phone = await town.device("mona", "phone")
+    done = asyncio.Event()
+
+    async def plan(run: Run) -> None:
+        await done.wait()
+        await run.text("Three days.")
+
+    async with FaultProxy(town.server.port) as network, town.planner(plan), town.client("theo") as theo:
+        mona = Client(network.url, token=mint("user:mona"), store=town.place / "laptop.db")
+        async with mona:
+            session = await mona.open("trip")
+            session.presence.update(activity="active")
+            await session.post("Lisbon?", to=["agent:planner"])
+            here = await theo.open("trip")
+            await until(lambda: [run for run in here.runs() if run.status == "running"], "the run")
+            await until(lambda: [one for one in here.people() if one.watching], "her watching")
+            network.refusing = True
+            network.stall()
+            done.set()
+            await until(lambda: here.runs()[0].status == "completed", "the end")
+            assert town.service.to(phone) == []
+            await until(lambda: town.service.to(phone), "a push")
+
+    assert town.titles(phone) == ["planner is done"]
 
 
 async def test_two_devices_and_one_reader(town: Town) -> None:

@@ -13,13 +13,12 @@ from typing import Final
 
 from syncd.core.events import Event, assigned_event, decision_event, run_event
 from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, whole
-from syncd.core.ids import is_id, is_subject, run_id, run_of_call
+from syncd.core.ids import is_id, is_person, is_subject, run_id, run_of_call
 from syncd.core.messages import Json
 from syncd.core.timetable import Timetable
 from syncd.core.work import WorkRow
 
 AGENT_KIND: Final = "agent:"
-_PERSON_KIND: Final = "user:"
 _ENDS: Final = frozenset({"completed", "failed", "cancelled"})
 #: Runs whose key must fit an id together with an attempt.
 RUN_CHARS_MAX: Final = 48
@@ -201,7 +200,7 @@ class Decisions:
     def message(self, fact: NewMessageFact, at: int) -> None:
         """A message makes work for the agents it names, or for the one that is responsible. `at` is Unix ms."""
         names = [name for name in fact.to if name.startswith(AGENT_KIND)]
-        if not fact.to and fact.by.startswith(_PERSON_KIND) and self.responsible.startswith(AGENT_KIND):
+        if not fact.to and is_person(fact.by) and self.responsible.startswith(AGENT_KIND):
             names = [self.responsible]
         # What a run asks of another agent is done below it, and cancelled with it.
         parent = fact.run if self.agent(fact.run) == fact.by else ""

@@ -24,6 +24,11 @@ def is_subject(value: object) -> bool:
     return isinstance(value, str) and SUBJECT_PATTERN.match(value) is not None
 
 
+def is_person(subject: str) -> bool:
+    """Whether a subject is a person, guests included: of the kind `user`, and no agent, program or server."""
+    return subject.startswith("user:")
+
+
 def run_id(message: str, agent: str) -> str:
     """Return the id of the run in which `agent` answers `message`: known to everybody before there is one."""
     return blake2b(f"{message}\n{agent}".encode(), digest_size=16).hexdigest()

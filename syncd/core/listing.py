@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from syncd.core.events import Event
+from syncd.core.ids import is_person
 from syncd.core.messages import Json
 
 #: How much of the last message is shown.
@@ -20,12 +21,11 @@ TAG_CHARS_MAX: Final = 40
 #: Runs and tool calls that a list tells of, of one session; each event writes them anew.
 _TOLD_MAX: Final = 100
 #: Persons that one message makes take part by naming them: the first.
-_JOINS_MAX: Final = 64
+JOINS_MAX: Final = 64
 #: Unread messages are counted up to here.
 UNREAD_MAX: Final = 999
 #: The root of the state that says what a session is called.
 STATE_ROOT: Final = "session"
-_NO_PERSONS: Final = ("agent:", "server:")
 _LEASES: Final = {
     "run.queued": "queued",
     "run.started": "live",
@@ -140,11 +140,6 @@ def moves(event: Event) -> bool:
     return event.type != "read.moved"
 
 
-def is_person(subject: str) -> bool:
-    """Whether a subject is a person: neither an agent, nor the server, nor nobody."""
-    return bool(subject) and not subject.startswith(_NO_PERSONS)
-
-
 def joins(event: Event, seq: int) -> Mapping[str, int]:
     """Return the persons that an event makes take part in its session, and up to where they have read by that.
 
@@ -153,7 +148,7 @@ def joins(event: Event, seq: int) -> Mapping[str, int]:
     if event.type == "message.created":
         seq = int(event.body["seq"])
         named = [subject for subject in event.body.get("to") or () if is_person(subject)]
-        found = dict.fromkeys(named[:_JOINS_MAX], seq - 1)
+        found = dict.fromkeys(named[:JOINS_MAX], seq - 1)
         if is_person(event.by):
             found[event.by] = seq
         return found

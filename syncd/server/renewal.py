@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from syncd.core.facts import whole
-from syncd.core.listing import EXCERPT_CHARS_MAX, STATE_ROOT, Summary, called, is_person, opening_of, shorten
+from syncd.core.ids import is_person
+from syncd.core.listing import EXCERPT_CHARS_MAX, STATE_ROOT, Summary, called, opening_of, shorten
 from syncd.core.messages import Layer
 from syncd.core.replica import Replica
 from syncd.core.run_view import RunViews

@@ -160,6 +160,12 @@ def _crc(number: int, data: bytes) -> int:
     return crc32(data, crc32(b"%d\n" % number))
 
 
+def participants(connection: sqlite3.Connection, number: int) -> Sequence[tuple[str, int]]:
+    """Return the persons that take part in the session of this number, and how far they have read."""
+    sql = "SELECT subject, read_seq FROM standing WHERE number = ? ORDER BY subject"
+    return connection.execute(sql, (number,)).fetchall()
+
+
 # What lists ask for
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from syncd.core.codec import pack
 from syncd.store.hook_rows import (
     HOOK_TABLES,
     NO_SESSION,
@@ -29,6 +30,7 @@ from syncd.store.hook_rows import (
     read_deliveries,
     taken_back,
 )
+from syncd.store.listing import participants
 from syncd.store.sqlite import Database
 
 __all__ = ["HOOK_TABLES", "HookStore", "drop_hooks"]
@@ -76,7 +78,10 @@ class HookStore:
         return await self._database.run(read)
 
     async def about(self, sessions: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], Mapping[str, bytes]]:
-        """Return what is to be known of sessions, named with their incarnation."""
+        """Return what is to be known of sessions, named with their incarnation.
+
+        Under `s:SUBJECT` is how far each person has read that takes part, those too of whom nothing was kept.
+        """
         wanted = list(sessions)
 
         def read(connection: sqlite3.Connection) -> dict[tuple[str, str], Mapping[str, bytes]]:
@@ -88,9 +93,10 @@ class HookStore:
                     if number
                     else ()
                 )
-                found[session, incarnation] = {
-                    key.decode(): data for key, crc, data in rows if crc == checksum(key, data)
-                }
+                kept = {key.decode(): data for key, crc, data in rows if crc == checksum(key, data)}
+                for subject, read_seq in participants(connection, number) if number else ():
+                    kept.setdefault(f"s:{subject}", pack(read_seq))
+                found[session, incarnation] = kept
             return found
 
         return await self._database.run(read)

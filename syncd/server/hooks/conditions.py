@@ -6,9 +6,10 @@ Looks at who is there and what is known of the session, changes nothing. Knows n
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from syncd.core.ids import is_person
 from syncd.core.messages import Json
 from syncd.core.record import record
-from syncd.server.hooks.happened import PERSON, Happened, SessionFacts
+from syncd.server.hooks.happened import Happened, SessionFacts
 from syncd.server.hooks.rules import Rule
 
 _AWAY: Final = ("away", "offline")
@@ -57,7 +58,7 @@ def named(whom: Sequence[str], event: Happened, facts: SessionFacts, people: Peo
             found[facts.responsible] = None
         else:
             found[item] = None
-    return [subject for subject in found if subject.startswith(PERSON)]
+    return [subject for subject in found if is_person(subject)]
 
 
 @record
@@ -88,7 +89,7 @@ def reason_not(rule: Rule, event: Happened, subject: str, facts: SessionFacts, p
 def watching(session: str, people: PeoplePort) -> frozenset[str]:
     """Return the persons that have a session open and visible."""
     there = people.audience(session)
-    return frozenset(one for one in there if one.startswith(PERSON) and people.watching(session, one))
+    return frozenset(one for one in there if is_person(one) and people.watching(session, one))
 
 
 def answers(event: Happened, told: Happened) -> bool:

@@ -14,10 +14,11 @@ import structlog
 
 from syncd.core.errors import StorageFull
 from syncd.core.events import StoredEvent
+from syncd.core.ids import is_person
 from syncd.core.limits import Limits
 from syncd.core.record import record
 from syncd.server.hooks.conditions import PeoplePort
-from syncd.server.hooks.happened import PERSON, SessionFacts
+from syncd.server.hooks.happened import SessionFacts
 from syncd.server.hooks.judge import Stage, judge, persons
 from syncd.server.hooks.known import Known
 from syncd.server.hooks.overlooked import Lookout, Overlooked
@@ -152,7 +153,7 @@ class Engine:
         self.wake()
 
     def _looks(self, session: str, subject: str) -> None:
-        if subject.startswith(PERSON):
+        if is_person(subject):
             status = self._people.status(subject)  # It need not be another: who comes back in time never left.
             self._changes.append(Change(session, subject, status, status, looks=True))
             self.wake()

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from syncd.core.codec import pack, unpack
-from syncd.core.ids import run_of_call
+from syncd.core.ids import is_person, run_of_call
+from syncd.core.listing import JOINS_MAX
 from syncd.core.messages import Json
 from syncd.core.record import record
-
-PERSON = "user:"
 
 
 @record
@@ -76,7 +75,8 @@ class SessionFacts:
         self.seq = 0
         self.responsible = ""
         self.runs: dict[str, OpenRun] = {}
-        #: How far each person who ever wrote or read has read. Writing counts as having read what was there.
+        #: How far each person who takes part has read: who wrote, read, was addressed or made responsible. Writing
+        #: counts as having read what was there.
         self.reads: dict[str, int] = {}
 
     def load(self, kept: Mapping[str, bytes]) -> None:
@@ -118,10 +118,14 @@ class SessionFacts:
             yield "q", pack(seq)
         if type == "message.created":
             yield from self._read(by, self.seq)
+            to = data.get("to")
+            for addressed in to[:JOINS_MAX] if isinstance(to, list) else ():
+                self._joins(str(addressed))
         elif type == "read.moved" and isinstance(seq, int):
             yield from self._read(str(data["subject"]), seq)
         elif type == "session.assigned":
             self.responsible = str(data["to"])
+            self._joins(self.responsible)
             yield "a", pack(self.responsible)
         elif type == "approval.requested":
             yield from self._asked(str(data["run"]), str(data["tool_call"]))
@@ -135,8 +139,13 @@ class SessionFacts:
         if self.runs.pop(run, None) is not None:  # Invariant 2.
             yield f"r:{run}", b""
 
+    def _joins(self, subject: str) -> None:
+        """Whoever is brought in takes part. That the store keeps by itself."""
+        if is_person(subject):
+            self.reads.setdefault(subject, 0)
+
     def _read(self, subject: str, seq: int) -> Iterator[tuple[str, bytes]]:
-        if subject.startswith(PERSON) and (subject not in self.reads or seq > self.reads[subject]):
+        if is_person(subject) and (subject not in self.reads or seq > self.reads[subject]):
             self.reads[subject] = seq
             yield f"s:{subject}", pack(seq)
 

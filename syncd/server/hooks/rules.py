@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from syncd.core.ids import is_id, is_subject
+from syncd.core.ids import is_id, is_person, is_subject
 from syncd.server.hooks.schemas import TYPES
 
 #: Who may be named beside single subjects.
@@ -30,7 +30,7 @@ def _name(value: str) -> str:
 
 
 def _whom(value: str) -> str:
-    if value not in GROUPS and not (is_subject(value) and value.startswith("user:")):
+    if value not in GROUPS and not (is_subject(value) and is_person(value)):
         raise ValueError(f"name one of {', '.join(GROUPS)}, or a person such as user:mona")
     return value
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import structlog
 
 from syncd.core.events import StoredEvent, event_id
+from syncd.core.ids import is_person
 from syncd.core.limits import Limits
 from syncd.core.messages import Json
 from syncd.core.record import record
 from syncd.server.hooks.conditions import PeoplePort, answers, settled_tags, was_read
-from syncd.server.hooks.happened import PERSON, Happened, SessionFacts
+from syncd.server.hooks.happened import Happened, SessionFacts
 from syncd.server.hooks.judge import GATHERED, Stage, judge, persons
 from syncd.server.hooks.known import Known
 from syncd.server.hooks.making import WAKE, WITHDRAWN_LANES, Route, make_delivery, options_of, route_of
@@ -127,7 +128,7 @@ class Turn:
         where = event.session, event.incarnation
         settled = [Settled(*where, tag=tag, withdraw=WITHDRAWN_LANES) for tag in settled_tags(event, facts)]
         reader = event.by if event.type == "message.created" else str(event.data.get("subject", ""))
-        if event.type in ("message.created", "read.moved") and reader.startswith(PERSON):
+        if event.type in ("message.created", "read.moved") and is_person(reader):
             read = facts.reads.get(reader, 0)
             settled.append(Settled(*where, subject=reader, seq=read, withdraw=WITHDRAWN_LANES))
         for one in settled:  # Invariant 1.

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from syncd.core.events import Event
 from syncd.core.limits import Limits
 from syncd.server.hooks.rules import Quiet, Rule
+from syncd.store.log import Append, Entry, EntryKind
+from syncd.store.session_log import SqliteSessionLog
 from tests.harness import until
 from tests.server.hooks.bench import Bench, FakePeople, bench, config_of
 
@@ -109,6 +112,34 @@ async def test_who_seemed_to_be_at_it_elsewhere_is_told_as_well(tmp_path: Path) 
         await until(lambda: here.push.sent, "the notice")
 
         assert told(here) == [(MONA, "m1")]
+
+
+async def test_who_was_brought_in_takes_part(tmp_path: Path) -> None:
+    """Addressed or made responsible, without a word of theirs; also by a server that was started since."""
+    async with bench(tmp_path, config_of([push()])) as here:
+        await here.message(MONA, 1, to=[THEO, "agent:planner"])
+        await here.settled()
+        assert told(here) == [(THEO, "m1")]
+        await here.happen("session.assigned", MONA, "s", to=EVE, command="c1")
+    async with bench(tmp_path, config_of([push()])) as here:
+        await here.message("agent:planner", 2)
+        await here.settled()
+        assert sorted(told(here)) == [(EVE, "m2"), (MONA, "m2"), (THEO, "m2")]
+
+
+async def test_who_took_part_before_there_were_hooks_does_still(tmp_path: Path) -> None:
+    """What the lists know of a session, rules know too."""
+    log = SqliteSessionLog(tmp_path / "syncd.db")
+    await log.open()
+    info = await log.create("s", "i-s", 1)
+    said = Event("k", "message.created", 1, THEO, {"message": "m1", "role": "user", "to": [], "seq": 1, "text": "hi"})
+    await log.append([Append("s", info.version, [Entry(EntryKind.TRANSCRIPT, b"x")], events=[said])])
+    await log.drop_events(await log.last_event())
+    await log.close()
+    async with bench(tmp_path, config_of([push()])) as here:
+        await here.message(MONA, 2)
+        await here.settled()
+        assert told(here) == [(THEO, "m2")]
 
 
 async def test_who_cancels_is_not_told_of_the_end(tmp_path: Path) -> None:

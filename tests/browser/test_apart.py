@@ -117,6 +117,7 @@ async def test_the_button_cuts_this_tab_alone(stage: Stage, new_device: MakeDevi
     await two.shows("before")
     await one.press("Cut network")
     await one.says("Offline, this tab's network is cut")
+    await two.live()  # Whoever takes over the link looks once into the store that they share.
     await one.say("alone")
     await two.say("together")
     await expect(two.message("together")).not_to_contain_text("not sent yet")

@@ -23,7 +23,7 @@ from tests.browser.conftest import MakeDevice
 from tests.browser.console import shown, sign_in
 from tests.browser.test_accessibility import findings
 from tests.harness import PATIENCE_S, meanwhile, until
-from tests.server.hooks.push_service import Browser
+from tests.server.hooks.push_service import Browser, push_service
 
 #: In place of a push service: subscribing gives what the test says, and ends like the real one.
 _SUBSCRIBES = """
@@ -48,6 +48,18 @@ window.asked = 0;
 const ask = Notification.requestPermission.bind(Notification);
 Notification.requestPermission = () => { window.asked += 1; return ask(); };
 """
+#: In the worker: count the pushes that it is through with. A notification that is shown while somebody lists them may
+#: be lost, so nobody looks before.
+_COUNTS = """() => {
+  if (self.through !== undefined) return self.through;
+  self.through = 0;
+  const wait = ExtendableEvent.prototype.waitUntil;
+  ExtendableEvent.prototype.waitUntil = function (work) {
+    if (this instanceof PushEvent) work.finally(() => { self.through += 1; });
+    return wait.call(this, work);
+  };
+  return 0;
+}"""
 _SHOWN = """navigator.serviceWorker.ready.then(async (registration) =>
   (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, ...data })))"""
 
@@ -101,13 +113,19 @@ class Pushes:
         return cls(page, session, one["registrationId"])
 
     async def deliver(self, message: Any) -> None:
-        """Have a message come. A text is sent as it is."""
+        """Have a message come, and return when the worker is through with it. A text is sent as it is."""
+        [worker] = self.page.context.service_workers
+        before = await worker.evaluate(_COUNTS)
         data = message if isinstance(message, str) else json.dumps(message)
         origin = self.page.url.split("/s/")[0].rstrip("/")
         await self._session.send(
             "ServiceWorker.deliverPushMessage",
             {"origin": origin, "registrationId": self._registration, "data": data},
         )
+        deadline = time.monotonic() + PATIENCE_S
+        while await worker.evaluate("self.through") == before:
+            assert time.monotonic() < deadline, "the worker was given a push and is not through with it"
+            await asyncio.sleep(0.02)
 
     async def shown(self) -> list[dict[str, Any]]:
         """What is shown."""
@@ -149,8 +167,8 @@ class Pushes:
 
 
 async def grown(page: Page) -> None:
-    """Return when the service worker is in charge of a page."""
-    await true_in(page, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+    """Return when the service worker is in charge of a page, and takes messages: while it activates, none come."""
+    await true_in(page, "navigator.serviceWorker.controller?.state === 'activated'", "the service worker in charge")
 
 
 async def test_a_push_is_shown_replaced_and_taken_back(told: ServerProcess, new_device: MakeDevice) -> None:
@@ -236,6 +254,19 @@ async def test_a_click_without_a_window_opens_one(told: ServerProcess, new_devic
 
 
 # On the page: who is asked, and when
+
+
+async def gone(url: str, session: str, subject: str) -> None:
+    """Return when the server knows that somebody has a session open on no device."""
+    deadline = time.monotonic() + PATIENCE_S
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer dev:theo"}) as http:
+        while True:
+            async with http.get(f"{url}/v1/sessions/{session}/people") as response:
+                people = (await response.json())["people"]
+            if not any(person["subject"] == subject and person["devices"] for person in people):
+                return
+            assert time.monotonic() < deadline, f"{people} are there"
+            await asyncio.sleep(0.02)
 
 
 def titles_of(found: list[dict[str, Any]]) -> list[str]:
@@ -455,3 +486,65 @@ async def test_opening_a_session_takes_back_what_was_shown_of_it(told: ServerPro
     await tab.goto(f"{device.url}/s/trip")
 
     await pushes.until_shown("of another")
+
+
+async def test_asked_on_one_device_told_on_another_and_read_on_the_first(
+    told: ServerProcess, new_device: MakeDevice, tmp_path: Path
+) -> None:
+    """The whole way: the agent is done, the server tells the phone, and takes it back when the laptop has it read."""
+    async with push_service() as service, long_run(told.url, tmp_path) as done:
+        laptop = await new_device("laptop", told)
+        phone = await new_device("phone", told, permissions=["notifications"])
+        browser = service.browser("phone")
+        asked = await Asked.of(phone, browser)
+        pocket = await sign_in(phone, "ana")
+        pushes = await Pushes.of(pocket)
+        await pocket.get_by_role("button", name="Notifications on this device").click()
+        await asked.until_known(told.url, so_many(1))
+        desk = await sign_in(laptop, "ana", "/s/trip")
+        await ask_agent(desk)
+        await desk.goto(laptop.url)
+        done.set()
+        await until(lambda: service.taken(browser), "a push")
+        await pushes.deliver(service.taken(browser)[0])
+        [notice] = await pushes.until_shown("planner is done")
+        assert notice["path"].startswith("/s/trip")
+
+        await desk.goto(f"{laptop.url}/s/trip")
+        await shown(desk, "Lisbon it is.")
+        await until(lambda: len(service.taken(browser)) > 1, "it taken back")
+        for message in service.taken(browser)[1:]:
+            await pushes.deliver(message)
+        await pushes.until_shown()
+        assert service.taken(browser)[1:] == [{"withdraw": notice["tag"]}]
+
+
+async def test_who_looks_at_it_on_one_device_is_not_told_on_another(
+    told: ServerProcess, new_device: MakeDevice, tmp_path: Path
+) -> None:
+    """An answer that comes before their eyes is told nowhere; the next one, which they did not wait for, is."""
+    async with push_service() as service, long_run(told.url, tmp_path) as done:
+        laptop = await new_device("laptop", told)
+        phone = await new_device("phone", told, permissions=["notifications"])
+        browser = service.browser("phone")
+        asked = await Asked.of(phone, browser)
+        pocket = await sign_in(phone, "ana")
+        await grown(pocket)
+        await pocket.get_by_role("button", name="Notifications on this device").click()
+        await asked.until_known(told.url, so_many(1))
+        desk = await sign_in(laptop, "ana", "/s/trip")
+        await ask_agent(desk)
+        done.set()
+        await shown(desk, "Lisbon it is.")
+        done.clear()
+        field = desk.get_by_role("textbox", name="Message", exact=True)
+        await field.fill("@planner and Porto")
+        await field.press("Enter")
+        await true_in(desk, "document.querySelectorAll('section.run').length === 2", "the second run")
+        second = await desk.evaluate("[...document.querySelectorAll('article[id^=m-]')].at(-1).id.slice(2)")
+        await desk.close()
+        await gone(told.url, "trip", "user:ana")
+        done.set()
+        await until(lambda: service.taken(browser), "a push")
+
+        assert [message["path"] for message in service.taken(browser)] == [f"/s/trip?m={second}"]

@@ -310,7 +310,7 @@ async def test_changes_start_with_what_was_missed_and_never_pile_up(server: Serv
                 await stream.text(f"{number} ")
                 await asyncio.sleep(0)
         await synced(ann)
-        await until(lambda: len(bob.messages()) == 4 and bob.messages()[-1].parts[-1].get("state") == "done")
+        await until(lambda: len(bob.messages()) == 4 and bob.messages() == ann.messages(), "all of it")
         seen = [change async for change in _drain(changes)]
         told = [change.message for change in seen if isinstance(change, MessageChanged)]
         assert [view.text for view in told[:3]] == ["m0", "m1", "m2"]

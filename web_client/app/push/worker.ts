@@ -5,6 +5,7 @@
  * 1. What somebody looks at is not shown to them.
  * 2. A notice that comes twice makes no second noise: another one under the same tag does.
  * 3. A click leads to a page of this console and to no other, whatever the notice says.
+ * 4. Pushes are taken one after another: Chromium loses a notification that it is asked to show while it lists them.
  */
 
 /// <reference lib="webworker" />
@@ -25,7 +26,12 @@ const ICON = "/icon-192.png";
 
 /** Have `worker` take pushes, clicks, and subscriptions that the browser replaced. */
 export function takePushes(worker: ServiceWorkerGlobalScope): void {
-  worker.addEventListener("push", (event) => event.waitUntil(pushed(worker, event.data)));
+  let turn = Promise.resolve();
+  worker.addEventListener("push", (event) => {
+    const taken = turn.then(() => pushed(worker, event.data));
+    turn = taken.catch(() => undefined); // Invariant 4.
+    event.waitUntil(taken);
+  });
   worker.addEventListener("notificationclick", (event) => event.waitUntil(clicked(worker, event.notification)));
   worker.addEventListener("notificationclose", (event) => event.waitUntil(count(worker)));
   worker.addEventListener("pushsubscriptionchange", (event) => {

@@ -117,10 +117,10 @@ async def test_the_button_cuts_this_tab_alone(stage: Stage, new_device: MakeDevi
     await two.shows("before")
     await one.press("Cut network")
     await one.says("Offline, this tab's network is cut")
-    await two.live()  # Whoever takes over the link looks once into the store that they share.
-    await one.say("alone")
     await two.say("together")
+    # It has the link now: whoever takes that over looks into the store that they share, once.
     await expect(two.message("together")).not_to_contain_text("not sent yet")
+    await one.say("alone")
     await expect(one.message("alone")).to_contain_text("this device, not sent yet")
     await expect(one.message("together")).to_have_count(0)
     await expect(two.message("alone")).to_have_count(0)

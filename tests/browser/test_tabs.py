@@ -677,6 +677,43 @@ async def test_a_client_searches_all_its_sessions(bare: Running, new_device: Mak
     await one.evaluate("client.close()")
 
 
+async def test_a_search_under_way_does_not_bring_back_what_is_forgotten(bare: Running, new_device: MakeDevice) -> None:
+    """It looked which copies there are before one was erased: that one is not opened, and so loaded, again."""
+    ana = await new_device("ana", bare)
+    one = await started(ana)
+    await write(one, "The tram to Belém")
+    await one.evaluate(
+        """client.open("elsewhere").then(async (session) => {
+          await session.post("The tram home");
+          await session.synced();
+          await session.close();
+        })"""
+    )
+    await one.evaluate(
+        """(async () => {
+          const { known } = Object.getPrototypeOf(Object.getPrototypeOf(client));
+          const [listed, forgotten] = [Promise.withResolvers(), Promise.withResolvers()];
+          client.known = async () => {
+            const all = await known.call(client);
+            listed.resolve(all.length);
+            await forgotten.promise;
+            return all;
+          };
+          const opened = [];
+          const { open } = Object.getPrototypeOf(client);
+          client.open = (session) => (opened.push(session), open.call(client, session));
+          const searched = client.search("tram");
+          const copies = await listed.promise;
+          await client.forget("elsewhere");
+          forgotten.resolve();
+          await searched;
+          window.saw = [copies, ...opened];
+        })()"""
+    )
+
+    assert await one.evaluate("window.saw") == [2]
+
+
 # Saved, synced, refused
 
 

@@ -47,6 +47,8 @@ export class Everywhere {
   #gathering: Promise<void> = Promise.resolve();
   readonly #place: string;
   readonly #erased: Set<string>;
+  /** Sessions that were erased a moment ago: whoever listed the copies before does not open one anew. */
+  readonly #gone = new Set<string>();
   #closed = false;
 
   /** Without a `workerUrl` there is no index. */
@@ -126,6 +128,7 @@ export class Everywhere {
   async erase(id: string): Promise<void> {
     this.#detach(id);
     this.#gathered.delete(id);
+    this.#gone.add(id);
     this.#note(id, true);
     try {
       await this.#copy.remove(id);
@@ -148,6 +151,7 @@ export class Everywhere {
     for (const [id, session] of open) {
       if (this.#attached.get(id)?.session === session) continue;
       this.#note(id, false);
+      this.#gone.delete(id);
       this.#attached.set(id, { session, end: this.#copy.attach(session) });
       this.#gathered.delete(id);
     }
@@ -161,12 +165,17 @@ export class Everywhere {
   /** The copies that are not open here and may not be in the index as they are. */
   async #missing(): Promise<{ session: string; last: number }[]> {
     const isIndexed = this.#copy.status.mode === "index";
-    const all = (await this.client.known()).filter(({ session }) => !this.#attached.has(session));
+    const gone = [...this.#gone];
+    const known = await this.client.known();
+    // What is a copy again by now was opened again.
+    for (const id of gone) if (known.some(({ session }) => session === id)) this.#gone.delete(id);
+    const all = known.filter(({ session }) => !this.#attached.has(session));
     return all.filter(({ session, last }) => !isIndexed || this.#gathered.get(session) !== last);
   }
 
   /** Do something with a copy. One that does not open is left out: its own screen says why. */
   async #read(id: string, act: (session: SearchSession) => Promise<void>): Promise<void> {
+    if (this.#gone.has(id)) return;
     try {
       const session = await this.client.open(id);
       try {

@@ -126,6 +126,57 @@ async def test_two_tabs_sync_over_one_link(bare: Running, new_device: MakeDevice
     assert len(made) == 1
 
 
+async def test_a_session_goes_live_whatever_other_tabs_say_while_it_is_opened(
+    bare: Running, new_device: MakeDevice
+) -> None:
+    """They say which sessions they have open, and that this is none of them."""
+    ana = await new_device("ana", bare)
+    one, two = await pair(ana)
+    await one.evaluate(
+        """(() => {
+          const { waiting } = client.store;
+          client.store.waiting = (id) => {
+            session().presence.update({ at: performance.now() });
+            return waiting.call(client.store, id);
+          };
+        })()"""
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        await two.evaluate("client.open('s').then((s) => s.until(() => s.status.link === 'live' || null))")
+
+
+async def test_a_tab_that_is_gone_before_its_session_was_opened_is_not_there(
+    bare: Running, new_device: MakeDevice
+) -> None:
+    """The tab with the link opens it for nobody, and closes it again."""
+    ana, ben = await new_device("ana", bare), await new_device("ben", bare)
+    one, two = await pair(ana)
+    # The leader gets to the copy when the tab that wanted it is gone.
+    await one.evaluate(
+        """(() => {
+          const { copy } = client;
+          window.asked = 0;
+          client.copy = async (session) => {
+            if (session === "other") {
+              window.asked += 1;
+              await new Promise((resolve) => { window.goOn = resolve; });
+            }
+            return copy.call(client, session);
+          };
+        })()"""
+    )
+    await two.evaluate("client.open('other').then((session) => session.presence.update({ here: true }))")
+    await true_in(one, "window.asked > 0", "the leader's being asked")
+    await two.close()
+    await asyncio.sleep(0.5)
+    await one.evaluate("window.goOn()")
+    other = await started(ben, session="other", token="dev:ben")
+    await live(other)
+    await asyncio.sleep(0.5)
+
+    assert await other.evaluate("session().presence.everyone().length") == 0
+
+
 async def test_without_a_server_tabs_merge_and_a_new_one_has_all(bare: Running, new_device: MakeDevice) -> None:
     """With no network at all, two tabs show each other's edits, and one that is opened then shows both."""
     ana = await new_device("ana", bare)

@@ -50,8 +50,8 @@ export class Lead implements LinkHost, WayHost {
   readonly #link: Link;
   readonly #ways = new Map<string, Promise<Way | null>>();
   readonly #running = new Map<string, Way>();
-  /** The tabs that were told where the link stands. */
-  readonly #tabs = new Set<string>();
+  /** What each tab said last of the sessions that it has open. Each was told where the link stands. */
+  readonly #tabs = new Map<string, readonly Place[]>();
   /** What tabs asked of the list of sessions, one under way at a time: an answer does not say which it is of. */
   #asks: Watch[] = [];
   /** A token that another tab gave. */
@@ -94,13 +94,16 @@ export class Lead implements LinkHost, WayHost {
   /** These are all the sessions that a tab has open. */
   places(tab: string, places: readonly Place[]): void {
     this.#host.watch(tab);
-    if (!this.#tabs.has(tab)) {
-      this.#tabs.add(tab);
-      this.stands(this.status);
-    }
-    const open = new Map(places.map((place) => [place.session, place]));
+    const isNew = !this.#tabs.has(tab);
+    this.#tabs.set(tab, places);
+    if (isNew) this.stands(this.status);
+    const open = new Set(places.map(({ session }) => session));
     for (const way of this.#running.values()) if (!open.has(way.session)) way.leave(tab);
-    for (const place of places) void this.#way(place.session).then((way) => way?.place(tab, place));
+    for (const place of places) {
+      const way = this.#running.get(place.session);
+      if (way === undefined) void this.#way(place.session);
+      else way.place(tab, place);
+    }
   }
 
   /** A tab is gone. */
@@ -267,7 +270,12 @@ export class Lead implements LinkHost, WayHost {
     }
     const way = new Way(copy, this);
     this.#running.set(session, way);
+    // As they are by now: a tab may have closed it, or be gone, since it asked.
+    for (const [tab, places] of this.#tabs) {
+      for (const place of places) if (place.session === session) way.place(tab, place);
+    }
     await way.start();
+    if (!way.needed && this.#running.get(session) === way) this.done(way);
     return way;
   }
 }

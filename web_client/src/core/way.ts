@@ -114,7 +114,8 @@ export class Way {
 
   /** A tab has it open no longer. */
   leave(tab: string): void {
-    if (this.#places.delete(tab)) this.#show();
+    if (!this.#places.delete(tab)) return;
+    this.#show();
     this.#release();
   }
 

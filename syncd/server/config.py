@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="SYNCD_",
         env_nested_delimiter="__",
+        env_ignore_empty=True,  # `SYNCD_HOOKS=` in a unit's file is no path: it is as if it were not there.
         frozen=True,
         extra="ignore",
         hide_input_in_errors=True,  # Invariant 3.

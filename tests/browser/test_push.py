@@ -473,6 +473,38 @@ async def test_the_server_is_told_that_a_device_is_used(told: ServerProcess, new
     assert (after["device"], after["since"]) == (before["device"], before["since"])
 
 
+async def test_a_subscription_that_the_browser_replaced_is_told_to_the_server(
+    told: ServerProcess, new_device: MakeDevice
+) -> None:
+    """The worker hears of it and subscribes again with the same key; an open page tells the server the new address."""
+    device = await new_device("ana", told, permissions=["notifications"])
+    asked = await Asked.of(device)
+    tab = await sign_in(device, "ana")
+    await grown(tab)
+    await tab.get_by_role("button", name="Notifications on this device").click()
+    [before] = await asked.until_known(told.url, so_many(1))
+    [worker] = device.context.service_workers
+    await tab.evaluate("window.subscribedWith = undefined")
+    key = await worker.evaluate(
+        """async () => {
+          let key = null;
+          PushManager.prototype.getSubscription = async () => null;
+          PushManager.prototype.subscribe = async (options) => { key = options.applicationServerKey; };
+          const event = new ExtendableEvent("pushsubscriptionchange");
+          event.oldSubscription = { options: { applicationServerKey: new Uint8Array([4, 1, 2]).buffer } };
+          const waits = [];
+          event.waitUntil = (work) => waits.push(work);
+          self.dispatchEvent(event);
+          await Promise.all(waits);
+          return [...new Uint8Array(key)];
+        }"""
+    )
+
+    assert key == [4, 1, 2]
+    [after] = await asked.until_known(told.url, lambda found: found[0]["used"] > before["used"])
+    assert after["device"] == before["device"]
+
+
 async def test_opening_a_session_takes_back_what_was_shown_of_it(told: ServerProcess, new_device: MakeDevice) -> None:
     """Also where no push may take anything back; what is shown of others stays."""
     device = await new_device("ana", told, permissions=["notifications"])

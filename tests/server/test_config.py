@@ -100,6 +100,16 @@ def test_what_push_services_and_people_are_told_is_checked(name: str, value: str
     assert_refused(f"SYNCD_{name.upper()}", keys=SECRET, **{name: value})
 
 
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As files of variables have them: what is not said is as usual, and no key is no empty key."""
+    for name in ("HOOKS", "CONSOLE", "PORT", "PUBLIC_URL", "KEYS"):
+        monkeypatch.setenv(f"SYNCD_{name}", "")
+    settings = load(dev=True)
+    assert (settings.hooks, settings.console, settings.port) == (None, None, 8484)
+    with pytest.raises(ConfigError):
+        load()
+
+
 def test_given_values_come_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line wins; what it does not give is None."""
     monkeypatch.setenv("SYNCD_PORT", "9000")

@@ -15,7 +15,7 @@ from syncd.core.errors import StorageFull
 from syncd.store.log import SessionLog
 
 if TYPE_CHECKING:
-    from syncd.server.sessions import LiveSession
+    from syncd.server.live_session import LiveSession
 
 _log = structlog.get_logger("syncd.sessions")
 

@@ -22,9 +22,10 @@ from syncd.core.messages import Index, IndexChanged, IndexRow, Layer, ServerMess
 from syncd.core.replica import ReplicaBroken
 from syncd.core.server_turn import Ready
 from syncd.core.transcript import read_message
+from syncd.server.live_session import Follower, LiveSession
 from syncd.server.people import People
 from syncd.server.renewal import renew
-from syncd.server.sessions import LiveSession, SessionGone, Sessions
+from syncd.server.sessions import SessionGone, Sessions
 from syncd.store.listing import Listed
 
 _log = structlog.get_logger("syncd.lists")
@@ -60,7 +61,7 @@ class _Watcher:
     missed: set[str] = field(default_factory=set)
 
 
-class Lists:
+class Lists(Follower):
     """Everybody's list of sessions.
 
     1. A link is told of sessions that its grant names, as it is at that moment, and of no other.
@@ -92,7 +93,7 @@ class Lists:
         self._paging = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         people.on_change.append(self._came_or_left)
-        sessions.follower = self
+        sessions.followers.append(self)
 
     async def start(self) -> None:
         """Begin to tell, and find out what nothing is known of.
@@ -124,7 +125,7 @@ class Lists:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("list_task_failed", task=task.get_name(), error=repr(error))
 
-    # Following the sessions: see `sessions.Follower`
+    # Following the sessions
 
     async def loaded(self, live: LiveSession) -> None:
         """Find out what is not known of a session, and what it is called."""

@@ -10,7 +10,9 @@ from heapq import heappop, heappush
 import structlog
 
 from syncd.core.errors import CloseCode
+from syncd.core.server_turn import Ready
 from syncd.core.work import WorkRow
+from syncd.server.live_session import Follower, LiveSession
 from syncd.server.sessions import SessionGone, Sessions
 from syncd.server.work import Dispatcher
 
@@ -21,7 +23,7 @@ _TICK_S = 1.0
 _LOADS = 4
 
 
-class OpenWork:
+class OpenWork(Follower):
     """Work across restarts.
 
     1. What waits for a worker is offered again without its session being loaded.
@@ -36,8 +38,7 @@ class OpenWork:
         self._tasks: list[asyncio.Task[None]] = []
         # When runs expire, Unix ms, and in which session; some of them are over by then.
         self._expiring: list[tuple[int, str]] = []
-        sessions.on_work = self._changed
-        sessions.on_delete = dispatcher.forget
+        sessions.followers.append(self)
 
     async def start(self) -> None:
         """Take up what is open. The sessions have started, and nobody is let in yet.
@@ -46,7 +47,7 @@ class OpenWork:
             StoreError: the rows do not read.
         """
         rows = await self._sessions.log.open_work()
-        self._changed(rows)  # Invariant 1.
+        self.changed(rows)  # Invariant 1.
         held = iter(dict.fromkeys(row.session for row in rows if row.lease != "queued"))  # Invariant 2.
         self._tasks = [asyncio.create_task(self._load(held), name="load work") for _ in range(_LOADS)]
         self._tasks.append(asyncio.create_task(self._tick(), name="work tick"))
@@ -71,7 +72,17 @@ class OpenWork:
             except Exception:  # noqa: BLE001 - one session's failure is not the others'
                 _log.exception("work_not_loaded", session=session)
 
-    def _changed(self, rows: Sequence[WorkRow]) -> None:
+    def advanced(self, live: LiveSession, ready: Ready) -> None:
+        """Take the runs whose lease a turn changed."""
+        if ready.work:
+            self.changed(ready.work)
+
+    def deleted(self, session: str) -> None:
+        """A deleted session's work is offered to nobody."""
+        self._dispatcher.forget(session)
+
+    def changed(self, rows: Sequence[WorkRow]) -> None:
+        """Take rows of runs as they are stored."""
         self._dispatcher.changed(rows)
         for row in rows:
             if row.expires_at and row.lease == "queued":

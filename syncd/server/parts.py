@@ -139,12 +139,5 @@ def make_hooks(
             hooks.add_channel("apprise", AppriseChannel(named, public_url=settings.public_url))
         except BadTarget as error:
             raise HooksConfigError(str(error)) from None
-    forget = sessions.on_delete
-
-    def deleted(session: str) -> None:
-        forget(session)
-        hooks.forget(session)
-
-    sessions.on_events = hooks.wake
-    sessions.on_delete = deleted
+    sessions.followers.append(hooks)
     return hooks

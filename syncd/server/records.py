@@ -27,7 +27,8 @@ from syncd.core.shape import state_shape, transcript_shape
 from syncd.core.transcript import MessageView, put_message, read_commands, read_message
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_prefix
 from syncd.core.varint import CLOCK_MAX, UINT_MAX
-from syncd.server.sessions import LiveSession, SessionGone, Sessions
+from syncd.server.live_session import Follower, LiveSession
+from syncd.server.sessions import SessionGone, Sessions
 from syncd.store.log import SearchHit, SessionInfo
 
 EXPORT_FORMAT: Final = "syncd.session.v1"
@@ -55,7 +56,7 @@ class _Mailbox:
             self.answer.set_exception(error)
 
 
-class Records:
+class Records(Follower):
     """What REST does with sessions.
 
     1. A write returns once it is on disk, and was judged as any peer's.
@@ -67,7 +68,7 @@ class Records:
         self._log = sessions.log
         self._indexed: dict[str, dict[str, MessageView]] = {}
         self._indexer: asyncio.Task[None] | None = None
-        sessions.on_quiet = self._index_last
+        sessions.followers.append(self)
 
     @property
     def storage_full(self) -> bool:
@@ -288,7 +289,7 @@ class Records:
         await self._log.index_messages(live.session, version, texts)
         self._indexed[live.session] = views
 
-    async def _index_last(self, live: LiveSession) -> None:
+    async def quiet(self, live: LiveSession) -> None:
         """Bring the index up to date for a session that is about to be unloaded, and keep nothing of it in memory."""
         await self._index(live)
         self._indexed.pop(live.session, None)

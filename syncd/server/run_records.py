@@ -24,9 +24,10 @@ from syncd.core.run_view import RunView, RunViews
 from syncd.core.run_writer import NewAttempt
 from syncd.core.schema import NewMessage, Root
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_prefix
+from syncd.server.live_session import LiveSession
 from syncd.server.run_events import Commands, Standing, read_events, read_standing
 from syncd.server.run_pen import WRITTEN, RunPen
-from syncd.server.sessions import LiveSession, Sessions
+from syncd.server.sessions import Sessions
 from syncd.server.work import Dispatcher
 from syncd.server.workers import Seat, Worker, Workers
 

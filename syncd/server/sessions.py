@@ -10,25 +10,23 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from syncd.core.codec import encode
 from syncd.core.errors import CloseCode, StorageFull, StoreDamaged, StoreError, SyncdError
-from syncd.core.events import Event
 from syncd.core.grant import Grant, Right
 from syncd.core.ids import new_client_id, uuid7
 from syncd.core.limits import Limits
-from syncd.core.messages import ClientMessage, Open, Reject, ServerMessage, Storage
+from syncd.core.messages import ClientMessage, Open, Reject, Storage
 from syncd.core.replica import ReplicaBroken
 from syncd.core.server import ServerMachine
 from syncd.core.server_turn import Drop, Ready, Send
 from syncd.server.folding import Folding
+from syncd.server.live_session import Follower, LiveSession, Outlet
 from syncd.server.metrics import Metrics
-from syncd.store.log import Append, SessionInfo, SessionLog, WorkRow
+from syncd.store.log import Append, SessionInfo, SessionLog
 
 _log = structlog.get_logger("syncd.sessions")
 
@@ -41,41 +39,6 @@ _SOON_S = 600.0
 _WRITE_RIGHTS = frozenset({Right.TRANSCRIPT, Right.STATE})
 
 
-class Outlet(Protocol):
-    """Where what a machine sends to one peer goes."""
-
-    def deliver(self, session: str, message: ServerMessage, frame: bytes, *, owed: bool = False) -> bool:
-        """Take a message and its frame; return False if the reader is too far behind to be sent it. Never blocks.
-
-        `owed` is what a reader lacks that was behind: that is never refused.
-        """
-        ...
-
-    def drop(self, session: str, code: CloseCode, reason: str, *, whole_link: bool) -> None:
-        """Close the session, or the whole link. Never blocks."""
-        ...
-
-
-class Follower(Protocol):
-    """Who follows what happens in all sessions, for those who are not in them."""
-
-    async def loaded(self, live: LiveSession) -> None:
-        """A session was loaded; nobody is let in yet."""
-        ...
-
-    def advanced(self, live: LiveSession, ready: Ready) -> None:
-        """A turn of a session is on the disk and shown."""
-        ...
-
-    def unloaded(self, session: str) -> None:
-        """A session is not in memory any more; its peers are gone."""
-        ...
-
-    def deleted(self, session: str) -> None:
-        """A session was deleted."""
-        ...
-
-
 class SessionGone(SyncdError):
     """The session cannot be opened: absent or not for this grant (alike), deleted, or damaged."""
 
@@ -83,21 +46,6 @@ class SessionGone(SyncdError):
         super().__init__(reason)
         self.code = code
         self.reason = reason
-
-
-@dataclass(slots=True)
-class LiveSession:
-    """One loaded session: its machine, and where its peers' messages go."""
-
-    session: str
-    machine: ServerMachine
-    outlets: dict[str, Outlet] = field(default_factory=dict)
-    used_at: float = 0.0
-    # The loop looks at it again by itself: set for what was due at `timer_at`, monotonic seconds.
-    timer: asyncio.TimerHandle | None = None
-    timer_at: float = 0.0
-    # Client ids under which this process writes for a subject, so that a post does not cost a new one.
-    writers: dict[str, int] = field(default_factory=dict)
 
 
 class Sessions:
@@ -119,16 +67,8 @@ class Sessions:
         #: Called when the storage became full or has space again, and when a flush failed for good.
         self.on_storage: Callable[[Storage], None] = lambda _: None
         self.on_fatal: Callable[[], None] = lambda: None
-        #: Called with the runs whose lease a commit changed, once that is on the disk.
-        self.on_work: Callable[[Sequence[WorkRow]], None] = lambda _: None
-        #: Called with what a commit told of a session, once that is on the disk.
-        self.on_events: Callable[[str, Sequence[Event]], None] = lambda _session, _events: None
-        #: Called with a session that was deleted.
-        self.on_delete: Callable[[str], None] = lambda _: None
-        #: Called with a session that is about to be unloaded, or quiet, so that its search index can follow.
-        self.on_quiet: Callable[[LiveSession], Awaitable[None]] | None = None
-        #: Told of all sessions, if there is one.
-        self.follower: Follower | None = None
+        #: Told of all sessions, in this order.
+        self.followers: list[Follower] = []
         self._metrics = metrics
         self._clock = clock
         self._lives: dict[str, LiveSession] = {}
@@ -215,8 +155,8 @@ class Sessions:
                 info = await self.create(session)
             machine = await self._load_machine(session, info)
             live = LiveSession(session, machine, used_at=time.monotonic())
-            if self.follower is not None:
-                await self.follower.loaded(live)
+            for follower in self.followers:
+                await follower.loaded(live)
         except StorageFull as error:
             raise SessionGone(CloseCode.STORAGE_FULL, "the server's storage is full: come back") from error
         except StoreDamaged as error:
@@ -307,9 +247,8 @@ class Sessions:
         deleted = await self.log.delete(session, self.now_ms())
         self._scrub_due |= deleted
         if deleted:
-            self.on_delete(session)
-            if self.follower is not None:
-                self.follower.deleted(session)
+            for follower in self.followers:
+                follower.deleted(session)
         return deleted
 
     async def _scrub(self) -> None:
@@ -395,19 +334,14 @@ class Sessions:
                 self._fail(live, CloseCode.RESYNC, "the session changed under this server", None)
             elif self._lives.get(live.session) is live:
                 self._advance(live, ready)
-        if work := [row for live, ready in turns if live.session not in conflicts for row in ready.work]:
-            self.on_work(work)
-        for live, ready in turns:
-            if ready.events and live.session not in conflicts:
-                self.on_events(live.session, ready.events)
         return bool(batch)
 
     def _advance(self, live: LiveSession, ready: Ready) -> None:
         machine = live.machine
         try:
             self._deliver(live, machine.advance(ready))
-            if self.follower is not None:
-                self.follower.advanced(live, ready)
+            for follower in self.followers:
+                follower.advanced(live, ready)
         except Exception as error:  # noqa: BLE001 - one session's failure is not the others'
             self._broke(live, error)
             return
@@ -466,8 +400,8 @@ class Sessions:
     def _unload(self, live: LiveSession, code: CloseCode, reason: str) -> None:
         if self._lives.get(live.session) is live:
             del self._lives[live.session]
-            if self.follower is not None:
-                self.follower.unloaded(live.session)
+            for follower in self.followers:
+                follower.unloaded(live.session)
             self._metrics.sessions_loaded.set(len(self._lives))
         self._dirty.pop(live.session, None)
         if live.timer is not None:
@@ -534,9 +468,9 @@ class Sessions:
                 await self._evict(live)
 
     async def _evict(self, live: LiveSession) -> None:
-        if self.on_quiet is not None:
+        for follower in self.followers:
             try:
-                await self.on_quiet(live)
+                await follower.quiet(live)
             except (StoreError, ReplicaBroken) as error:
                 _log.warning("index_skipped", session=live.session, reason=str(error))
         if not live.outlets and not live.machine.pending() and self._lives.get(live.session) is live:

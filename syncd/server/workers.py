@@ -19,7 +19,8 @@ from syncd.core.grant import Grant
 from syncd.core.limits import Limits
 from syncd.core.messages import LAYERS, Ack, Claim, Layer, Open, Opened, Push, Reject, ServerMessage, Update, Work
 from syncd.server.auth import BadToken
-from syncd.server.sessions import LiveSession, SessionGone, Sessions
+from syncd.server.live_session import LiveSession
+from syncd.server.sessions import SessionGone, Sessions
 from syncd.server.work import Dispatcher
 
 #: Shown to others as the device of such a worker.

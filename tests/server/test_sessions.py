@@ -15,8 +15,9 @@ from syncd.core.messages import Ack, Layer, Open, Opened, Push, ServerMessage, U
 from syncd.core.replica import SharedMap
 from syncd.core.schema import Root
 from syncd.core.server import ServerMachine
+from syncd.server.live_session import Follower, LiveSession
 from syncd.server.metrics import Metrics
-from syncd.server.sessions import LiveSession, SessionGone, Sessions
+from syncd.server.sessions import SessionGone, Sessions
 from syncd.store.log import Append, Entry, EntryKind, StoredEntry
 from syncd.store.memory import MemorySessionLog
 from syncd.store.session_log import SqliteSessionLog
@@ -318,10 +319,11 @@ async def test_an_idle_session_is_unloaded_and_loads_again() -> None:
     async with running(Faulty(), replace(DEFAULT_LIMITS, idle_evict_s=0.05)) as sessions:
         quiet: list[str] = []
 
-        async def note(live: LiveSession) -> None:
-            quiet.append(live.session)
+        class Note(Follower):
+            async def quiet(self, live: LiveSession) -> None:
+                quiet.append(live.session)
 
-        sessions.on_quiet = note
+        sessions.followers.append(Note())
         ann = await join(sessions)
         push(sessions, "ann", 1, Pen().message("kept"))
         await until(lambda: ann.has(Ack))

@@ -21,6 +21,8 @@ from syncd.core.server_turn import Ready
 from syncd.core.transcript import put_message
 from syncd.core.work import WorkRow
 from syncd.server.app import Server
+from syncd.server.live_session import Follower, LiveSession
+from syncd.server.open_work import OpenWork
 from syncd.server.records import Records
 from syncd.server.sessions import Sessions
 from syncd.store.log import Append, Entry, EntryKind
@@ -46,6 +48,11 @@ def sessions_of(server: Server) -> Sessions:
     records = server.services.sessions
     assert isinstance(records, Records)
     return records._sessions
+
+
+def work_of(server: Server) -> OpenWork:
+    [work] = [follower for follower in sessions_of(server).followers if isinstance(follower, OpenWork)]
+    return work
 
 
 @asynccontextmanager
@@ -102,7 +109,7 @@ async def test_a_worker_is_offered_what_is_committed(server: Server) -> None:
         await other.hello()
         await other.send(Serve("w1", 1, 1))
         await settled(other)
-        sessions_of(server).on_work([row()])
+        work_of(server).changed([row()])
 
         assert await raw.expect(Work) == OFFER
         await settled(idle)
@@ -113,7 +120,7 @@ async def test_a_worker_is_offered_what_is_committed(server: Server) -> None:
 async def test_what_is_not_claimed_goes_to_another_worker(server: Server) -> None:
     """After `offer_timeout_s`, though nothing else happens."""
     async with worker(server, "w1", slots=4) as first, worker(server, "w2", slots=3) as second:
-        sessions_of(server).on_work([row()])
+        work_of(server).changed([row()])
         assert await first.expect(Work) == OFFER
         assert await second.expect(Work) == OFFER
 
@@ -125,7 +132,7 @@ async def test_a_link_that_ends_gives_its_offers_back(tmp_path: Path) -> None:
         worker(server, "w1", slots=4) as first,
         worker(server, "w2", slots=3) as second,
     ):
-        sessions_of(server).on_work([row()])
+        work_of(server).changed([row()])
         await first.expect(Work)
         await first.aclose()
         assert await second.expect(Work) == OFFER
@@ -136,7 +143,7 @@ async def test_a_link_that_is_being_closed_is_offered_nothing(server: Server) ->
     async with worker(server, "w1", slots=4) as first, worker(server, "w2", slots=3) as second:
         links = links_of(server)
         links.close(next(link for link in links._links if link.worker == "w1"), CloseCode.SHUTDOWN, "away")
-        sessions_of(server).on_work([row()])
+        work_of(server).changed([row()])
         assert await second.expect(Work) == OFFER
         await first.closed()
         assert not offered(first)
@@ -145,7 +152,7 @@ async def test_a_link_that_is_being_closed_is_offered_nothing(server: Server) ->
 async def test_a_fresh_token_brings_more_work(server: Server) -> None:
     """A session that only the new one names is offered then."""
     async with worker(server, sessions="trip") as raw:
-        sessions_of(server).on_work([row()])
+        work_of(server).changed([row()])
         await settled(raw)
         assert not offered(raw)
         await raw.send(Refresh(mint("agent:planner")))
@@ -206,7 +213,12 @@ async def test_work_is_told_behind_its_commit_only(server: Server, monkeypatch: 
         assert [found.run for found in await log.open_work()] == [offer.run]
 
         told: list[str] = []
-        sessions_of(server).on_work = lambda rows: told.extend(found.run for found in rows)
+
+        class Note(Follower):
+            def advanced(self, live: LiveSession, ready: Ready) -> None:
+                told.extend(found.run for found in ready.work)
+
+        sessions_of(server).followers.append(Note())
         now = await log.info("s")
         assert now is not None
         assert now.version > version
@@ -220,7 +232,7 @@ async def test_a_deleted_sessions_work_is_not_offered(server: Server) -> None:
     """It goes with the session."""
     sessions = sessions_of(server)
     await sessions.create("s")
-    sessions.on_work([row(), row("r2", session="t")])
+    work_of(server).changed([row(), row("r2", session="t")])
     await sessions.delete("s")
     async with worker(server) as raw:
         assert (await raw.expect(Work)).run == "r2"

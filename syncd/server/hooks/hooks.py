@@ -13,6 +13,7 @@ from syncd.core.events import Event, StoredEvent
 from syncd.core.limits import Limits
 from syncd.core.messages import Json
 from syncd.core.record import record
+from syncd.core.server_turn import Ready
 from syncd.server.hooks.channel import Channel, OpenChannel
 from syncd.server.hooks.channels.callable import CallableChannel
 from syncd.server.hooks.channels.wake import WakeChannel
@@ -25,6 +26,7 @@ from syncd.server.hooks.outbox import Outbox, Schedule
 from syncd.server.hooks.rulebook import RuleBook, RuleRefused
 from syncd.server.hooks.rules import Rule
 from syncd.server.hooks.targets import Outbound, Target
+from syncd.server.live_session import Follower, LiveSession
 from syncd.server.metrics import Metrics
 from syncd.store.hook_rows import DEAD, STATES, Delivery
 from syncd.store.outbox import HookStore
@@ -42,7 +44,7 @@ class TargetState:
     pending: int
 
 
-class Hooks:
+class Hooks(Follower):
     """Everything that tells the absent.
 
     1. A rule names only what there is: its channel is set up, its target is one of it.
@@ -138,11 +140,16 @@ class Hooks:
         """Whether some rule tells by a channel."""
         return any(rule.channel == channel for rule in self.rules)
 
-    def wake(self, _session: str = "", _events: Sequence[Event] = ()) -> None:
+    def wake(self) -> None:
         """Look for new events."""
         self._engine.wake()
 
-    def forget(self, session: str) -> None:
+    def advanced(self, live: LiveSession, ready: Ready) -> None:
+        """Look for the events that a turn brought."""
+        if ready.events:
+            self.wake()
+
+    def deleted(self, session: str) -> None:
         """Forget a session that was deleted; its rows are gone already."""
         self._engine.forget(session)
 

@@ -453,7 +453,7 @@ async def test_a_deleted_sessions_notices_go_with_it(tmp_path: Path) -> None:
         await until(lambda: here.push.sent, "the digest")
         await here.settled()
         await here.log.delete("s", 1)
-        here.hooks.forget("s")
+        here.hooks.deleted("s")
 
         (digest,) = await here.deliveries()
         assert b"SECRET-S" not in digest.data

@@ -5,11 +5,13 @@ Presence entries and time in, statuses out: server and clients reckon alike. Kno
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from syncd.core.ids import is_person
 from syncd.core.messages import Json, PresenceEntry
 from syncd.core.record import record
 from syncd.core.timetable import Timetable
@@ -32,6 +34,8 @@ _RANK: Final = {status: rank for rank, status in enumerate(_ORDER)}
 _IDLE: Final = _RANK[Status.IDLE]
 _ACTIVE: Final = _RANK[Status.ACTIVE]
 _AGENT: Final = "agent"
+#: Devices of one subject that are remembered to have been looked at.
+_LOOKED_MAX: Final = 8
 _BY_ACTIVITY: Final = {"active": Status.ACTIVE, "idle": Status.IDLE}
 
 
@@ -69,6 +73,8 @@ class _Attendant:
     peers: dict[str, tuple[int, str]] = field(default_factory=dict)
     held: dict[int, float] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
+    # When it last looked away on a device, the latest last.
+    looked: dict[str, float] = field(default_factory=dict)
     shown: int = 0
 
 
@@ -88,6 +94,7 @@ class Attendance:
         self._grace_s = grace_s
         self._attendants: dict[str, _Attendant] = {}
         self._subjects: dict[str, str] = {}
+        self._watchers: frozenset[str] | None = None
         # When something that a subject holds ends.
         self._ends = Timetable()
 
@@ -142,7 +149,13 @@ class Attendance:
         return self._ends.next()
 
     def _set(self, subject: str, found: _Attendant, peer: str, to: tuple[int, str] | None, now: float) -> None:
-        before, _ = found.peers.pop(peer, (0, ""))
+        before, device = found.peers.pop(peer, (0, ""))
+        if before >= _IDLE:
+            found.looked.pop(device, None)
+            found.looked[device] = now
+            if len(found.looked) > _LOOKED_MAX:
+                del found.looked[next(iter(found.looked))]
+        self._watchers = None
         if to is not None:
             found.peers[peer] = to
         rank = to[0] if to is not None else 0
@@ -180,6 +193,25 @@ class Attendance:
         """Whether a subject has the session open and visible on some device."""
         found = self._attendants.get(subject)
         return found is not None and self._watches(found)
+
+    def watchers(self) -> frozenset[str]:
+        """Return the persons who have the session open and visible. The same object until that changes."""
+        if self._watchers is None:
+            there = self._attendants.items()
+            self._watchers = frozenset(one for one, found in there if is_person(one) and self._watches(found))
+        return self._watchers
+
+    def looked_at(self, subject: str, device: str) -> float:
+        """Return when a subject last had the session before their eyes on another device than this; -inf for never.
+
+        In monotonic seconds, infinite while they have.
+        """
+        found = self._attendants.get(subject)
+        if found is None or found.kind == _AGENT:
+            return -math.inf
+        if any(rank >= _IDLE for rank, where in found.peers.values() if where != device):
+            return math.inf
+        return max((at for where, at in found.looked.items() if where != device), default=-math.inf)
 
     def connected(self, subject: str) -> bool:
         """Whether a subject has a peer here now, no grace added."""

@@ -72,8 +72,9 @@ class People:
         self._here: dict[str, Attendance] = {}
         # Sessions that somebody attends, by subject.
         self._where: dict[str, set[str]] = {}
-        # Links that were found dead and are about to go, by session and subject: when they were last heard.
-        self._silent: dict[tuple[str, str], int] = {}
+        # Links that were found dead and are about to go, by session and peer: when they were last heard.
+        self._silent: dict[tuple[str, str], float] = {}
+        self._settles_ms = 0
         self._runs: dict[tuple[str, str], set[str]] = {}
         self._due = Timetable()
         self._timer: asyncio.TimerHandle | None = None
@@ -88,6 +89,15 @@ class People:
         """Whether a subject has the session open and visible on some device, now."""
         found = self._here.get(session)
         return found is not None and found.watching(subject)
+
+    def watchers(self, session: str) -> frozenset[str]:
+        """Return the persons that have the session open and visible on some device, now."""
+        found = self._here.get(session)
+        return found.watchers() if found is not None else frozenset()
+
+    def settles_ms(self) -> int:
+        """Return until when those who were here before a restart may not be back yet, in Unix ms; 0 for not at all."""
+        return self._settles_ms
 
     def status(self, subject: str) -> str:
         """Return how present a subject is, over all sessions and devices."""
@@ -129,19 +139,21 @@ class People:
             if subject not in looked and found.watching(subject):
                 for tell in self.on_look:
                     tell(session, subject)
-        for subject in dict.fromkeys(entry.subject for entry in entries if entry.state is None):
-            since_ms = self._silent.pop((session, subject), None)
-            if since_ms is not None and subject in looked and not found.watching(subject):
-                for say in self.on_lost:
-                    say(session, subject, since_ms)
+        for entry in entries:
+            heard_at = self._silent.pop((session, entry.peer), None)
+            if heard_at is None or entry.subject not in looked or found.watching(entry.subject):
+                continue
+            # What they had before their eyes on another device meanwhile they saw.
+            since = max(heard_at, found.looked_at(entry.subject, entry.device))
+            for say in self.on_lost:
+                say(session, entry.subject, self._now_ms() - int((self._monotonic() - since) * 1000))
 
-    def silent(self, sessions: Iterable[str], subject: str, heard_at: float) -> None:
+    def silent(self, sessions: Iterable[str], subject: str, peer: str, heard_at: float) -> None:
         """Take notice that a link is dead, of which nothing was heard since `heard_at`, in monotonic seconds.
 
-        Its presence is still there.
+        Its presence is still there, and goes next.
         """
-        since_ms = self._now_ms() - int((self._monotonic() - heard_at) * 1000)
-        self._silent |= {(session, subject): since_ms for session in sessions if self.watching(session, subject)}
+        self._silent |= {(session, peer): heard_at for session in sessions if self.watching(session, subject)}
 
     def unloaded(self, session: str) -> None:
         """Take notice that a session was unloaded: all its peers are gone, most of them to come back."""
@@ -149,8 +161,7 @@ class People:
         if found is not None:
             subjects = [person.subject for person in found.people()]
             self._take(session, found, found.clear(self._monotonic()), subjects)
-            for subject in subjects:
-                self._silent.pop((session, subject), None)
+            self._silent = {key: at for key, at in self._silent.items() if key[0] != session}
 
     def worked(self, rows: Sequence[WorkRow]) -> None:
         """Take rows of runs as they were committed."""
@@ -217,8 +228,14 @@ class People:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self.tick)
 
     async def start(self, listing: Listing) -> None:
-        """Begin to note who was seen when. The store is open."""
+        """Begin to note who was seen when. The store is open.
+
+        Raises:
+            StoreError: it does not read.
+        """
         self._listing = listing
+        if await listing.anybody_seen():
+            self._settles_ms = self._now_ms() + int(self._grace_s * 1000)
         self._writer = asyncio.create_task(self._write_seen(), name="last seen")
         self._time()
 

@@ -417,7 +417,7 @@ class Links:
             for link in dead:
                 _log.info("link_dead", peer=link.peer)
                 if self._lists is not None:
-                    self._lists.people.silent(link.sessions, link.grant.subject, link.heard_at)
+                    self._lists.people.silent(link.sessions, link.grant.subject, link.peer, link.heard_at)
                 link.cut()
             for link in list(self._behind):
                 if link.closing:

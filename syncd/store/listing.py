@@ -342,6 +342,11 @@ class Listing:
         sql = "INSERT INTO seen VALUES (?, ?) ON CONFLICT (subject) DO UPDATE SET at_ms = max(at_ms, excluded.at_ms)"
         await self._database.transaction(lambda connection: connection.executemany(sql, rows))
 
+    async def anybody_seen(self) -> bool:
+        """Return whether anybody ever was here."""
+        sql = "SELECT EXISTS (SELECT 1 FROM seen)"
+        return bool((await self._database.run(lambda connection: connection.execute(sql).fetchone()))[0])
+
     async def seen(self, subjects: Iterable[str]) -> Mapping[str, int]:
         """Return when these subjects were last here, of those that ever were; in Unix ms."""
         sql = "SELECT subject, at_ms FROM seen WHERE subject IN (SELECT value FROM json_each(?))"

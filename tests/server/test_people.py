@@ -97,8 +97,8 @@ def test_whoever_seemed_to_look_by_a_dead_link_is_said_to_have_been_gone() -> No
         people.moved(session, [entry("p", ANN, says(activity))])
     people.moved("s", [entry("q", BOB, says("active")), entry("r", BOB, says("idle"))])
     clock.now = 40.0
-    people.silent(["s", "t"], ANN, 10.0)
-    people.silent(["s"], BOB, 10.0)
+    people.silent(["s", "t"], ANN, "p", 10.0)
+    people.silent(["s"], BOB, "q", 10.0)
     assert lost == []
     for session in ("s", "t"):
         people.moved(session, [entry("p", ANN, None)])
@@ -108,6 +108,36 @@ def test_whoever_seemed_to_look_by_a_dead_link_is_said_to_have_been_gone() -> No
     people.moved("s", [entry("r", BOB, None)])
     assert lost == [("s", ANN, 10_000)]
     assert people._silent == {}
+
+
+def test_what_they_saw_on_another_device_meanwhile_is_not_lost() -> None:
+    """The laptop is dead for 30 s when that is found; on the phone they looked until 10 s ago."""
+    clock = Clock()
+    people, _ = made(clock)
+    lost: list[tuple[str, str, int]] = []
+    people.on_lost.append(lambda *one: lost.append(one))
+    people.moved("s", [entry("laptop", ANN, says("active"))])
+    clock.now = 20.0
+    people.moved("s", [entry("phone", ANN, says("active"))])
+    clock.now = 30.0
+    people.moved("s", [entry("phone", ANN, says("hidden"))])
+    clock.now = 40.0
+    people.silent(["s"], ANN, "laptop", 10.0)
+    people.moved("s", [entry("laptop", ANN, None)])
+    assert lost == [("s", ANN, 30_000)]
+
+
+def test_who_watches_is_known_without_asking_each() -> None:
+    """Persons alone, and the same object until it changes."""
+    people, _ = made(Clock())
+    assert people.watchers("s") == frozenset()
+    people.moved("s", [entry("p", ANN, says("active")), entry("a", PLANNER, says("active"))])
+    people.moved("s", [entry("q", BOB, says("hidden")), entry("r", "service:crm", says("active"))])
+    found = people.watchers("s")
+    assert found == {ANN}
+    assert people.watchers("s") is found
+    people.moved("s", [entry("q", BOB, says("idle"))])
+    assert people.watchers("s") == {ANN, BOB}
 
 
 def test_a_leave_is_told_after_the_grace_and_a_reload_never() -> None:

@@ -32,6 +32,14 @@ class PeoplePort(Protocol):
         """Return `active`, `idle`, `away` or `offline`, over all sessions and devices."""
         ...
 
+    def watchers(self, session: str) -> frozenset[str]:
+        """Return the persons that have a session open and visible on some device."""
+        ...
+
+    def settles_ms(self) -> int:
+        """Return until when those who were here before a restart may not be back yet, in Unix ms."""
+        ...
+
     def audience(self, session: str) -> Mapping[str, str]:
         """Return the status of everybody who is part of a session, people and agents."""
         ...
@@ -78,18 +86,14 @@ def reason_not(rule: Rule, event: Happened, subject: str, facts: SessionFacts, p
         if was_read(event, [subject], facts):
             return Reason("has read it")
         if people.watching(event.session, subject):
-            return Reason("is looking at it", frozenset([subject]), event.session)
+            # With the condition below, whoever else watches is a reason as well, should this one turn out to be gone.
+            others = people.watchers(event.session) if rule.when.nobody_watching else frozenset[str]()
+            return Reason("is looking at it", others | {subject}, event.session)
         if rule.when.away_on_all_devices and people.status(subject) not in _AWAY:
             return Reason(f"is {people.status(subject)}", frozenset([subject]))
-    if rule.when.nobody_watching and (here := watching(event.session, people)):
+    if rule.when.nobody_watching and (here := people.watchers(event.session)):
         return Reason("somebody is watching", here, event.session)
     return None
-
-
-def watching(session: str, people: PeoplePort) -> frozenset[str]:
-    """Return the persons that have a session open and visible."""
-    there = people.audience(session)
-    return frozenset(one for one in there if is_person(one) and people.watching(session, one))
 
 
 def answers(event: Happened, told: Happened) -> bool:

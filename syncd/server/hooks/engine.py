@@ -102,10 +102,12 @@ class Engine:
         self._on_committed = on_committed
         self._known = Known(store)
         self._room = WaitingRoom()
-        self._world = World(
-            rules, people, self._known, self._room, limits, now_ms, concurrency, wakes, disabled
-        )  # fmt: skip
         self._lookout = Lookout(int((2 * limits.heartbeat_s + limits.presence_grace_s) * 1000))
+        self._world = World(
+            rules, people, self._known, self._room, limits, now_ms, concurrency, wakes, disabled, self._lookout
+        )  # fmt: skip
+        # Losses during a turn: what that does not tell is on the lookout only when it is stored.
+        self._losses: list[tuple[str, str, int]] | None = None
         self._changes: deque[Change | Overlooked] = deque(maxlen=KEPT)
         self._cursor = 0
         self._dropped = 0
@@ -146,7 +148,7 @@ class Engine:
         """Forget a session that was deleted."""
         self._room.remove([waiting.row for waiting in self._room.of(session)])
         self._known.drop(session)
-        self._lookout.forget(session)
+        self._lookout.drop(session, lambda _: True)
 
     def _changed(self, session: str, subject: str, before: str, after: str) -> None:
         self._changes.append(Change(session, subject, before, after))
@@ -155,10 +157,12 @@ class Engine:
     def _looks(self, session: str, subject: str) -> None:
         if is_person(subject):
             status = self._people.status(subject)  # It need not be another: who comes back in time never left.
-            self._changes.append(Change(session, subject, status, status, looks=True))
+            self._changes.append(Change(session, subject, status, status, self._world.now_ms()))
             self.wake()
 
     def _lost(self, session: str, subject: str, since_ms: int) -> None:
+        if self._losses is not None:
+            self._losses.append((session, subject, since_ms))
         if found := self._lookout.lost(session, subject, since_ms):
             self._changes.extend(found)
             self.wake()
@@ -198,10 +202,12 @@ class Engine:
         due = self._room.take_due(self._world.now_ms(), PAGE)
         if last == self._cursor and not (changes or due):
             return False
+        self._losses = []
         try:
             turn = await self._judge(page, last, changes, due)
             committed = await self._commit(turn)
         except BaseException:
+            self._losses = None
             self._room.put_back(due)
             self._known.clear()  # It is ahead of what is stored.
             self._changes.extendleft(reversed(changes))
@@ -210,6 +216,9 @@ class Engine:
         self._metrics.hook_waits.set(len(self._room))
         self._cursor = last
         self._lookout.add(turn.overlooked, self._world.now_ms())
+        losses, self._losses = self._losses, None
+        for loss in losses:
+            self._lost(*loss)
         self._on_committed(committed)
         await self._drop()
         return True

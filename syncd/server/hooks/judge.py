@@ -56,10 +56,17 @@ def judge(
     if stage is Stage.START and unread_s:
         if subject == event.by:
             return Verdict("no", "caused it")
+        # Of a message it is known whether it was read; of anything else only that it happened before their eyes.
+        if event.type != "message.created" and people.watching(event.session, subject):
+            looks = Reason("is looking at it", frozenset([subject]), event.session)
+            return Verdict("no", looks.text, why=looks)
         return Verdict("wait", f"unread for {unread_s:g} s", event.at_ms + int(unread_s * 1000), Stage.UNREAD)
+    settles_ms = people.settles_ms()
+    if now_ms < settles_ms and (subject or rule.when.nobody_watching):
+        return Verdict("wait", "the server has just started: who was here comes back", settles_ms, stage)
     if reason := reason_not(rule, event, subject, facts, people):
         return Verdict("no", reason.text, why=reason)
-    if subject and rule.quiet is not None and stage is not Stage.QUIET:
+    if rule.quiet is not None and stage is not Stage.QUIET:
         until_ms = rule.quiet.until_ms(now_ms)
         if until_ms is not None:
             return Verdict("wait", "quiet hours", until_ms, Stage.QUIET)

@@ -7,19 +7,24 @@ to be at it. In memory: a server that starts again has no links to find dead.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from syncd.server.hooks.happened import Happened
 from syncd.server.hooks.judge import Stage
 
-_MAX: Final = 10_000
+_log = structlog.get_logger("syncd.hooks")
+
+#: Of one session: a crowd in one pushes out nothing of another.
+_EACH_MAX: Final = 5_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Overlooked:
-    """What a rule would have made of an event for one person or target.
+    """What a rule would have made of an event for one person or target at `judged_ms`.
 
     `here` are those who were there, in `session` or with an empty one in any.
     """
@@ -31,37 +36,73 @@ class Overlooked:
     event: Happened
     here: set[str]
     session: str
+    judged_ms: int
+
+    @property
+    def seen_ms(self) -> int:
+        """Who was there at this time or later saw it: when it happened; of who was elsewhere, when it was judged."""
+        return self.event.at_ms if self.session else self.judged_ms
 
 
 class Lookout:
     """The newest of them.
 
     1. One comes back when the last of those who were there turns out not to have been: whoever else saw it saw it.
+    2. What is answered or read does not come back.
     """
 
     def __init__(self, kept_ms: int) -> None:
         """`kept_ms`: after so long every dead link is found."""
         self._kept_ms = kept_ms
-        self._notices: deque[Overlooked] = deque(maxlen=_MAX)
+        self._sessions: dict[str, deque[Overlooked]] = {}
+        # In which sessions there are notices that somebody's being anywhere is a reason for.
+        self._elsewhere: dict[str, set[str]] = {}
+        self._swept_ms = 0
 
     def __len__(self) -> int:
-        return len(self._notices)
+        return sum(map(len, self._sessions.values()))
 
     def add(self, notices: Iterable[Overlooked], now_ms: int) -> None:
         """Take notices that were not told."""
-        self._notices.extend(notices)
-        while self._notices and self._notices[0].event.at_ms < now_ms - self._kept_ms:
-            self._notices.popleft()
+        for notice in notices:
+            session = notice.event.session
+            kept = self._sessions.setdefault(session, deque(maxlen=_EACH_MAX))
+            if len(kept) == _EACH_MAX:
+                _log.warning("hooks_overlooked_full", session=session, kept=_EACH_MAX)
+            kept.append(notice)
+            if not notice.session:
+                self._elsewhere.setdefault(notice.subject, set()).add(session)
+        if not 0 <= now_ms - self._swept_ms < self._kept_ms:
+            self._swept_ms = now_ms
+            for session in [*self._sessions]:
+                self._keep(session, lambda notice: notice.judged_ms >= now_ms - self._kept_ms)
+            for subject, sessions in [*self._elsewhere.items()]:
+                sessions &= self._sessions.keys()
+                if not sessions:
+                    del self._elsewhere[subject]
 
     def lost(self, session: str, subject: str, since_ms: int) -> list[Overlooked]:
         """Return what nobody saw, now that a person turns out to be gone from a session since then."""
-        concerned = [one for one in self._notices if subject in one.here and one.session in ("", session)]
-        for notice in concerned:
-            if notice.event.at_ms >= since_ms:
-                notice.here.discard(subject)
-        self._notices = deque((one for one in self._notices if one.here), maxlen=_MAX)
-        return [notice for notice in concerned if not notice.here]  # Invariant 1.
+        found = []
+        for where in {session, *self._elsewhere.get(subject, ())}:
+            for notice in self._sessions.get(where, ()):
+                concerned = notice.session in ("", session) and subject in notice.here
+                if concerned and notice.seen_ms >= since_ms:
+                    notice.here.discard(subject)
+                    if not notice.here:  # Invariant 1.
+                        found.append(notice)
+        for where in {notice.event.session for notice in found}:
+            self._keep(where, lambda notice: bool(notice.here))
+        return found
 
-    def forget(self, session: str) -> None:
-        """Forget a session that was deleted."""
-        self._notices = deque((one for one in self._notices if one.event.session != session), maxlen=_MAX)
+    def drop(self, session: str, holds: Callable[[Overlooked], bool]) -> None:
+        """Forget those about a session for which something holds: they are answered, or the session is gone."""
+        if session in self._sessions:
+            self._keep(session, lambda notice: not holds(notice))  # Invariant 2.
+
+    def _keep(self, session: str, holds: Callable[[Overlooked], bool]) -> None:
+        kept = deque((notice for notice in self._sessions[session] if holds(notice)), maxlen=_EACH_MAX)
+        if kept:
+            self._sessions[session] = kept
+        else:
+            del self._sessions[session]

@@ -16,12 +16,12 @@ from syncd.core.ids import is_person
 from syncd.core.limits import Limits
 from syncd.core.messages import Json
 from syncd.core.record import record
-from syncd.server.hooks.conditions import PeoplePort, answers, settled_tags, was_read
+from syncd.server.hooks.conditions import PeoplePort, answers, reason_not, settled_tags, was_read
 from syncd.server.hooks.happened import Happened, SessionFacts
 from syncd.server.hooks.judge import GATHERED, Stage, judge, persons
 from syncd.server.hooks.known import Known
 from syncd.server.hooks.making import WAKE, WITHDRAWN_LANES, Route, make_delivery, options_of, route_of
-from syncd.server.hooks.overlooked import Overlooked
+from syncd.server.hooks.overlooked import Lookout, Overlooked
 from syncd.server.hooks.rulebook import RuleBook
 from syncd.server.hooks.rules import Rule
 from syncd.server.hooks.waiting import Waiting, WaitingRoom
@@ -30,23 +30,27 @@ from syncd.store.hook_rows import DEAD, About, Delivery, HookTurn, Settled, sett
 _log = structlog.get_logger("syncd.hooks")
 
 _HERE = ("active", "idle")
+#: How many times `hooks_waits_max` may wait before an escalation does not.
+_ESCALATIONS = 2
+#: After somebody may be back: who is there is looked at a moment later than it changes.
+_AFTER_MS = 1_000
 
 
 @record
 class Change:
-    """Somebody's status in a session is another, or with `looks` they begin to look at it."""
+    """Somebody's status in a session is another, or at `looks_ms`, if that is not 0, they begin to look at it."""
 
     session: str
     subject: str
     before: str
     after: str
-    looks: bool = False
+    looks_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     """What a turn looks at. `concurrency` is each target's, `wakes` the targets that call an agent, `disabled` those
-    that nothing is sent to, with the reasons; it changes."""
+    that nothing is sent to, with the reasons; it changes. `lookout` is what was not told since somebody was there."""
 
     rules: RuleBook
     people: PeoplePort
@@ -57,6 +61,7 @@ class World:
     concurrency: Mapping[str, int]
     wakes: Mapping[str, Sequence[str]]
     disabled: Mapping[str, str]
+    lookout: Lookout
 
 
 def happened(stored: StoredEvent, facts: SessionFacts) -> Happened:
@@ -73,7 +78,8 @@ class Turn:
     """One turn. Give it events, changes and what is due, in any order; then store `stored()`.
 
     1. What is answered or read by an event is taken back, whether it was stored before or made in this turn.
-    2. Of what waits there is a bound, `hooks_waits_max`: beyond it, what would wait is told at once.
+    2. Of what waits there is a bound, `hooks_waits_max`: beyond it, what would wait is told at once, unless somebody
+       looks at it. Escalations, which nobody wants early, have twice of that.
     3. An event that cannot be judged is logged and left out: it holds up no other.
     """
 
@@ -140,18 +146,24 @@ class Turn:
                 self.done[waiting.row] = None
         self.waits = [w for w in self.waits if w.event.session != event.session or not answers(event, w.event)]
 
+        def over(notice: Overlooked) -> bool:
+            return answers(event, notice.event) or was_read(notice.event, [notice.subject], facts)
+
+        self.overlooked = [n for n in self.overlooked if n.event.session != event.session or not over(n)]
+        self._world.lookout.drop(event.session, over)
+
     def _tell(self, event: Happened, facts: SessionFacts) -> None:
         for rule in self._world.rules.on(event.type):
             if not rule.mismatch(event.session, event.data):
                 self._apply(rule, event, facts)
 
-    def _apply(self, rule: Rule, event: Happened, facts: SessionFacts, step: int = 0) -> None:
+    def _apply(self, rule: Rule, event: Happened, facts: SessionFacts, step: int = 0, told: Sequence[str] = ()) -> None:
         subjects = persons(rule, event, facts, self._world.people, step)
         for subject in subjects:
             self._advance(rule, event, subject, Stage.UNREAD if step else Stage.START, facts, step)
         if rule.escalate_after_s is not None and step < len(rule.escalate_to):
             due_ms = (event.at_ms if step == 0 else self._now_ms) + int(rule.escalate_after_s * 1000)
-            self._wait(Waiting(rule.name, Stage.ESCALATE, step + 1, "", tuple(subjects), event, due_ms))
+            self._wait(Waiting(rule.name, Stage.ESCALATE, step + 1, "", (*told, *subjects), event, due_ms))
 
     def _advance(self, rule: Rule, event: Happened, subject: str, stage: Stage, facts: SessionFacts, step: int) -> bool:
         """Do what follows for one person or target; return whether it is to be told now, which is left to the caller
@@ -163,21 +175,25 @@ class Turn:
             self._deliver(rule, subject, [event], step)
         elif verdict.why is not None and (here := set(verdict.why.here)):
             where = verdict.why.session
-            self.overlooked.append(Overlooked(rule.name, stage, step, subject, event, here, where))
+            self.overlooked.append(Overlooked(rule.name, stage, step, subject, event, here, where, self._now_ms))
         return verdict.act == "tell"
 
     def _wait(self, waiting: Waiting) -> None:
         if waiting.stage is Stage.DIGEST:
-            begun = next(self._world.room.gathered(waiting), None) or next(
-                (before for before in self.waits if before.group == waiting.group), None
-            )
+            stored = (before for before in self._world.room.gathered(waiting) if before.row not in self.done)
+            begun = next(stored, None) or next((one for one in self.waits if one.group == waiting.group), None)
             waiting = replace(waiting, due_ms=begun.due_ms) if begun is not None else waiting
-        if len(self._world.room) + len(self.waits) < self._world.limits.hooks_waits_max:
+        waits_max = self._world.limits.hooks_waits_max * (_ESCALATIONS if waiting.stage is Stage.ESCALATE else 1)
+        if len(self._world.room) + len(self.waits) < waits_max:
             self.waits.append(waiting)
             return
-        _log.warning("hooks_full", rule=waiting.rule, waits=self._world.limits.hooks_waits_max)
-        rule = self._world.rules.get(waiting.rule)
-        if rule is not None and waiting.stage is not Stage.ESCALATE:  # Invariant 2.
+        _log.warning("hooks_full", rule=waiting.rule, waits=waits_max)
+        if (rule := self._world.rules.get(waiting.rule)) is None:
+            return
+        facts = self._world.known.of(waiting.event)
+        if waiting.stage is Stage.ESCALATE:  # Invariant 2.
+            self._apply(rule, waiting.event, facts, waiting.step, waiting.told)
+        elif not reason_not(rule, waiting.event, waiting.subject, facts, self._world.people):
             self._deliver(rule, waiting.subject, [waiting.event], waiting.step)
 
     def _deliver(self, rule: Rule, subject: str, events: Sequence[Happened], step: int) -> None:
@@ -211,7 +227,7 @@ class Turn:
         facts = self._world.known.of(waiting.event)
         if waiting.stage is Stage.ESCALATE:
             if not was_read(waiting.event, waiting.told, facts):
-                self._apply(rule, waiting.event, facts, waiting.step)
+                self._apply(rule, waiting.event, facts, waiting.step, waiting.told)
         elif waiting.stage not in GATHERED:
             self._advance(rule, waiting.event, waiting.subject, waiting.stage, facts, waiting.step)
         else:
@@ -228,7 +244,7 @@ class Turn:
 
     def again(self, notice: Overlooked) -> None:
         """Take a notice that nobody saw after all: it is looked at again as soon as whoever lost a link can be back."""
-        due_ms = self._now_ms + int(self._world.limits.presence_grace_s * 1000)
+        due_ms = self._now_ms + int(self._world.limits.presence_grace_s * 1000) + _AFTER_MS
         self._wait(Waiting(notice.rule, notice.stage, notice.step, notice.subject, (), notice.event, due_ms))
 
     # Agents that are called, and who comes and goes
@@ -246,8 +262,8 @@ class Turn:
         """Take somebody's coming or going. The session is known as it is now."""
         session, subject, before, after = change.session, change.subject, change.before, change.after
         facts = self._world.known.get((session, ""))
-        if change.looks:
-            self._looked(session, subject, facts)
+        if change.looks_ms:
+            self._looked(session, subject, facts, change.looks_ms)
         kind = subject.partition(":")[0]
         type = _change_type(before, after)
         if type:
@@ -255,13 +271,18 @@ class Turn:
         if kind == "agent" and type == "participant.left" and not self._world.people.serving(subject):
             self._tell(self._made("agent.offline", session, subject, {"agent": subject}, facts), facts)
 
-    def _looked(self, session: str, subject: str, facts: SessionFacts) -> None:
+    def _looked(self, session: str, subject: str, facts: SessionFacts, at_ms: int) -> None:
         """Somebody looks at a session: nothing in it is news to them any more."""
         if facts.seq:
-            self._settled.append(Settled(session, "", subject=subject, seq=facts.seq, withdraw=WITHDRAWN_LANES))
+            settled = Settled(session, "", subject=subject, seq=facts.seq, withdraw=WITHDRAWN_LANES)
+            self._settled.append(settled)
+            if self._world.people.watching(session, subject):  # What this turn brought they see as well.
+                self._deliveries = [delivery for delivery in self._deliveries if not settles(settled, delivery)]
         for waiting in self._world.room.of(session):
             if waiting.subject == subject:
                 self.done[waiting.row] = None
+        mine = (session, subject)
+        self.waits = [w for w in self.waits if (w.event.session, w.subject) != mine or w.event.at_ms > at_ms]
 
     def _made(self, type: str, session: str, by: str, data: Mapping[str, Json], facts: SessionFacts) -> Happened:
         id = "evt_" + secrets.token_hex(16)

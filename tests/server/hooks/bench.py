@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from syncd.core.events import Event, event_id
+from syncd.core.ids import is_person
 from syncd.core.limits import Limits
 from syncd.core.messages import Json
 from syncd.server.hooks.channel import Channel, Notice, Result, Sent
@@ -36,12 +37,19 @@ class FakePeople:
     watches: set[tuple[str, str]] = field(default_factory=set)
     audiences: dict[str, dict[str, str]] = field(default_factory=dict)
     served: set[str] = field(default_factory=set)
+    settles: int = 0
     on_change: list[Callable[[str, str, str, str], None]] = field(default_factory=list)
     on_look: list[Callable[[str, str], None]] = field(default_factory=list)
     on_lost: list[Callable[[str, str, int], None]] = field(default_factory=list)
 
     def watching(self, session: str, subject: str) -> bool:
         return (session, subject) in self.watches
+
+    def watchers(self, session: str) -> frozenset[str]:
+        return frozenset(one for where, one in self.watches if where == session and is_person(one))
+
+    def settles_ms(self) -> int:
+        return self.settles
 
     def status(self, subject: str) -> str:
         return self.statuses.get(subject, "offline")

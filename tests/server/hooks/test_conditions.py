@@ -14,7 +14,7 @@ from syncd.server.hooks.rules import Quiet, Rule
 from syncd.store.log import Append, Entry, EntryKind
 from syncd.store.session_log import SqliteSessionLog
 from tests.harness import until
-from tests.server.hooks.bench import Bench, FakePeople, bench, config_of
+from tests.server.hooks.bench import Bench, FakeChannel, FakePeople, bench, config_of
 
 MONA, THEO, EVE = "user:mona", "user:theo", "user:eve"
 
@@ -46,72 +46,6 @@ async def test_nobody_is_told_what_they_caused_or_look_at(tmp_path: Path) -> Non
         await here.message(THEO, 3)
         await here.settled()
         assert told(here) == [(THEO, "m2"), (MONA, "m3")]
-
-
-async def test_what_came_while_a_dead_machine_seemed_to_look_is_told_after_all(tmp_path: Path) -> None:
-    """As soon as they could be back, and what came before it died is not; nor what another saw who watches too."""
-    rules = [push(), push("alone", whom=[EVE], when={"nobody_watching": True})]
-    async with bench(tmp_path, config_of(rules)) as here:
-        await here.happen("read.moved", MONA, "s", subject=MONA, seq=0)
-        here.people.watches |= {("s", MONA), ("s", THEO)}
-        here.people.audiences["s"] = {MONA: "active", THEO: "active"}
-        await here.message(EVE, 1)
-        here.later(1)
-        died_ms = here.clock()
-        await here.message("agent:planner", 2)
-        await here.settled()
-        assert told(here) == [(EVE, "m2")]
-
-        here.people.lose("s", MONA, died_ms)
-        await asyncio.sleep(0.1)
-        assert told(here) == [(EVE, "m2")]
-        here.later(11)
-        await until(lambda: len(here.push.sent) == 2, "the notice")
-        assert told(here) == [(EVE, "m2"), (MONA, "m2")]
-        here.people.lose("s", THEO, died_ms)
-        await asyncio.sleep(0.1)
-        here.later(11)
-        await until(lambda: len(here.push.sent) == 4, "the notices")
-        assert sorted(told(here)[2:]) == [(EVE, "m2"), (THEO, "m2")]
-
-
-@pytest.mark.parametrize("back", ["looks", "read"])
-async def test_who_comes_back_after_a_lost_link_is_not_told(tmp_path: Path, back: str) -> None:
-    """The network changed, and they look again; or they have read it elsewhere."""
-    async with bench(tmp_path, config_of([push()])) as here:
-        await here.happen("read.moved", MONA, "s", subject=MONA, seq=0)
-        here.people.watches.add(("s", MONA))
-        await here.message(THEO, 1)
-        await here.settled()
-        here.people.lose("s", MONA, here.clock() - 60_000)
-        if back == "looks":
-            here.people.watches.add(("s", MONA))
-        else:
-            await here.happen("read.moved", MONA, "s", subject=MONA, seq=1)
-        await asyncio.sleep(0.1)
-        here.later(11)
-        await asyncio.sleep(0.1)
-        await here.settled()
-
-        assert told(here) == []
-
-
-async def test_who_seemed_to_be_at_it_elsewhere_is_told_as_well(tmp_path: Path) -> None:
-    """Away on all devices: the one that was not is dead."""
-    rules = [push(when={"away_on_all_devices": True})]
-    async with bench(tmp_path, config_of(rules)) as here:
-        await here.happen("read.moved", MONA, "s", subject=MONA, seq=0)
-        here.people.statuses[MONA] = "active"
-        await here.message(THEO, 1)
-        await here.settled()
-        assert told(here) == []
-        here.people.statuses[MONA] = "offline"
-        here.people.lose("other", MONA, here.clock() - 60_000)
-        await asyncio.sleep(0.1)
-        here.later(11)
-        await until(lambda: here.push.sent, "the notice")
-
-        assert told(here) == [(MONA, "m1")]
 
 
 async def test_who_was_brought_in_takes_part(tmp_path: Path) -> None:
@@ -265,6 +199,78 @@ async def test_one_device_is_told_and_the_notice_withdrawn_when_it_was_read(tmp_
         assert states == [(MONA, 1, "read"), (MONA, 2, "sent"), (THEO, 1, "sent"), (THEO, 2, "sent")]
 
 
+async def test_whoever_was_told_first_answers_for_all(tmp_path: Path) -> None:
+    """Who was told at the beginning reads it after it went on to the next: the one behind that is not bothered."""
+    rule = push(whom=["addressed"], when={"until_answered": True}, escalate_after_s=60, escalate_to=[THEO, "user:boss"])
+    async with bench(tmp_path, config_of([rule])) as here:
+        await here.message(EVE, 1, to=[MONA])
+        await here.settled()
+        here.later(61)
+        await until(lambda: len(here.push.sent) == 2, "the next one's being told")
+        await here.happen("read.moved", MONA, "s", subject=MONA, seq=1)
+        await here.judged()
+        here.later(61)
+        await asyncio.sleep(0.2)
+        await here.settled()
+
+        assert told(here) == [(MONA, "m1"), (THEO, "m1")]
+
+
+async def test_what_happened_before_their_eyes_is_not_told_when_they_leave(tmp_path: Path) -> None:
+    """Of a message it is known whether it was read; of anything else, that they looked."""
+    rule = push(on=["run.ended", "message.created"], whom=[MONA], when={"unread_for_s": 30})
+    async with bench(tmp_path, config_of([rule])) as here:
+        here.people.watches.add(("s", MONA))
+        await here.happen("run.ended", "agent:planner", "s", run="r1", agent="agent:planner", status="completed")
+        await here.message(THEO, 1)
+        await here.judged()
+        await asyncio.sleep(0.1)
+        here.people.watches.clear()
+        here.later(31)
+        await until(lambda: here.push.sent, "the message")
+        await asyncio.sleep(0.1)
+
+        assert told(here) == [(MONA, "m1")]
+
+
+async def test_a_look_in_the_same_turn_counts(tmp_path: Path) -> None:
+    """They opened it and closed it again before anything was judged; what came after that waits to be read."""
+    async with bench(tmp_path, config_of([push(whom=[MONA], when={"unread_for_s": 30})])) as here:
+        await here.message(THEO, 1)
+        here.people.watches.add(("s", MONA))
+        here.people.change("s", MONA, "offline", "active")
+        here.people.watches.clear()
+        here.people.change("s", MONA, "active", "offline")
+        await asyncio.sleep(0.05)
+        await here.message(THEO, 2)
+        await here.judged()
+        await asyncio.sleep(0.1)
+        here.later(31)
+        await until(lambda: here.push.sent, "the second")
+        await asyncio.sleep(0.1)
+
+        assert told(here) == [(MONA, "m2")]
+
+
+async def test_after_a_restart_people_have_time_to_come_back(tmp_path: Path) -> None:
+    """Who looked before it looks again a moment later; what is about no person does not wait."""
+    people = FakePeople()
+    rules = [push(whom=[MONA, THEO]), push("alone", whom=[EVE], when={"nobody_watching": True})]
+    async with bench(tmp_path, config_of(rules), people=people) as here:
+        people.settles = here.clock() + 10_000
+        await here.message("agent:planner", 1)
+        await here.judged()
+        await asyncio.sleep(0.1)
+        assert told(here) == []
+        people.watches.add(("s", MONA))
+        people.audiences["s"] = {MONA: "active"}
+        here.later(11)
+        await until(lambda: here.push.sent, "the notice")
+        await asyncio.sleep(0.1)
+
+        assert told(here) == [(THEO, "m1")]
+
+
 async def test_an_approval_escalates_until_somebody_decides(tmp_path: Path) -> None:
     """To the next after each delay; a decision ends it, and takes back what was sent."""
     rule = push(
@@ -413,6 +419,39 @@ async def test_what_waits_is_bounded(tmp_path: Path) -> None:
         await here.settled()
 
         assert told(here) == [(MONA, "m6"), (MONA, "m7"), (MONA, "m8")]
+
+
+async def test_whoever_looks_is_not_told_for_want_of_room(tmp_path: Path) -> None:
+    """What would wait is told at once, but not to who looks at it, nor before it is due to the next one."""
+    rules = [
+        push(whom=[MONA], when={"unread_for_s": 600}),
+        push("on", whom=[THEO], when={"until_answered": True}, escalate_after_s=60, escalate_to=[EVE]),
+    ]
+    async with bench(tmp_path, config_of(rules), limits=Limits(hooks_waits_max=1)) as here:
+        await here.message("agent:a", 1)
+        here.people.watches.add(("s", MONA))
+        await here.message("agent:a", 2)
+        await here.settled()
+        assert sorted(told(here)) == [(EVE, "m2"), (THEO, "m1"), (THEO, "m2")]
+        here.later(61)
+        await until(lambda: (EVE, "m1") in told(here), "the one that had room")
+
+
+async def test_a_target_is_left_alone_in_quiet_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mail to all is as loud as one to each."""
+    ends: list[int] = []
+    monkeypatch.setattr(Quiet, "until_ms", lambda _, now_ms: ends[0] if now_ms < ends[0] else None)
+    rule = {"name": "mail", "on": ["run.ended"], "channel": "call", "target": "mail"}
+    mail = FakeChannel()
+    config = config_of([rule | {"quiet": {"start": "22:00", "end": "07:00"}}])
+    async with bench(tmp_path, config, channels={"call": mail}) as here:
+        ends.append(here.clock() + 3_600_000)
+        await here.happen("run.ended", "agent:planner", "s", run="r1", agent="agent:planner", status="completed")
+        await here.judged()
+        await asyncio.sleep(0.1)
+        assert mail.sent == []
+        here.later(3_601)
+        await until(lambda: mail.sent, "the end of quiet")
 
 
 async def test_presence_makes_events(tmp_path: Path) -> None:

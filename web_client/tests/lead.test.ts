@@ -1,0 +1,125 @@
+/** A lead over a socket that is a stand-in: what it asks of the list of sessions. */
+
+import "fake-indexeddb/auto";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Lead } from "../src/core/lead.js";
+import type { LeadHost } from "../src/core/lead.js";
+import { DEFAULT_LIMITS } from "../src/core/limits.js";
+import type { ClientMessage, Unknown, Watch, Welcome } from "../src/core/messages.js";
+import { Store } from "../src/core/store.js";
+import { TIMING } from "../src/core/timing.js";
+import { decodeClient, encode } from "./other_side.js";
+
+const WELCOME: Welcome = {
+  kind: "Welcome",
+  version: 1,
+  peer: "p",
+  subject: "user:ana",
+  server: "s",
+  heartbeatS: 20,
+  frameBytesMax: DEFAULT_LIMITS.frameBytesMax,
+  presenceBytesMax: DEFAULT_LIMITS.presenceBytesMax,
+  expiresAt: 0,
+  now: 0,
+};
+
+/** A socket to a server that welcomes everybody. */
+class Socket {
+  static made: Socket[] = [];
+  readonly sent: (ClientMessage | Unknown)[] = [];
+  onopen: (() => void) | null = null;
+  onmessage: ((event: { data: ArrayBuffer }) => void) | null = null;
+
+  constructor() {
+    Socket.made.push(this);
+    queueMicrotask(() => this.onopen?.());
+  }
+
+  send(frame: Uint8Array): void {
+    const message = decodeClient(frame, DEFAULT_LIMITS);
+    this.sent.push(message);
+    if (message.kind === "Hello") this.say(WELCOME);
+  }
+
+  say(message: Parameters<typeof encode>[0]): void {
+    this.onmessage?.({ data: Uint8Array.from(encode(message)).buffer });
+  }
+
+  /** The pages that were asked for on this link. */
+  get pages(): string[] {
+    return this.sent.flatMap((message) => (message.kind === "Watch" ? [message.after] : []));
+  }
+
+  answer(): void {
+    this.say({ kind: "Index", rows: [], next: "", whole: false });
+  }
+
+  close(): void {}
+}
+
+function page(after: string): Watch {
+  return { kind: "Watch", after, limit: 10, archived: false };
+}
+
+let lead: Lead;
+let listed: (asked: string | undefined) => void;
+
+beforeEach(async () => {
+  vi.stubGlobal("WebSocket", Socket);
+  Socket.made = [];
+  const store = await Store.open(`lead-${Math.random()}`, () => {});
+  const host: LeadHost = {
+    url: "http://server",
+    store,
+    storeName: "lead",
+    timing: TIMING,
+    token: "dev:ana",
+    copy: () => Promise.reject(new Error("no session here")),
+    drop: () => {},
+    post: () => {},
+    watch: () => {},
+    listed: (asked) => listed(asked?.after),
+    linkStands: () => {},
+  };
+  lead = new Lead(host, false);
+  await lead.start();
+  await vi.waitFor(() => expect(lead.status.link).toBe("live"));
+});
+
+afterEach(() => {
+  lead.stop();
+  vi.unstubAllGlobals();
+});
+
+test("a page that is asked for when one is told is sent once", () => {
+  const [socket] = Socket.made as [Socket];
+  const told: unknown[] = [];
+  listed = (after) => {
+    if (told.push(after) === 1) lead.ask(page("two"));
+  };
+  lead.ask(page("one"));
+  socket.answer();
+  expect(socket.pages).toEqual(["one", "two"]);
+  socket.answer();
+  expect([told, socket.pages]).toEqual([
+    ["one", "two"],
+    ["one", "two"],
+  ]);
+});
+
+test("one page is under way at a time, and each answer is told as that of what was asked", () => {
+  const [socket] = Socket.made as [Socket];
+  const told: unknown[] = [];
+  listed = (after) => {
+    if (told.push(after) === 1) lead.ask(page("three"));
+  };
+  lead.ask(page("one"));
+  lead.ask(page("two"));
+  expect(socket.pages).toEqual(["one"]);
+  socket.answer();
+  expect(socket.pages).toEqual(["one", "two"]);
+  socket.answer();
+  expect(socket.pages).toEqual(["one", "two", "three"]);
+  socket.answer();
+  expect(told).toEqual(["one", "two", "three"]);
+});

@@ -1,4 +1,4 @@
-/** A lead over a socket that is a stand-in: what it asks of the list of sessions. */
+/** A lead over a socket that is a stand-in: what it asks of the list of sessions, and where it says the link stands. */
 
 import "fake-indexeddb/auto";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -63,10 +63,12 @@ function page(after: string): Watch {
 
 let lead: Lead;
 let listed: (asked: string | undefined) => void;
+let links: string[];
 
 beforeEach(async () => {
   vi.stubGlobal("WebSocket", Socket);
   Socket.made = [];
+  links = [];
   const store = await Store.open(`lead-${Math.random()}`, () => {});
   const host: LeadHost = {
     url: "http://server",
@@ -76,7 +78,7 @@ beforeEach(async () => {
     token: "dev:ana",
     copy: () => Promise.reject(new Error("no session here")),
     drop: () => {},
-    post: () => {},
+    post: (message) => message.kind === "link" && links.push(message.status.link),
     watch: () => {},
     listed: (asked) => listed(asked?.after),
     linkStands: () => {},
@@ -122,4 +124,12 @@ test("one page is under way at a time, and each answer is told as that of what w
   expect(socket.pages).toEqual(["one", "two", "three"]);
   socket.answer();
   expect(told).toEqual(["one", "two", "three"]);
+});
+
+test("with another token it says that the link is gone until there is another one", async () => {
+  links.splice(0);
+  lead.renewed();
+  expect(links).toEqual(["reconnecting"]);
+  await vi.waitFor(() => expect(links).toEqual(["reconnecting", "live"]));
+  expect(Socket.made.length).toBe(2);
 });

@@ -495,8 +495,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   }
 
   #tell(): void {
-    const { link } = this.status;
-    for (const copy of this.#copies) copy.linkStands(link === "live");
+    for (const copy of this.#copies) copy.linkStands();
     for (const listener of this.#listeners) listener();
   }
 

@@ -225,10 +225,9 @@ export class Copy implements Replica, DocumentsHost {
   }
 
   /** The link stands elsewhere; where it is not live, nobody is there. */
-  linkStands(live: boolean): void {
-    if (!live && this.#standing !== null) this.#standing = { ...this.#standing, presence: [], tabs: {} };
+  linkStands(): void {
     this.#tell({ kind: "status" });
-    if (!live) this.#tell({ kind: "presence" });
+    this.#tell({ kind: "presence" });
   }
 
   #takeRoots(roots: Readonly<Record<string, string>>): void {
@@ -289,7 +288,8 @@ export class Copy implements Replica, DocumentsHost {
   }
 
   presence(): readonly PresenceEntry[] {
-    if (this.#standing === null) return [];
+    // It is kept meanwhile: a leader that was quiet for a moment has no reason to tell it again.
+    if (this.#standing === null || this.#host.linkStatus.link !== "live") return [];
     return everyone(this.#standing, this.#host.tab);
   }
 

@@ -1,0 +1,51 @@
+/** A copy whose tab and leader are stand-ins: who it says is there, and what it shows of its tab. */
+
+import "fake-indexeddb/auto";
+import { expect, test } from "vitest";
+import { Copy } from "../src/core/copy.js";
+import type { CopyHost } from "../src/core/copy.js";
+import { DEFAULT_LIMITS } from "../src/core/limits.js";
+import { Session } from "../src/core/session.js";
+import { OFFLINE } from "../src/core/status.js";
+import type { Status } from "../src/core/status.js";
+import { Store } from "../src/core/store.js";
+import type { Standing } from "../src/core/tabs.js";
+
+const LIVE: Status = { ...OFFLINE, link: "live" };
+const BEN = { peer: "b", subject: "user:ben", name: "ben", kind: "user", device: "phone", state: {} };
+const STANDING: Standing = {
+  status: LIVE,
+  rights: null,
+  roots: {},
+  peer: "a",
+  presence: [BEN, { ...BEN, peer: "a", subject: "user:ana" }],
+  tabs: { this: {}, that: { at: "that" } },
+};
+
+async function made(): Promise<{ copy: Copy; host: { -readonly [K in keyof CopyHost]: CopyHost[K] } }> {
+  const host = {
+    store: await Store.open(`copy-${Math.random()}`, () => {}),
+    tab: "this",
+    subject: "user:ana",
+    frameBytesMax: DEFAULT_LIMITS.frameBytesMax,
+    linkStatus: LIVE,
+    stored: () => {},
+    presenceMoved: () => {},
+    released: () => {},
+  };
+  return { copy: new Copy("s", host), host };
+}
+
+test("nobody is there while the link is away, and all are there again when it is back", async () => {
+  const { copy, host } = await made();
+  copy.stands(STANDING);
+  const session = new Session(copy);
+  const peers = (): string[] => session.presence.everyone().map(({ peer }) => peer);
+  expect(peers()).toEqual(["b", "a/that"]);
+  host.linkStatus = { ...OFFLINE, link: "reconnecting" };
+  copy.linkStands();
+  expect(peers()).toEqual([]);
+  host.linkStatus = LIVE;
+  copy.linkStands();
+  expect(peers()).toEqual(["b", "a/that"]);
+});

@@ -8,6 +8,19 @@ import { checkValue, same } from "./values.js";
 
 /** What a server takes unless it was set otherwise. */
 const PRESENCE_BYTES_MAX = 4096;
+/** The most present first. */
+const ACTIVITIES = ["active", "idle", "hidden"];
+
+/** The most present of the activities of several states, if they say any. */
+export function mostPresent(states: readonly JsonMap[]): JsonMap {
+  const activity = ACTIVITIES.find((each) => states.some((state) => state["activity"] === each));
+  return activity === undefined ? {} : { activity };
+}
+
+/** Several states as one: the later over the earlier, and the most present activity of all. */
+export function overlaid(states: readonly JsonMap[]): JsonMap {
+  return Object.assign({}, ...states, mostPresent(states));
+}
 
 export class Presence {
   #mine: JsonMap = {};

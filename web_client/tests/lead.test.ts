@@ -2,10 +2,12 @@
 
 import "fake-indexeddb/auto";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Copy } from "../src/core/copy.js";
+import type { CopyHost } from "../src/core/copy.js";
 import { Lead } from "../src/core/lead.js";
 import type { LeadHost } from "../src/core/lead.js";
 import { DEFAULT_LIMITS } from "../src/core/limits.js";
-import type { ClientMessage, Unknown, Watch, Welcome } from "../src/core/messages.js";
+import type { ClientMessage, Opened, Unknown, Watch, Welcome } from "../src/core/messages.js";
 import { Store } from "../src/core/store.js";
 import { TIMING } from "../src/core/timing.js";
 import { decodeClient, encode } from "./other_side.js";
@@ -38,7 +40,8 @@ class Socket {
   send(frame: Uint8Array): void {
     const message = decodeClient(frame, DEFAULT_LIMITS);
     this.sent.push(message);
-    if (message.kind === "Hello") this.say(WELCOME);
+    if (message.kind === "Hello") this.say(welcome);
+    if (message.kind === "Open") this.say(OPENED);
   }
 
   say(message: Parameters<typeof encode>[0]): void {
@@ -61,7 +64,25 @@ function page(after: string): Watch {
   return { kind: "Watch", after, limit: 10, archived: false };
 }
 
+const OPENED: Opened = {
+  kind: "Opened",
+  session: "s",
+  incarnation: "i",
+  version: 1,
+  seq: 0,
+  caughtUp: 0,
+  rights: ["presence"],
+  updates: {},
+  vectors: { transcript: Uint8Array.of(0), state: Uint8Array.of(0) },
+  roots: {},
+  presence: [],
+  storageFull: false,
+};
+
 let lead: Lead;
+let copy: LeadHost["copy"];
+let store: Store;
+let welcome: Welcome;
 let listed: (asked: string | undefined) => void;
 let links: string[];
 
@@ -69,14 +90,16 @@ beforeEach(async () => {
   vi.stubGlobal("WebSocket", Socket);
   Socket.made = [];
   links = [];
-  const store = await Store.open(`lead-${Math.random()}`, () => {});
+  welcome = WELCOME;
+  copy = () => Promise.reject(new Error("no session here"));
+  store = await Store.open(`lead-${Math.random()}`, () => {});
   const host: LeadHost = {
     url: "http://server",
     store,
     storeName: "lead",
     timing: TIMING,
     token: "dev:ana",
-    copy: () => Promise.reject(new Error("no session here")),
+    copy: (session) => copy(session),
     drop: () => {},
     post: (message) => message.kind === "link" && links.push(message.status.link),
     watch: () => {},
@@ -132,4 +155,27 @@ test("with another token it says that the link is gone until there is another on
   expect(links).toEqual(["reconnecting"]);
   await vi.waitFor(() => expect(links).toEqual(["reconnecting", "live"]));
   expect(Socket.made.length).toBe(2);
+});
+
+test("presence is of what the server takes that the link leads to", async () => {
+  const host: CopyHost = {
+    store,
+    tab: "tab",
+    subject: "",
+    frameBytesMax: DEFAULT_LIMITS.frameBytesMax,
+    linkStatus: lead.status,
+    stored: () => {},
+    presenceMoved: () => {},
+    released: () => {},
+  };
+  copy = (session) => Promise.resolve(new Copy(session, host));
+  const presence = { activity: "idle", draft: "x".repeat(1_000) };
+  lead.places("tab", [{ session: "s", presence, visible: true }]);
+  const said = (): unknown[] =>
+    Socket.made.at(-1)!.sent.flatMap((message) => (message.kind === "SetPresence" ? [message.state] : []));
+  await vi.waitFor(() => expect(said()).toEqual([presence]));
+  welcome = { ...WELCOME, presenceBytesMax: 500 };
+  lead.renewed();
+  await vi.waitFor(() => expect(Socket.made.length).toBe(2));
+  await vi.waitFor(() => expect(said()).toEqual([{ activity: "idle" }]));
 });

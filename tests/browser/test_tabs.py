@@ -457,6 +457,28 @@ async def test_a_tab_that_is_cut_off_by_hand_is_cut_off_alone(bare: Running, new
     await synced(one, two)
 
 
+async def test_a_tab_that_is_back_at_once_stays_there(bare: Running, new_device: MakeDevice) -> None:
+    """That it left is told late, when it is back: it has its sessions all the same, and one place in each."""
+    ana, ben = await new_device("ana", bare), await new_device("ben", bare)
+    one = await started(ana, session="elsewhere")
+    await live(one)
+    two, other = await started(ana), await started(ben, token="dev:ben")
+    await live(two)
+    await two.evaluate("session().presence.update({ at: 'two' })")
+    seen = "JSON.stringify(session().presence.everyone().map((entry) => entry.state.at))"
+    texts = []
+    for number in range(4):
+        await two.evaluate("client.network(false); client.network(true)")
+        await live(two)
+        await asyncio.sleep(0.3)
+        await write(other, text := f"number {number}")
+        texts.append(text)
+        await have(two, texts=texts)
+        await true_in(other, f"{seen} === '[\"two\"]'")
+        assert await two.evaluate("session().presence.everyone().length") == 1
+    assert [await look(tab, "leads") for tab in (one, two)] == [True, False]
+
+
 async def test_a_black_hole_is_noticed_and_left(brisk: Running, new_device: MakeDevice) -> None:
     """A link on which nothing passes, and which nobody closes, is given up after a heartbeat and a half."""
     ana = await new_device("ana", brisk)

@@ -49,3 +49,13 @@ test("nobody is there while the link is away, and all are there again when it is
   copy.linkStands();
   expect(peers()).toEqual(["b", "a/that"]);
 });
+
+test("a tab that left and is back believes nothing that it was told before", async () => {
+  const { copy, host } = await made();
+  copy.stands(STANDING);
+  copy.parted();
+  host.tab = "another";
+  expect([copy.status.link, copy.presence()]).toEqual(["reconnecting", []]);
+  copy.stands({ ...STANDING, tabs: { another: {} } });
+  expect([copy.status.link, copy.presence().map(({ peer }) => peer)]).toEqual(["live", ["b"]]);
+});

@@ -481,6 +481,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     this.#lead?.stop();
     this.#lead = null;
     this.#tabs.leave();
+    for (const copy of this.#copies) copy.parted();
     this.#told = { ...this.#told, status: OFFLINE };
     this.#tell();
   }

@@ -224,6 +224,11 @@ export class Copy implements Replica, DocumentsHost {
     }
   }
 
+  /** This tab left the others: what it was told is over, and it is told anew when it is back. */
+  parted(): void {
+    this.#standing = null;
+  }
+
   /** The link stands elsewhere; where it is not live, nobody is there. */
   linkStands(): void {
     this.#tell({ kind: "status" });

@@ -96,10 +96,11 @@ const SPREAD_TURNS = 6;
  *    another may do, too.
  * 4. Where there are no locks (a page that is not secure) or no channel, every tab leads for itself: all that leaders do
  *    may be done by several.
+ * 5. A tab that left and is back is another one: that the one before is gone is told late, and means only that one.
  */
 export class Tabs {
-  /** This life of this tab. */
-  readonly tab = randomId();
+  /** This life of this tab among the others: another one with every `join`. Empty before the first. */
+  tab = "";
   readonly #name: string;
   readonly #host: TabsHost;
   #channel: BroadcastChannel | null = null;
@@ -133,6 +134,7 @@ export class Tabs {
   join(): void {
     if (this.#joined) return;
     this.#joined = true;
+    this.tab = randomId(); // Invariant 5.
     this.#life = new AbortController();
     if (typeof BroadcastChannel !== "undefined") {
       this.#channel = new BroadcastChannel(this.#name);

@@ -59,3 +59,21 @@ test("a tab that left and is back believes nothing that it was told before", asy
   copy.stands({ ...STANDING, tabs: { another: {} } });
   expect([copy.status.link, copy.presence().map(({ peer }) => peer)]).toEqual(["live", ["b"]]);
 });
+
+test("each who has a session open shows something, as one, until it is closed", async () => {
+  const { copy } = await made();
+  copy.users = 2;
+  const [one, two] = [new Session(copy), new Session(copy)];
+  expect(copy.ownPresence).toBe(null);
+  one.presence.update({ activity: "active", at: 1, draft: "d" });
+  two.presence.update({ activity: "hidden", at: 2 });
+  expect(copy.ownPresence).toEqual({ activity: "active", at: 2, draft: "d" });
+  one.presence.update({ at: 3 });
+  expect(copy.ownPresence).toEqual({ activity: "active", at: 3, draft: "d" });
+  await one.close();
+  expect(copy.ownPresence).toEqual({ activity: "hidden", at: 2 });
+  one.presence.update({ at: 4 });
+  expect(copy.ownPresence).toEqual({ activity: "hidden", at: 2 });
+  await two.close();
+  expect(copy.ownPresence).toBe(null);
+});

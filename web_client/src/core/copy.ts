@@ -8,11 +8,12 @@ import * as Y from "yjs";
 import { LocalProtocolError, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS, FRAME_OVERHEAD_BYTES } from "./limits.js";
 import { mayWrite } from "./messages.js";
-import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
+import type { JsonMap, Layer, PresenceEntry, Right } from "./messages.js";
 import { Documents } from "./documents.js";
 import type { DocumentsHost, Touched } from "./documents.js";
 import { Adopt, newPending } from "./edits.js";
 import type { Pending } from "./edits.js";
+import { overlaid } from "./presence.js";
 import type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";
 import { Rows } from "./rows.js";
 import type { Status } from "./status.js";
@@ -70,7 +71,8 @@ export class Copy implements Replica, DocumentsHost {
   #fresh: Row[] = [];
   /** Half of an update went in, which is not stored: its vector says more than others will ever get. */
   #torn = false;
-  #presence: { readonly [key: string]: Json } | null = null;
+  /** What each who has it open here shows, who said it last at the end. */
+  readonly #presence = new Map<object, JsonMap>();
   #loading: Promise<void> | null = null;
   #closed = false;
 
@@ -298,14 +300,15 @@ export class Copy implements Replica, DocumentsHost {
     return everyone(this.#standing, this.#host.tab);
   }
 
-  setPresence(state: { readonly [key: string]: Json } | null): void {
-    this.#presence = state;
+  setPresence(state: JsonMap | null, owner: object): void {
+    this.#presence.delete(owner);
+    if (state !== null) this.#presence.set(owner, state);
     this.#host.presenceMoved(this);
   }
 
   /** What this tab shows of itself. */
-  get ownPresence(): { readonly [key: string]: Json } | null {
-    return this.#presence;
+  get ownPresence(): JsonMap | null {
+    return this.#presence.size > 0 ? overlaid([...this.#presence.values()]) : null;
   }
 
   listen(listener: (change: ReplicaChange) => void): () => void {
@@ -334,7 +337,7 @@ export class Copy implements Replica, DocumentsHost {
     if (this.users === 0) return;
     this.users -= 1;
     if (this.users > 0) return;
-    this.#presence = null;
+    this.#presence.clear();
     await this.saved().catch(() => {});
     if (this.users === 0) this.#host.released(this);
   }

@@ -25,6 +25,7 @@ export function overlaid(states: readonly JsonMap[]): JsonMap {
 export class Presence {
   #mine: JsonMap = {};
   #everyone: readonly PresenceEntry[];
+  #closed = false;
 
   constructor(private readonly replica: Pick<Replica, "presence" | "setPresence">) {
     this.#everyone = replica.presence();
@@ -48,7 +49,13 @@ export class Presence {
       throw new LocalProtocolError(`presence holds at most ${PRESENCE_BYTES_MAX} bytes`);
     }
     this.#mine = mine;
-    this.replica.setPresence(mine);
+    if (!this.#closed) this.replica.setPresence(mine, this);
+  }
+
+  /** Show nothing any more. */
+  close(): void {
+    this.#closed = true;
+    this.replica.setPresence(null, this);
   }
 
   /**

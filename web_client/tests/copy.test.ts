@@ -28,6 +28,7 @@ async function made(): Promise<{ copy: Copy; host: { -readonly [K in keyof CopyH
     tab: "this",
     subject: "user:ana",
     frameBytesMax: DEFAULT_LIMITS.frameBytesMax,
+    presenceBytesMax: DEFAULT_LIMITS.presenceBytesMax,
     linkStatus: LIVE,
     stored: () => {},
     presenceMoved: () => {},
@@ -76,4 +77,14 @@ test("each who has a session open shows something, as one, until it is closed", 
   expect(copy.ownPresence).toEqual({ activity: "hidden", at: 2 });
   await two.close();
   expect(copy.ownPresence).toBe(null);
+});
+
+test("presence is measured by what the server takes", async () => {
+  const { copy, host } = await made();
+  const session = new Session(copy);
+  host.presenceBytesMax = 100;
+  expect(() => session.presence.update({ draft: "x".repeat(100) })).toThrow("at most 100 bytes");
+  host.presenceBytesMax = 10_000;
+  session.presence.update({ draft: "x".repeat(9_000) });
+  expect(copy.ownPresence).toEqual(session.presence.mine);
 });

@@ -85,6 +85,7 @@ let store: Store;
 let welcome: Welcome;
 let listed: (asked: string | undefined) => void;
 let links: string[];
+let bytesMax: number;
 
 beforeEach(async () => {
   vi.stubGlobal("WebSocket", Socket);
@@ -101,7 +102,11 @@ beforeEach(async () => {
     token: "dev:ana",
     copy: (session) => copy(session),
     drop: () => {},
-    post: (message) => message.kind === "link" && links.push(message.status.link),
+    post: (message) => {
+      if (message.kind !== "link") return;
+      links.push(message.status.link);
+      bytesMax = message.presenceBytesMax;
+    },
     watch: () => {},
     listed: (asked) => listed(asked?.after),
     linkStands: () => {},
@@ -163,6 +168,7 @@ test("presence is of what the server takes that the link leads to", async () => 
     tab: "tab",
     subject: "",
     frameBytesMax: DEFAULT_LIMITS.frameBytesMax,
+    presenceBytesMax: DEFAULT_LIMITS.presenceBytesMax,
     linkStatus: lead.status,
     stored: () => {},
     presenceMoved: () => {},
@@ -178,4 +184,5 @@ test("presence is of what the server takes that the link leads to", async () => 
   lead.renewed();
   await vi.waitFor(() => expect(Socket.made.length).toBe(2));
   await vi.waitFor(() => expect(said()).toEqual([{ activity: "idle" }]));
+  expect(bytesMax).toBe(500);
 });

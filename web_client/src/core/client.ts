@@ -57,6 +57,9 @@ export interface ClientOptions {
   readonly timing?: Partial<Timing>;
 }
 
+/** What the one that leads says of the link. */
+type LinkTold = Pick<Extract<TabMessage, { kind: "link" }>, "status" | "frameBytesMax" | "presenceBytesMax">;
+
 const REOPEN_MS = 50;
 const REOPEN_MAX_MS = 3_000;
 const CUT_OFF: Status = { ...OFFLINE, reason: "this tab's network is switched off" };
@@ -83,7 +86,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   readonly #opened: Promise<void>;
   #store: Store | null = null;
   #lead: Lead | null = null;
-  #told: { status: Status; frameBytesMax: number } = { status: OFFLINE, frameBytesMax: DEFAULT_LIMITS.frameBytesMax };
+  #told: LinkTold = { ...DEFAULT_LIMITS, status: OFFLINE };
   /** The tab that leads gives no sign of life. */
   #quiet = false;
   /** The browser was asked to keep what is stored. */
@@ -297,6 +300,10 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
 
   get frameBytesMax(): number {
     return this.#lead?.limits.frameBytesMax ?? this.#told.frameBytesMax;
+  }
+
+  get presenceBytesMax(): number {
+    return this.#lead?.limits.presenceBytesMax ?? this.#told.presenceBytesMax;
   }
 
   get linkStatus(): Status {

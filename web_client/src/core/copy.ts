@@ -30,6 +30,7 @@ export interface CopyHost {
   readonly tab: string;
   readonly subject: string;
   readonly frameBytesMax: number;
+  readonly presenceBytesMax: number;
   /** Where the link stands; a copy that the leader has told nothing of stands there, too. */
   readonly linkStatus: Status;
   /** Own edits of this tab are stored. */
@@ -258,6 +259,10 @@ export class Copy implements Replica, DocumentsHost {
   get status(): Status {
     const link = this.#host.linkStatus;
     return link.link === "live" && this.#standing !== null ? this.#standing.status : notYet(link);
+  }
+
+  get presenceBytesMax(): number {
+    return this.#host.presenceBytesMax;
   }
 
   get unsynced(): number {

@@ -213,7 +213,8 @@ export class Lead implements LinkHost, WayHost {
   stands(status: Status): void {
     if (this.#stopped) return;
     const { subject } = this.store;
-    this.post({ kind: "link", status, subject, frameBytesMax: this.limits.frameBytesMax });
+    const { frameBytesMax, presenceBytesMax } = this.limits;
+    this.post({ kind: "link", status, subject, frameBytesMax, presenceBytesMax });
     this.#host.linkStands();
   }
 

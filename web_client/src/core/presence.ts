@@ -6,8 +6,6 @@ import type { Replica } from "./replica.js";
 import { pack } from "./msgpack.js";
 import { checkValue, same } from "./values.js";
 
-/** What a server takes unless it was set otherwise. */
-const PRESENCE_BYTES_MAX = 4096;
 /** The most present first. */
 const ACTIVITIES = ["active", "idle", "hidden"];
 
@@ -27,7 +25,7 @@ export class Presence {
   #everyone: readonly PresenceEntry[];
   #closed = false;
 
-  constructor(private readonly replica: Pick<Replica, "presence" | "setPresence">) {
+  constructor(private readonly replica: Pick<Replica, "presence" | "setPresence" | "presenceBytesMax">) {
     this.#everyone = replica.presence();
   }
 
@@ -39,14 +37,15 @@ export class Presence {
   /**
    * Change some of what the others see of this tab; null takes a field away. Said again by itself after a reconnect.
    *
-   * Throws `LocalProtocolError`: it is not JSON, or more than 4 KiB.
+   * Throws `LocalProtocolError`: it is not JSON, or more than the server takes: 4 KiB if it was not set otherwise.
    */
   update(fields: JsonMap): void {
     checkValue(fields);
     const all = Object.entries({ ...this.#mine, ...fields });
     const mine = Object.fromEntries(all.filter(([, value]) => value !== null && value !== undefined));
-    if (pack(mine).length > PRESENCE_BYTES_MAX) {
-      throw new LocalProtocolError(`presence holds at most ${PRESENCE_BYTES_MAX} bytes`);
+    const { presenceBytesMax } = this.replica;
+    if (pack(mine).length > presenceBytesMax) {
+      throw new LocalProtocolError(`presence holds at most ${presenceBytesMax} bytes`);
     }
     this.#mine = mine;
     if (!this.#closed) this.replica.setPresence(mine, this);

@@ -54,6 +54,8 @@ export interface Replica {
   /** Null until this device has been on the session once. */
   readonly rights: ReadonlySet<Right> | null;
   readonly status: Status;
+  /** Of what one tab shows: as the server said last. */
+  readonly presenceBytesMax: number;
   /** Own edits, of all tabs of this device, that are not on the server's disk. */
   readonly unsynced: number;
   /** Root names of the state to the number of their kind (PROTOCOL 5.3), as the server said. */

@@ -50,7 +50,13 @@ export type TabMessage =
     }
   | { readonly kind: "reload"; readonly session: string }
   | { readonly kind: "caught-up"; readonly session: string; readonly count: number }
-  | { readonly kind: "link"; readonly status: Status; readonly subject: string; readonly frameBytesMax: number }
+  | {
+      readonly kind: "link";
+      readonly status: Status;
+      readonly subject: string;
+      readonly frameBytesMax: number;
+      readonly presenceBytesMax: number;
+    }
   | { readonly kind: "standing"; readonly session: string; readonly standing: Standing }
   /** To the leader: try again now, with this token if there is one. */
   | { readonly kind: "retry"; readonly token: string | null }

@@ -411,6 +411,31 @@ async def test_a_tab_says_that_its_leader_is_silent(bare: Running, new_device: M
     assert [await look(tab, "leads") for tab in (one, two)] == [False, True]
 
 
+async def test_a_leader_that_was_silent_for_a_moment_costs_nobody_their_place(
+    bare: Running, new_device: MakeDevice
+) -> None:
+    """While it does not answer, nobody is there; when it does again, those are who never left."""
+    ana, ben = await new_device("ana", bare), await new_device("ben", bare)
+    one, two = await pair(ana)
+    other = await started(ben, token="dev:ben")
+    for tab, name in ((one, "one"), (two, "two"), (other, "ben")):
+        await tab.evaluate("(at) => session().presence.update({ at })", name)
+    seen = "JSON.stringify(session().presence.everyone().map((entry) => entry.state.at).sort())"
+    await true_in(two, f'{seen} === \'["ben","one"]\'')
+    await two.evaluate(
+        f"window.seen = []; void client.subscribe(() => window.seen.push(`${{look().reason}} ${{{seen}}}`))"
+    )
+    await one.evaluate("window.mute = true")
+    await two.evaluate("void document.dispatchEvent(new Event('resume'))")
+    await true_in(two, "client.status.reason.includes('does not answer')", "the silence")
+    await one.evaluate("window.mute = false")
+    await write(one, "here I am")
+
+    await true_in(two, f'{seen} === \'["ben","one"]\'')
+    assert await two.evaluate("window.seen[0]") == "the tab that has the link does not answer []"
+    assert [await look(tab, "leads") for tab in (one, two)] == [True, False]
+
+
 # Networks
 
 
@@ -430,6 +455,28 @@ async def test_a_tab_that_is_cut_off_by_hand_is_cut_off_alone(bare: Running, new
 
     await have(one, two, texts=["alone", "together"])
     await synced(one, two)
+
+
+async def test_a_tab_that_is_back_at_once_stays_there(bare: Running, new_device: MakeDevice) -> None:
+    """That it left is told late, when it is back: it has its sessions all the same, and one place in each."""
+    ana, ben = await new_device("ana", bare), await new_device("ben", bare)
+    one = await started(ana, session="elsewhere")
+    await live(one)
+    two, other = await started(ana), await started(ben, token="dev:ben")
+    await live(two)
+    await two.evaluate("session().presence.update({ at: 'two' })")
+    seen = "JSON.stringify(session().presence.everyone().map((entry) => entry.state.at))"
+    texts = []
+    for number in range(4):
+        await two.evaluate("client.network(false); client.network(true)")
+        await live(two)
+        await asyncio.sleep(0.3)
+        await write(other, text := f"number {number}")
+        texts.append(text)
+        await have(two, texts=texts)
+        await true_in(other, f"{seen} === '[\"two\"]'")
+        assert await two.evaluate("session().presence.everyone().length") == 1
+    assert [await look(tab, "leads") for tab in (one, two)] == [True, False]
 
 
 async def test_a_black_hole_is_noticed_and_left(brisk: Running, new_device: MakeDevice) -> None:

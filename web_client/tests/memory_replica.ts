@@ -7,6 +7,7 @@
 
 import * as Y from "yjs";
 import { LocalProtocolError, NotSynced } from "../src/core/errors.js";
+import { DEFAULT_LIMITS } from "../src/core/limits.js";
 import type { JsonMap, Layer, PresenceEntry, Right } from "../src/core/messages.js";
 import type { Edit, RefusedEdit, Replica, ReplicaChange } from "../src/core/replica.js";
 import { OFFLINE } from "../src/core/status.js";
@@ -28,6 +29,7 @@ let peers = 0;
 export class MemoryReplica implements Replica {
   readonly session: string;
   readonly peer = `peer-${++peers}`;
+  readonly presenceBytesMax = DEFAULT_LIMITS.presenceBytesMax;
   closed = false;
   /** All updates made here, in order: what a push would hold. */
   readonly made: { layer: Layer; update: Uint8Array }[] = [];

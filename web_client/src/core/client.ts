@@ -57,6 +57,9 @@ export interface ClientOptions {
   readonly timing?: Partial<Timing>;
 }
 
+/** What the one that leads says of the link. */
+type LinkTold = Pick<Extract<TabMessage, { kind: "link" }>, "status" | "frameBytesMax" | "presenceBytesMax">;
+
 const REOPEN_MS = 50;
 const REOPEN_MAX_MS = 3_000;
 const CUT_OFF: Status = { ...OFFLINE, reason: "this tab's network is switched off" };
@@ -83,7 +86,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   readonly #opened: Promise<void>;
   #store: Store | null = null;
   #lead: Lead | null = null;
-  #told: { status: Status; frameBytesMax: number } = { status: OFFLINE, frameBytesMax: DEFAULT_LIMITS.frameBytesMax };
+  #told: LinkTold = { ...DEFAULT_LIMITS, status: OFFLINE };
   /** The tab that leads gives no sign of life. */
   #quiet = false;
   /** The browser was asked to keep what is stored. */
@@ -299,6 +302,10 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     return this.#lead?.limits.frameBytesMax ?? this.#told.frameBytesMax;
   }
 
+  get presenceBytesMax(): number {
+    return this.#lead?.limits.presenceBytesMax ?? this.#told.presenceBytesMax;
+  }
+
   get linkStatus(): Status {
     return this.status;
   }
@@ -481,6 +488,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     this.#lead?.stop();
     this.#lead = null;
     this.#tabs.leave();
+    for (const copy of this.#copies) copy.parted();
     this.#told = { ...this.#told, status: OFFLINE };
     this.#tell();
   }
@@ -495,8 +503,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   }
 
   #tell(): void {
-    const { link } = this.status;
-    for (const copy of this.#copies) copy.linkStands(link === "live");
+    for (const copy of this.#copies) copy.linkStands();
     for (const listener of this.#listeners) listener();
   }
 

@@ -8,11 +8,12 @@ import * as Y from "yjs";
 import { LocalProtocolError, StoreError } from "./errors.js";
 import { DEFAULT_LIMITS, FRAME_OVERHEAD_BYTES } from "./limits.js";
 import { mayWrite } from "./messages.js";
-import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
+import type { JsonMap, Layer, PresenceEntry, Right } from "./messages.js";
 import { Documents } from "./documents.js";
 import type { DocumentsHost, Touched } from "./documents.js";
 import { Adopt, newPending } from "./edits.js";
 import type { Pending } from "./edits.js";
+import { overlaid } from "./presence.js";
 import type { Edit, RefusedEdit, Replica, ReplicaChange } from "./replica.js";
 import { Rows } from "./rows.js";
 import type { Status } from "./status.js";
@@ -29,6 +30,7 @@ export interface CopyHost {
   readonly tab: string;
   readonly subject: string;
   readonly frameBytesMax: number;
+  readonly presenceBytesMax: number;
   /** Where the link stands; a copy that the leader has told nothing of stands there, too. */
   readonly linkStatus: Status;
   /** Own edits of this tab are stored. */
@@ -70,7 +72,8 @@ export class Copy implements Replica, DocumentsHost {
   #fresh: Row[] = [];
   /** Half of an update went in, which is not stored: its vector says more than others will ever get. */
   #torn = false;
-  #presence: { readonly [key: string]: Json } | null = null;
+  /** What each who has it open here shows, who said it last at the end. */
+  readonly #presence = new Map<object, JsonMap>();
   #loading: Promise<void> | null = null;
   #closed = false;
 
@@ -224,11 +227,15 @@ export class Copy implements Replica, DocumentsHost {
     }
   }
 
+  /** This tab left the others: what it was told is over, and it is told anew when it is back. */
+  parted(): void {
+    this.#standing = null;
+  }
+
   /** The link stands elsewhere; where it is not live, nobody is there. */
-  linkStands(live: boolean): void {
-    if (!live && this.#standing !== null) this.#standing = { ...this.#standing, presence: [], tabs: {} };
+  linkStands(): void {
     this.#tell({ kind: "status" });
-    if (!live) this.#tell({ kind: "presence" });
+    this.#tell({ kind: "presence" });
   }
 
   #takeRoots(roots: Readonly<Record<string, string>>): void {
@@ -252,6 +259,10 @@ export class Copy implements Replica, DocumentsHost {
   get status(): Status {
     const link = this.#host.linkStatus;
     return link.link === "live" && this.#standing !== null ? this.#standing.status : notYet(link);
+  }
+
+  get presenceBytesMax(): number {
+    return this.#host.presenceBytesMax;
   }
 
   get unsynced(): number {
@@ -289,18 +300,20 @@ export class Copy implements Replica, DocumentsHost {
   }
 
   presence(): readonly PresenceEntry[] {
-    if (this.#standing === null) return [];
+    // It is kept meanwhile: a leader that was quiet for a moment has no reason to tell it again.
+    if (this.#standing === null || this.#host.linkStatus.link !== "live") return [];
     return everyone(this.#standing, this.#host.tab);
   }
 
-  setPresence(state: { readonly [key: string]: Json } | null): void {
-    this.#presence = state;
+  setPresence(state: JsonMap | null, owner: object): void {
+    this.#presence.delete(owner);
+    if (state !== null) this.#presence.set(owner, state);
     this.#host.presenceMoved(this);
   }
 
   /** What this tab shows of itself. */
-  get ownPresence(): { readonly [key: string]: Json } | null {
-    return this.#presence;
+  get ownPresence(): JsonMap | null {
+    return this.#presence.size > 0 ? overlaid([...this.#presence.values()]) : null;
   }
 
   listen(listener: (change: ReplicaChange) => void): () => void {
@@ -329,7 +342,7 @@ export class Copy implements Replica, DocumentsHost {
     if (this.users === 0) return;
     this.users -= 1;
     if (this.users > 0) return;
-    this.#presence = null;
+    this.#presence.clear();
     await this.saved().catch(() => {});
     if (this.users === 0) this.#host.released(this);
   }

@@ -205,15 +205,16 @@ export class Lead implements LinkHost, WayHost {
     else if (message.kind === "IndexChanged" || message.kind === "Refreshed") this.#host.listed(null, message);
     else if (message.kind === "Index") {
       const asked = this.#asks.shift();
+      this.send(this.#asks.slice(0, 1)); // First: whoever is told may ask for more, which then waits or goes itself.
       if (asked !== undefined) this.#host.listed(asked, message);
-      this.send(this.#asks.slice(0, 1));
     } else if ("session" in message) this.#running.get(message.session)?.receive(message);
   }
 
   stands(status: Status): void {
     if (this.#stopped) return;
     const { subject } = this.store;
-    this.post({ kind: "link", status, subject, frameBytesMax: this.limits.frameBytesMax });
+    const { frameBytesMax, presenceBytesMax } = this.limits;
+    this.post({ kind: "link", status, subject, frameBytesMax, presenceBytesMax });
     this.#host.linkStands();
   }
 

@@ -131,7 +131,10 @@ export class Link {
     if (this.#stopped) return;
     const wasLive = this.#live;
     this.#live = false;
-    if (wasLive) this.#host.down();
+    if (wasLive) {
+      this.#host.down();
+      this.#set({ ...OFFLINE, link: "reconnecting" }); // What was asked on the one before is asked again on the next.
+    }
     this.retry();
   }
 

@@ -6,14 +6,26 @@ import type { Replica } from "./replica.js";
 import { pack } from "./msgpack.js";
 import { checkValue, same } from "./values.js";
 
-/** What a server takes unless it was set otherwise. */
-const PRESENCE_BYTES_MAX = 4096;
+/** The most present first. */
+const ACTIVITIES = ["active", "idle", "hidden"];
+
+/** The most present of the activities of several states, if they say any. */
+export function mostPresent(states: readonly JsonMap[]): JsonMap {
+  const activity = ACTIVITIES.find((each) => states.some((state) => state["activity"] === each));
+  return activity === undefined ? {} : { activity };
+}
+
+/** Several states as one: the later over the earlier, and the most present activity of all. */
+export function overlaid(states: readonly JsonMap[]): JsonMap {
+  return Object.assign({}, ...states, mostPresent(states));
+}
 
 export class Presence {
   #mine: JsonMap = {};
   #everyone: readonly PresenceEntry[];
+  #closed = false;
 
-  constructor(private readonly replica: Pick<Replica, "presence" | "setPresence">) {
+  constructor(private readonly replica: Pick<Replica, "presence" | "setPresence" | "presenceBytesMax">) {
     this.#everyone = replica.presence();
   }
 
@@ -25,17 +37,24 @@ export class Presence {
   /**
    * Change some of what the others see of this tab; null takes a field away. Said again by itself after a reconnect.
    *
-   * Throws `LocalProtocolError`: it is not JSON, or more than 4 KiB.
+   * Throws `LocalProtocolError`: it is not JSON, or more than the server takes: 4 KiB if it was not set otherwise.
    */
   update(fields: JsonMap): void {
     checkValue(fields);
     const all = Object.entries({ ...this.#mine, ...fields });
     const mine = Object.fromEntries(all.filter(([, value]) => value !== null && value !== undefined));
-    if (pack(mine).length > PRESENCE_BYTES_MAX) {
-      throw new LocalProtocolError(`presence holds at most ${PRESENCE_BYTES_MAX} bytes`);
+    const { presenceBytesMax } = this.replica;
+    if (pack(mine).length > presenceBytesMax) {
+      throw new LocalProtocolError(`presence holds at most ${presenceBytesMax} bytes`);
     }
     this.#mine = mine;
-    this.replica.setPresence(mine);
+    if (!this.#closed) this.replica.setPresence(mine, this);
+  }
+
+  /** Show nothing any more. */
+  close(): void {
+    this.#closed = true;
+    this.replica.setPresence(null, this);
   }
 
   /**

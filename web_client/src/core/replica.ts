@@ -6,7 +6,7 @@
  */
 
 import type * as Y from "yjs";
-import type { Json, Layer, PresenceEntry, Right } from "./messages.js";
+import type { JsonMap, Layer, PresenceEntry, Right } from "./messages.js";
 import type { Status } from "./status.js";
 
 /** An own edit. It shows at once. Both promises reject with `NotSynced` or `StoreError`; neither has to be awaited. */
@@ -54,6 +54,8 @@ export interface Replica {
   /** Null until this device has been on the session once. */
   readonly rights: ReadonlySet<Right> | null;
   readonly status: Status;
+  /** Of what one tab shows: as the server said last. */
+  readonly presenceBytesMax: number;
   /** Own edits, of all tabs of this device, that are not on the server's disk. */
   readonly unsynced: number;
   /** Root names of the state to the number of their kind (PROTOCOL 5.3), as the server said. */
@@ -71,8 +73,12 @@ export interface Replica {
 
   /** Everybody who is here, this tab left out. */
   presence(): readonly PresenceEntry[];
-  /** What the others see of this tab; null for nothing. Sent again by itself after a reconnect. */
-  setPresence(state: { readonly [key: string]: Json } | null): void;
+  /**
+   * What the others see of this tab; null for nothing. Sent again by itself after a reconnect.
+   *
+   * Several may have it open here: each says it as an `owner` of its own, and the others see it as one.
+   */
+  setPresence(state: JsonMap | null, owner: object): void;
 
   /** Call `listener` after each change, in order. Returns what ends that. */
   listen(listener: (change: ReplicaChange) => void): () => void;

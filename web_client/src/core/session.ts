@@ -168,6 +168,7 @@ export class Session {
       this.#listeners.close(this.#closedError());
       this.#onClose();
       await this.replica.close();
+      this.presence.close(); // Of others that have it open here, what they show stays.
     }
   }
 

@@ -50,7 +50,13 @@ export type TabMessage =
     }
   | { readonly kind: "reload"; readonly session: string }
   | { readonly kind: "caught-up"; readonly session: string; readonly count: number }
-  | { readonly kind: "link"; readonly status: Status; readonly subject: string; readonly frameBytesMax: number }
+  | {
+      readonly kind: "link";
+      readonly status: Status;
+      readonly subject: string;
+      readonly frameBytesMax: number;
+      readonly presenceBytesMax: number;
+    }
   | { readonly kind: "standing"; readonly session: string; readonly standing: Standing }
   /** To the leader: try again now, with this token if there is one. */
   | { readonly kind: "retry"; readonly token: string | null }
@@ -96,10 +102,11 @@ const SPREAD_TURNS = 6;
  *    another may do, too.
  * 4. Where there are no locks (a page that is not secure) or no channel, every tab leads for itself: all that leaders do
  *    may be done by several.
+ * 5. A tab that left and is back is another one: that the one before is gone is told late, and means only that one.
  */
 export class Tabs {
-  /** This life of this tab. */
-  readonly tab = randomId();
+  /** This life of this tab among the others: another one with every `join`. Empty before the first. */
+  tab = "";
   readonly #name: string;
   readonly #host: TabsHost;
   #channel: BroadcastChannel | null = null;
@@ -133,6 +140,7 @@ export class Tabs {
   join(): void {
     if (this.#joined) return;
     this.#joined = true;
+    this.tab = randomId(); // Invariant 5.
     this.#life = new AbortController();
     if (typeof BroadcastChannel !== "undefined") {
       this.#channel = new BroadcastChannel(this.#name);

@@ -5,23 +5,27 @@
  * beside it under `tabs`. Knows nothing of how it travels.
  */
 
-import type { Json } from "./messages.js";
+import type { JsonMap } from "./messages.js";
 import { pack } from "./msgpack.js";
+import { mostPresent, overlaid } from "./presence.js";
 import type { Place } from "./tabs.js";
 
-type State = { readonly [key: string]: Json };
-
 /**
- * One state for the link, null for nothing: of at most `bytesMax`, as far as leaving out the tabs helps.
+ * One state for the link, null for nothing: of at most `bytesMax`, since a server takes more for a mistake.
  *
- * `places` are in the order they were looked at, the last one last.
+ * Where it would be more, the tabs are left out; then one state after the other, the one looked at longest ago first.
+ * The activity stays, and is the most present of all. `places` are in the order they were looked at, the last one last.
  */
-export function together(places: ReadonlyMap<string, Place>, bytesMax: number): State | null {
+export function together(places: ReadonlyMap<string, Place>, bytesMax: number): JsonMap | null {
   const shown = [...places].filter(([, { presence }]) => presence !== null);
   if (shown.length === 0) return null;
   const ordered = [...shown.filter(([, place]) => !place.visible), ...shown.filter(([, place]) => place.visible)];
-  const merged: State = Object.assign({}, ...ordered.map(([, { presence }]) => presence));
-  if (shown.length === 1) return merged;
-  const all = { ...merged, tabs: Object.fromEntries(shown.map(([tab, { presence }]) => [tab, presence])) };
-  return pack(all).length <= bytesMax ? all : merged;
+  const states = ordered.map(([, { presence }]) => presence!);
+  const activity = mostPresent(states);
+  const possible = states.map((_, from): JsonMap => ({ ...overlaid(states.slice(from)), ...activity }));
+  if (shown.length > 1) {
+    const tabs = Object.fromEntries(shown.map(([tab, { presence }]) => [tab, presence!]));
+    possible.unshift({ ...possible[0], tabs });
+  }
+  return possible.find((state) => pack(state).length <= bytesMax) ?? activity;
 }

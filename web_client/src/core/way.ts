@@ -131,6 +131,7 @@ export class Way {
   }
 
   linkUp(): void {
+    this.#show(); // The limits may be others.
     this.#connect();
   }
 

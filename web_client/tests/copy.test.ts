@@ -1,0 +1,90 @@
+/** A copy whose tab and leader are stand-ins: who it says is there, and what it shows of its tab. */
+
+import "fake-indexeddb/auto";
+import { expect, test } from "vitest";
+import { Copy } from "../src/core/copy.js";
+import type { CopyHost } from "../src/core/copy.js";
+import { DEFAULT_LIMITS } from "../src/core/limits.js";
+import { Session } from "../src/core/session.js";
+import { OFFLINE } from "../src/core/status.js";
+import type { Status } from "../src/core/status.js";
+import { Store } from "../src/core/store.js";
+import type { Standing } from "../src/core/tabs.js";
+
+const LIVE: Status = { ...OFFLINE, link: "live" };
+const BEN = { peer: "b", subject: "user:ben", name: "ben", kind: "user", device: "phone", state: {} };
+const STANDING: Standing = {
+  status: LIVE,
+  rights: null,
+  roots: {},
+  peer: "a",
+  presence: [BEN, { ...BEN, peer: "a", subject: "user:ana" }],
+  tabs: { this: {}, that: { at: "that" } },
+};
+
+async function made(): Promise<{ copy: Copy; host: { -readonly [K in keyof CopyHost]: CopyHost[K] } }> {
+  const host = {
+    store: await Store.open(`copy-${Math.random()}`, () => {}),
+    tab: "this",
+    subject: "user:ana",
+    frameBytesMax: DEFAULT_LIMITS.frameBytesMax,
+    presenceBytesMax: DEFAULT_LIMITS.presenceBytesMax,
+    linkStatus: LIVE,
+    stored: () => {},
+    presenceMoved: () => {},
+    released: () => {},
+  };
+  return { copy: new Copy("s", host), host };
+}
+
+test("nobody is there while the link is away, and all are there again when it is back", async () => {
+  const { copy, host } = await made();
+  copy.stands(STANDING);
+  const session = new Session(copy);
+  const peers = (): string[] => session.presence.everyone().map(({ peer }) => peer);
+  expect(peers()).toEqual(["b", "a/that"]);
+  host.linkStatus = { ...OFFLINE, link: "reconnecting" };
+  copy.linkStands();
+  expect(peers()).toEqual([]);
+  host.linkStatus = LIVE;
+  copy.linkStands();
+  expect(peers()).toEqual(["b", "a/that"]);
+});
+
+test("a tab that left and is back believes nothing that it was told before", async () => {
+  const { copy, host } = await made();
+  copy.stands(STANDING);
+  copy.parted();
+  host.tab = "another";
+  expect([copy.status.link, copy.presence()]).toEqual(["reconnecting", []]);
+  copy.stands({ ...STANDING, tabs: { another: {} } });
+  expect([copy.status.link, copy.presence().map(({ peer }) => peer)]).toEqual(["live", ["b"]]);
+});
+
+test("each who has a session open shows something, as one, until it is closed", async () => {
+  const { copy } = await made();
+  copy.users = 2;
+  const [one, two] = [new Session(copy), new Session(copy)];
+  expect(copy.ownPresence).toBe(null);
+  one.presence.update({ activity: "active", at: 1, draft: "d" });
+  two.presence.update({ activity: "hidden", at: 2 });
+  expect(copy.ownPresence).toEqual({ activity: "active", at: 2, draft: "d" });
+  one.presence.update({ at: 3 });
+  expect(copy.ownPresence).toEqual({ activity: "active", at: 3, draft: "d" });
+  await one.close();
+  expect(copy.ownPresence).toEqual({ activity: "hidden", at: 2 });
+  one.presence.update({ at: 4 });
+  expect(copy.ownPresence).toEqual({ activity: "hidden", at: 2 });
+  await two.close();
+  expect(copy.ownPresence).toBe(null);
+});
+
+test("presence is measured by what the server takes", async () => {
+  const { copy, host } = await made();
+  const session = new Session(copy);
+  host.presenceBytesMax = 100;
+  expect(() => session.presence.update({ draft: "x".repeat(100) })).toThrow("at most 100 bytes");
+  host.presenceBytesMax = 10_000;
+  session.presence.update({ draft: "x".repeat(9_000) });
+  expect(copy.ownPresence).toEqual(session.presence.mine);
+});

@@ -122,7 +122,8 @@ class Pipeline:
     """Turns a `Route` into an aiohttp handler.
 
     1. A handler runs only after rate, token, id, query and body were found good.
-    2. No body is read before the token was found good, and never more of it than the limit.
+    2. No body is read before the token was found good, and never more of it than the limit. A body takes its time: the
+       token is found good again behind it, so that none is acted for that was revoked or expired meanwhile.
     """
 
     def __init__(self, services: Services, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -157,6 +158,8 @@ class Pipeline:
         elif route.body is not None and issubclass(route.body, Body):
             raw = await read_body(request, services.limits.body_bytes_max, services.limits.body_timeout_s)
             body = _parse_body(raw, route.body)
+        if grant is not None and route.body is not None:
+            grant = self._grant(request)  # Invariant 2.
         return Call(request, services, grant, session, query, body, raw)
 
     def _grant(self, request: web.Request) -> Grant:

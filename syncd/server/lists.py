@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -210,8 +210,8 @@ class Lists(Follower):
             self._change(session, subject)
         return found
 
-    async def participants(self, session: str) -> Sequence[str]:
-        """Return the persons that take part in a session."""
+    async def participants(self, session: str) -> Mapping[str, bool]:
+        """Return the persons that take part in a session, and whether by what they did there themselves."""
         return await self._listing.participants(session)
 
     # Links

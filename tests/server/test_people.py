@@ -1,18 +1,20 @@
 """People: who is here over all sessions and devices, on a virtual clock and on real sockets."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from syncd_client.transport import RequestFailed, request
 
-from syncd.core.messages import Json, PresenceEntry, SetPresence
+from syncd.core.messages import Ack, Json, PresenceEntry, SetPresence
+from syncd.core.transcript import put_message
 from syncd.core.work import WorkRow
 from syncd.server.app import Server
 from syncd.server.people import People
 from syncd.store.memory import MemorySessionLog
-from tests.core.machines import Pen
+from tests.core.machines import Pen, new_message
 from tests.harness import RawLink, mint, serving, until
 from tests.server.links import link
 
@@ -226,6 +228,24 @@ async def test_who_was_here_when_the_server_was_killed_was_seen(tmp_path: Path) 
         assert (await people_of(server))[ANN]["devices"] == 1
     async with serving(tmp_path / "s.db") as server:
         assert (await people_of(server))[ANN]["last_seen"] is not None
+
+
+async def test_when_somebody_was_seen_is_not_told_to_whoever_names_them(tmp_path: Path) -> None:
+    """In a session that Ann never came to she is only who was addressed; where she wrote she was seen."""
+    async with serving(tmp_path / "s.db") as server:
+        async with link(server) as ann, link(server, "bob") as bob:
+            await ann.open()
+            await ann.push(Pen().message("hi"))
+            await bob.open("bobs")
+            asked = replace(new_message("Ann?"), to=(ANN,))
+            number = await bob.push(put_message(Pen().transcript, asked), session="bobs")
+            await bob.expect(Ack, lambda ack: ack.number == number)
+            await until(lambda: server.services.lists is not None and server.services.lists.people.people("s"))
+            assert (await people_of(server))[ANN]["last_seen"] is not None
+            assert (await people_of(server, "bobs"))[ANN]["last_seen"] is None
+        assert (await people_of(server))[ANN]["last_seen"] is not None
+        rows = await people_of(server, "bobs")
+        assert (rows[ANN]["last_seen"], rows[BOB]["last_seen"] is None) == (None, False)
 
 
 async def test_people_of_a_session_are_for_those_who_may_read_it(tmp_path: Path) -> None:

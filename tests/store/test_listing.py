@@ -137,7 +137,7 @@ async def test_who_is_addressed_takes_part(log: SessionLog) -> None:
     """From that message on. Who never wrote, read or was addressed has nothing to read."""
     await tell(log, "s", message(1), message(2, to=[BOB, PLANNER]), message(3))
     assert (await standing(log, BOB)).unread == 2
-    assert await log.listing.participants("s") == [ANN, BOB]
+    assert await log.listing.participants("s") == {ANN: True, BOB: False}
     [row] = (await log.listing.page("user:eve", ["*"])).rows
     assert row.standings == {}
 
@@ -165,6 +165,24 @@ async def test_archiving_is_everybodys_own(log: SessionLog) -> None:
     assert await names(log, "*") == ["t", "s"]
 
 
+async def test_who_only_put_a_session_away_does_not_take_part(log: SessionLog) -> None:
+    """Until they are named there or do something; what they did stays, whoever names them later."""
+    await tell(log, "s", message(1, BOB))
+    await log.listing.stand("s", ANN, archived=True, now_ms=5)
+    assert await log.listing.participants("s") == {BOB: True}
+    await tell(log, "s", message(2, BOB, to=[ANN]))
+    assert await log.listing.participants("s") == {ANN: False, BOB: True}
+    await tell(log, "s", read(2, ANN), message(3, BOB, to=[ANN, BOB]))
+    assert await log.listing.participants("s") == {ANN: True, BOB: True}
+
+
+async def test_what_an_import_says_is_nobodys_doing(log: SessionLog) -> None:
+    """Its author may have any words in it; who did something since keeps that."""
+    await tell(log, "s", message(1, BOB))
+    await log.listing.renew("s", Summary(seq=2), [(1, BOB), (2, ANN)], {ANN: 2, BOB: 1}, 9)
+    assert await log.listing.participants("s") == {ANN: False, BOB: True}
+
+
 async def test_a_deleted_session_leaves_nothing(log: SessionLog) -> None:
     """And one of the same name begins anew."""
     await tell(log, "s", message(1, BOB, to=[ANN]))
@@ -172,7 +190,7 @@ async def test_a_deleted_session_leaves_nothing(log: SessionLog) -> None:
     await log.delete("s", 9)
     assert await names(log, "*") == []
     assert await log.listing.rows(["s"], [ANN]) == []
-    assert await log.listing.participants("s") == []
+    assert await log.listing.participants("s") == {}
     assert await log.listing.summary("s") is None
     await log.create("s", "inc-2", 10)
     [row] = (await log.listing.page(ANN, ["*"])).rows

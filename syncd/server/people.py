@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -103,6 +103,10 @@ class People:
         """Return everybody on a session who is not offline, the most present first."""
         found = self._here.get(session)
         return found.people() if found is not None else ()
+
+    def where(self, subject: str) -> Collection[str]:
+        """Return the sessions that a subject is on."""
+        return self._where.get(subject, ())
 
     def serving(self, agent: str) -> bool:
         """Whether some worker serves the agent."""

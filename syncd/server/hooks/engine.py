@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -23,7 +23,7 @@ from syncd.server.hooks.judge import Stage, judge, persons
 from syncd.server.hooks.known import Known
 from syncd.server.hooks.overlooked import Lookout, Overlooked
 from syncd.server.hooks.rulebook import RuleBook
-from syncd.server.hooks.turn import Change, Turn, World, happened
+from syncd.server.hooks.turn import Change, Offline, Turn, World, happened
 from syncd.server.hooks.waiting import Waiting, WaitingRoom
 from syncd.server.metrics import Metrics
 from syncd.store.hook_rows import Committed
@@ -106,7 +106,7 @@ class Engine:
             rules, people, self._known, self._room, limits, now_ms, concurrency, wakes, disabled
         )  # fmt: skip
         self._lookout = Lookout(int((2 * limits.heartbeat_s + limits.presence_grace_s) * 1000))
-        self._changes: deque[Change | Overlooked] = deque(maxlen=KEPT)
+        self._changes: deque[Change | Offline | Overlooked] = deque(maxlen=KEPT)
         self._cursor = 0
         self._dropped = 0
         self._wake = asyncio.Event()
@@ -163,6 +163,11 @@ class Engine:
             self._changes.extend(found)
             self.wake()
 
+    def offline(self, agent: str, sessions: Collection[str]) -> None:
+        """Take notice that an agent's last worker is gone."""
+        self._changes.extend(Offline(session, agent) for session in sorted(sessions) or [""])
+        self.wake()
+
     # The loop
 
     async def _run(self) -> None:
@@ -218,12 +223,12 @@ class Engine:
         self,
         page: Sequence[StoredEvent],
         last: int,
-        changes: Sequence[Change | Overlooked],
+        changes: Sequence[Change | Offline | Overlooked],
         due: Sequence[Waiting],
     ) -> Turn:
         sessions = {(stored.session, stored.incarnation) for stored in page}
         sessions |= {(waiting.event.session, waiting.event.incarnation) for waiting in due}
-        moved = [change for change in changes if isinstance(change, Change)]
+        moved = [change for change in changes if not isinstance(change, Overlooked)]
         await self._known.load(sessions | {(change.session, "") for change in moved if change.session})
         turn = Turn(self._world, last)
         for stored in page:
@@ -233,7 +238,10 @@ class Engine:
             if isinstance(change, Overlooked):
                 turn.again(change)
                 continue
-            turn.changed(change)
+            if isinstance(change, Offline):
+                turn.offline(change)
+            else:
+                turn.changed(change)
             self._known.drop(change.session, unnamed=True)
         for waiting in due:
             turn.due(waiting)

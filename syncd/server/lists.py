@@ -176,6 +176,7 @@ class Lists(Follower):
         self._changed.pop(session, None)
         self._called.pop(session, None)
         self._quotes.pop(session, None)
+        self.people.deleted(session)
         if self._watchers:
             self._gone.add(session)
             self._wake.set()

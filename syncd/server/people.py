@@ -156,6 +156,16 @@ class People:
             for subject in subjects:
                 self._silent.pop((session, subject), None)
 
+    def deleted(self, session: str) -> None:
+        """Forget who was on a session that is no more, and worked in it. Nobody is told: there is nothing to leave."""
+        for key in [key for key in self._runs if key[0] == session]:
+            del self._runs[key]
+        for subject in self.audience(session):
+            self._leave(session, subject)
+        self._here.pop(session, None)
+        self._due.set(session, None)
+        self._time()
+
     def worked(self, rows: Sequence[WorkRow]) -> None:
         """Take rows of runs as they were committed."""
         for row in rows:

@@ -151,6 +151,27 @@ def test_an_agent_works_while_its_runs_are_live() -> None:
     assert people._runs == {}
 
 
+def test_who_was_on_a_session_that_is_no_more_left_nothing() -> None:
+    """Nor runs, which would be shown in one of the same name; on other sessions they are as before."""
+    clock = Clock()
+    people, told = made(clock)
+    run = WorkRow(PLANNER, "s", "r1", "m", "live", 1, 1)
+    people.worked([run])
+    people.moved("s", [entry("p", ANN, says("active")), entry("w", PLANNER, {})])
+    people.moved("t", [entry("p", ANN, says("idle"))])
+    people.unloaded("s")
+    told.clear()
+    people.deleted("s")
+    assert (people.status(ANN), people.status(PLANNER)) == ("idle", "offline")
+    assert (people.audience("s"), people._runs) == ({}, {})
+    clock.now = 20.0
+    people.tick()
+    assert told == []
+    people.moved("s", [entry("w2", PLANNER, {})])
+    [planner] = people.people("s")
+    assert (planner.status, planner.runs) == ("idle", ())
+
+
 async def test_when_somebody_was_last_seen_is_kept() -> None:
     """Who is here is seen now; of who left the moment counts, before it is written and after."""
     clock, log = Clock(), MemorySessionLog()

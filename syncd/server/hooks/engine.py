@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import structlog
 
 from syncd.core.errors import StorageFull
-from syncd.core.events import StoredEvent
+from syncd.core.events import Event, StoredEvent
 from syncd.core.ids import is_person
 from syncd.core.limits import Limits
 from syncd.core.record import record
@@ -266,8 +266,9 @@ class Engine:
         kept = await self._store.about([(stored.session, stored.incarnation)])
         facts = SessionFacts()
         facts.load(kept[stored.session, stored.incarnation])
-        for _ in facts.learn(stored.event.type, stored.event.by, stored.event.body):
-            pass
+        for told in (*await self._begun(stored, facts), stored.event):
+            for _ in facts.learn(told.type, told.by, told.body):
+                pass
         event, found, now_ms = happened(stored, facts), list[Explained](), self._world.now_ms()
         for rule in self._world.rules:
             where = rule.name, rule.channel, rule.target
@@ -279,3 +280,15 @@ class Engine:
                 verdict = judge(rule, event, subject, Stage.START, now_ms, facts, self._people)
                 found.append(Explained(*where, subject, verdict.act, verdict.reason, verdict.due_ms))
         return found
+
+    async def _begun(self, stored: StoredEvent, facts: SessionFacts) -> Sequence[Event]:
+        """Return how the run of an event began, if that is among the last events and forgotten: of one that is over."""
+        run, after, last = facts.run_of(stored.event.body), -1, 0
+        while run and run not in facts.runs and last > after:
+            after = last
+            page, last = await self._log.events(after, PAGE)
+            for one in page:
+                begins = one.event.type in ("run.queued", "run.started") and one.event.body["run"] == run
+                if begins and one.session == stored.session and stored.incarnation in ("", one.incarnation):
+                    return [one.event]
+        return []

@@ -208,7 +208,7 @@ def _parse_body(raw: bytes, model: type[_M]) -> _M:
         return model.model_validate_json(raw)
     except ValidationError as error:
         code = "bad_json" if any(e["type"] == "json_invalid" for e in error.errors(include_input=False)) else "invalid"
-        raise ApiError(code, _describe(error)) from None
+        raise ApiError(code, describe(error)) from None
 
 
 def _parse_query(request: web.Request, model: type[_M]) -> _M:
@@ -217,13 +217,14 @@ def _parse_query(request: web.Request, model: type[_M]) -> _M:
     try:
         return model.model_validate(dict(request.query))
     except ValidationError as error:
-        raise ApiError("invalid", _describe(error)) from None
+        raise ApiError("invalid", describe(error)) from None
 
 
-def _describe(error: ValidationError) -> str:
-    """Say which fields are wrong, and how, without repeating what they held."""
+def describe(error: ValidationError, where: str = "") -> str:
+    """Say which fields are wrong, and how, without repeating what they held. `where` is what they are fields of."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    lines = [f"{'.'.join(str(part) for part in p['loc'])}: {p['msg']}".removeprefix(": ") for p in problems[:8]]
+    above = [where] if where else []
+    lines = [f"{'.'.join([*above, *map(str, p['loc'])])}: {p['msg']}".removeprefix(": ") for p in problems[:8]]
     return "; ".join(lines)[:1_000]
 
 

@@ -15,7 +15,7 @@ from syncd.server.app import Server
 from syncd.server.people import People
 from syncd.store.memory import MemorySessionLog
 from tests.core.machines import Pen, new_message
-from tests.harness import RawLink, mint, serving, until
+from tests.harness import MEMBER, RawLink, mint, serving, until
 from tests.server.links import link
 
 ANN, BOB, PLANNER = "user:ann", "user:bob", "agent:planner"
@@ -267,6 +267,18 @@ async def test_when_somebody_was_seen_is_not_told_to_whoever_names_them(tmp_path
         assert (await people_of(server))[ANN]["last_seen"] is not None
         rows = await people_of(server, "bobs")
         assert (rows[ANN]["last_seen"], rows[BOB]["last_seen"] is None) == (None, False)
+
+
+async def test_what_was_erased_is_forgotten_here_too(tmp_path: Path) -> None:
+    """Runs that were live in it, and who was on it."""
+    async with serving(tmp_path / "s.db") as server, link(server) as ann:
+        await ann.open()
+        assert server.services.lists is not None
+        people = server.services.lists.people
+        await until(lambda: people.people("s"))
+        people.worked([WorkRow(PLANNER, "s", "r1", "m", "live", 1, 1)])
+        await request(server.url, "DELETE", "/v1/sessions/s", token=mint("user:op", (*MEMBER, "admin")))
+        assert (people._runs, people._here, people._where) == ({}, {}, {})
 
 
 async def test_people_of_a_session_are_for_those_who_may_read_it(tmp_path: Path) -> None:

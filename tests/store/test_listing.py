@@ -13,6 +13,7 @@ from syncd.store.listing import Listed, Standing, open_listing
 from syncd.store.log import Append, Entry, EntryKind, SessionLog
 from syncd.store.rows import session_crc
 from syncd.store.session_log import SCHEMA, SqliteSessionLog
+from syncd.store.sqlite import Database, Schema
 
 ANN, BOB, PLANNER = "user:ann", "user:bob", "agent:planner"
 
@@ -246,6 +247,24 @@ async def test_a_damaged_row_is_one_that_is_not_known(tmp_path: Path) -> None:
     assert await names(log, "*") == ["s"]
     await tell(log, "s", message(2))
     assert len(await log.read("s")) == 2
+    await log.close()
+
+
+async def test_of_who_was_there_before_parts_were_kept_less_is_said(tmp_path: Path) -> None:
+    """They take part, and what they did is known from the next time on."""
+    path = tmp_path / "log.db"
+    older = Database(path, Schema(SCHEMA.name, SCHEMA.application_id, SCHEMA.migrations[:3]))
+    crc = session_crc("s", "i", 1)
+    await older.open()
+    await older.run(lambda c: c.execute("INSERT INTO session VALUES (1, 's', 'i', 1, NULL, '', 0, ?)", (crc,)))
+    await older.run(lambda c: c.execute("INSERT INTO listing VALUES (1, 1, 0, x'')"))
+    await older.run(lambda c: c.execute("INSERT INTO standing VALUES (1, ?, 1, 0, 1)", (ANN,)))
+    await older.close()
+    log = SqliteSessionLog(path)
+    await log.open()
+    assert await log.listing.participants("s") == {ANN: False}
+    await tell(log, "s", message(1, ANN))
+    assert await log.listing.participants("s") == {ANN: True}
     await log.close()
 
 

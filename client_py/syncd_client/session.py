@@ -143,7 +143,9 @@ class Session(Writing):
         return self.audience.everyone()
 
     async def last_seen(self) -> Mapping[str, int | None]:
-        """Return when everybody who takes part was last connected (Unix ms), None for never. Needs the network.
+        """Return when everybody who takes part was last connected (Unix ms). Needs the network.
+
+        None for never, and for somebody who is not here and was only addressed or made responsible.
 
         Raises:
             Unreachable: there is none.

@@ -83,7 +83,9 @@ def create_server(settings: Settings, *, demo: str | None = None) -> "Server":
     auth = make_auth(settings, limits, metrics)
     store = SqliteSessionLog(settings.store)
     sessions = Sessions(store, limits, metrics)
-    dispatcher = Dispatcher(metrics, offer_timeout_s=limits.offer_timeout_s, clock=time.monotonic)
+    dispatcher = Dispatcher(
+        metrics, offer_timeout_s=limits.offer_timeout_s, grace_s=limits.presence_grace_s, clock=time.monotonic
+    )
     lists = Lists(sessions, People(dispatcher, grace_s=limits.presence_grace_s), limits)
     links = Links(sessions, auth, limits, metrics, dispatcher, lists)
     runs = RunRecords(sessions, dispatcher, limits)

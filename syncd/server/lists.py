@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -28,10 +28,14 @@ from syncd.server.renewal import renew
 from syncd.server.sessions import SessionGone, Sessions
 from syncd.store.listing import Listed
 
+V = TypeVar("V")
+
 _log = structlog.get_logger("syncd.lists")
 
 #: Sessions that nothing is known of, looked up at a time after a start.
 _UNKNOWN_AT_ONCE = 100
+#: After a failure of the store.
+_AGAIN_S = 1.0
 #: A link that takes nothing for so many changes has to ask anew.
 _MISSED_MAX = 10_000
 
@@ -68,6 +72,7 @@ class Lists(Follower):
     2. Changes are told `index_gather_s` after they came, and who is here at most every `index_here_s`; all at once.
     3. One page at a time is read for a link, and one for all of them: commits wait for no more.
     4. Nothing is done for a change that no event, no title and nobody's coming or going is behind.
+    5. What could not be noted or read is tried again; what cannot be noted keeps nothing from being told.
 
     `await start()` when the sessions have started, `await stop()` before they stop.
     """
@@ -112,7 +117,7 @@ class Lists(Follower):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._note()
+        await self._worked(self._note)
         await self.people.stop()
 
     def _keep(self, work: Coroutine[None, None, None], name: str) -> None:
@@ -176,6 +181,7 @@ class Lists(Follower):
         self._changed.pop(session, None)
         self._called.pop(session, None)
         self._quotes.pop(session, None)
+        self.people.deleted(session)
         if self._watchers:
             self._gone.add(session)
             self._wake.set()
@@ -210,8 +216,8 @@ class Lists(Follower):
             self._change(session, subject)
         return found
 
-    async def participants(self, session: str) -> Sequence[str]:
-        """Return the persons that take part in a session."""
+    async def participants(self, session: str) -> Mapping[str, bool]:
+        """Return the persons that take part in a session, and whether by what they did there themselves."""
         return await self._listing.participants(session)
 
     # Links
@@ -276,22 +282,32 @@ class Lists(Follower):
             await self._wake.wait()
             await asyncio.sleep(self._limits.index_gather_s)  # Invariant 2.
             self._wake.clear()
-            try:
-                await self._note()
-                await self._tell()
-            except StoreError as error:
-                _log.warning("lists_not_told", error=type(error).__name__, reason=str(error))
-                await asyncio.sleep(1.0)
+            done = [await self._worked(work) for work in (self._note, self._tell)]
+            if not all(done):  # Invariant 5.
+                await asyncio.sleep(_AGAIN_S)
+                self._wake.set()
+
+    async def _worked(self, work: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await work()
+        except StoreError as error:
+            _log.warning("lists_wait", error=type(error).__name__, reason=str(error))
+            return False
+        return True
 
     async def _note(self) -> None:
-        called_, self._called = self._called, {}
-        for session, (title, tags) in called_.items():
-            if await self._listing.call(session, title, tags):
+        await self._note_all(self._called, self._listing.call)
+        await self._note_all(self._quotes, self._listing.quote)
+
+    async def _note_all(self, noted: dict[str, tuple[str, V]], put: Callable[[str, str, V], Awaitable[bool]]) -> None:
+        for session in list(noted):
+            given = noted.get(session)
+            if given is None:
+                continue  # The session was deleted meanwhile.
+            if await put(session, *given):
                 self._change(session, None)
-        quotes, self._quotes = self._quotes, {}
-        for session, (message, excerpt) in quotes.items():
-            if await self._listing.quote(session, message, excerpt):
-                self._change(session, None)
+            if noted.get(session) is given:
+                del noted[session]
 
     async def _tell(self) -> None:
         changed, self._changed = self._changed, {}
@@ -304,20 +320,37 @@ class Lists(Follower):
         elif self._moved:
             asyncio.get_running_loop().call_later(self._moved_at - now, self._wake.set)
         watchers = [watcher for links in self._watchers.values() for watcher in links.values() if watcher.told]
-        missed = {session for watcher in watchers for session in watcher.missed}
-        wanted = (changed.keys() | missed) - gone
-        if not wanted and not gone:
-            return
-        rows = await self._listing.rows(wanted, self._watchers.keys())
-        found = {row.session: row for row in rows}
-        for watcher in watchers:
-            self._tell_one(watcher, changed, gone, found)
+        # Who still takes nothing is told later, and nothing is read for them.
+        missed = {session for watcher in watchers if watcher.link.writable for session in watcher.missed}
+        # What is gone may have been made anew.
+        wanted = changed.keys() | missed | gone
+        if wanted:
+            try:
+                rows = await self._listing.rows(wanted, self._watchers.keys())
+            except StoreError:
+                self._put_back(changed, gone)
+                raise
+            found = dict.fromkeys(wanted) | {row.session: row for row in rows}
+            for watcher in watchers:
+                self._tell_one(watcher, changed, gone, found)
         if any(watcher.missed for watcher in watchers):
             self._wake.set()
 
+    def _put_back(self, changed: Mapping[str, set[str] | None], gone: set[str]) -> None:
+        for session, subjects in changed.items():
+            for subject in [None] if subjects is None else subjects:
+                self._change(session, subject)
+        if self._watchers:
+            self._gone |= gone
+
     def _tell_one(
-        self, watcher: _Watcher, changed: Mapping[str, set[str] | None], gone: set[str], found: Mapping[str, Listed]
+        self,
+        watcher: _Watcher,
+        changed: Mapping[str, set[str] | None],
+        gone: set[str],
+        found: Mapping[str, Listed | None],
     ) -> None:
+        """Tell a link what it has not been told. `found` is what was looked up, None for what is not there."""
         link = watcher.link
         grant = link.grant  # Invariant 1: as it is now.
         mine = {s for s, whose in changed.items() if whose is None or grant.subject in whose} | watcher.missed | gone
@@ -325,14 +358,15 @@ class Lists(Follower):
         if not mine or self._watchers.get(grant.subject, {}).get(link) is not watcher:
             watcher.missed.clear()
             return
-        if not link.writable:
+        if not link.writable or not found.keys() >= mine:  # It may have begun to take something since.
             watcher.missed |= mine
             if len(watcher.missed) > _MISSED_MAX:
                 self.gone(link)
             return
         watcher.missed.clear()
-        rows = tuple(self._row(found[session], grant) for session in sorted(mine) if session in found)
-        lost = tuple(sorted(session for session in mine if session not in found))
+        told = [(session, found[session]) for session in sorted(mine)]
+        rows = tuple(self._row(row, grant) for _, row in told if row is not None)
+        lost = tuple(session for session, row in told if row is None)
         link.send(IndexChanged(rows, lost))
 
     def _row(self, listed: Listed, grant: Grant) -> IndexRow:

@@ -140,4 +140,6 @@ def make_hooks(
         except BadTarget as error:
             raise HooksConfigError(str(error)) from None
     sessions.followers.append(hooks)
+    dispatcher.where = people.where
+    dispatcher.on_offline.append(hooks.offline)
     return hooks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -114,6 +114,10 @@ class People:
         found = self._here.get(session)
         return found.people() if found is not None else ()
 
+    def where(self, subject: str) -> Collection[str]:
+        """Return the sessions that a subject is on."""
+        return self._where.get(subject, ())
+
     def serving(self, agent: str) -> bool:
         """Whether some worker serves the agent."""
         return self._serving.serves(agent)
@@ -162,6 +166,16 @@ class People:
             subjects = [person.subject for person in found.people()]
             self._take(session, found, found.clear(self._monotonic()), subjects)
             self._silent = {key: at for key, at in self._silent.items() if key[0] != session}
+
+    def deleted(self, session: str) -> None:
+        """Forget who was on a session that is no more, and worked in it. Nobody is told: there is nothing to leave."""
+        for key in [key for key in self._runs if key[0] == session]:
+            del self._runs[key]
+        for subject in self.audience(session):
+            self._leave(session, subject)
+        self._here.pop(session, None)
+        self._due.set(session, None)
+        self._time()
 
     def worked(self, rows: Sequence[WorkRow]) -> None:
         """Take rows of runs as they were committed."""

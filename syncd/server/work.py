@@ -7,7 +7,7 @@ does not decide who gets a run: the session's machine does, when somebody claims
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from syncd.core.errors import LocalProtocolError
@@ -17,12 +17,24 @@ from syncd.core.work import WorkRow
 from syncd.server.agents import Agent, Key, Line, Place, Pool, Worker, WorkerLink
 from syncd.server.metrics import Metrics
 
+#: An agent, and sessions.
+OnOffline = Callable[[str, Collection[str]], None]
+
 
 @dataclass(slots=True)
 class _Offer:
     worker: Worker
     place: Place
     until: float
+
+
+@dataclass(slots=True)
+class _Lost:
+    """An agent without workers, until when one may be back, and the sessions where it was."""
+
+    agent: str
+    until: float
+    sessions: set[str]
 
 
 class Dispatcher:
@@ -33,21 +45,30 @@ class Dispatcher:
     3. What a worker did not claim in time goes to one that has not let it pass yet; when all have, it waits behind what
        waits by then, so that what nobody can take holds up nothing else.
     4. A worker is offered only what its grant lets it work on.
-    5. No event costs time in proportion to what waits, but for the first worker of an agent with some grant.
+    5. No event costs time in proportion to what waits, but for the first worker of an agent with some grant, and the
+       loss of the last one.
+    6. An agent is offline when it has had no worker for `grace_s` since it lost its last one; that is said once.
 
     Give it every committed row by `changed`, every worker by `serve` and `gone`; call `tick` about once a second.
     """
 
-    def __init__(self, metrics: Metrics, *, offer_timeout_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, metrics: Metrics, *, offer_timeout_s: float, grace_s: float, clock: Callable[[], float]) -> None:
         """Make one that knows of nothing. `clock` is monotonic, in seconds."""
+        #: Called with each agent that is offline, and the sessions where it was or has a run that is not over.
+        self.on_offline: list[OnOffline] = []
+        #: In which sessions somebody is.
+        self.where: Callable[[str], Collection[str]] = lambda _: ()
         self._metrics = metrics
         self._offer_timeout_s = offer_timeout_s
+        self._grace_s = grace_s
         self._clock = clock
         self._agents: dict[str, Agent] = {}
         self._rows: dict[str, dict[str, WorkRow]] = {}
         self._workers: dict[WorkerLink, Worker] = {}
         # In the order of their ends, since all last equally long.
         self._offers: dict[Key, _Offer] = {}
+        # By agent, in the order of their ends.
+        self._lost: dict[str, _Lost] = {}
         # Workers that let a run pass since it was queued.
         self._passed: dict[Key, set[str]] = {}
         self._order = 0
@@ -69,6 +90,7 @@ class Dispatcher:
             before = None
         elif before is None and link in self._workers:
             raise LocalProtocolError(f"this link serves as {self._workers[link].id}; use one link for each worker")
+        self._lost.pop(agent.name, None)
         pool = self._pool(agent, link.grant)
         if before is None:
             known = agent.workers[worker] = Worker(worker, agent, link, slots, per_session, pool)
@@ -93,6 +115,9 @@ class Dispatcher:
         """Forget a link. What it was offered is offered to others, what it holds stays its worker's. Idempotent."""
         if (worker := self._workers.get(link)) is not None:
             self._leave(worker)
+            if not worker.agent.workers:
+                name = worker.agent.name
+                self._lost[name] = _Lost(name, self._clock() + self._grace_s, {*self.where(name)})
             self._recount(worker.agent)
             self._dispatch(worker.agent)
 
@@ -155,13 +180,16 @@ class Dispatcher:
             agent = self._remove(row)
             self._passed.pop((session, row.run), None)
             agents[agent.name] = agent
+        for lost in self._lost.values():
+            lost.sessions.discard(session)
         self._count()
         for agent in agents.values():
             self._dispatch(agent)
 
     def tick(self) -> None:
-        """Offer what was not claimed in time to others."""
+        """Offer what was not claimed in time to others, and say who is offline."""
         now = self._clock()
+        self._say_offline(now)
         agents = {}
         while self._offers:
             key, offer = next(iter(self._offers.items()))
@@ -172,6 +200,15 @@ class Dispatcher:
             agents[offer.worker.agent.name] = offer.worker.agent
         for agent in agents.values():
             self._dispatch(agent)
+
+    def _say_offline(self, now: float) -> None:
+        while self._lost and (lost := next(iter(self._lost.values()))).until <= now:
+            del self._lost[lost.agent]  # Invariant 6.
+            for session, rows in self._rows.items():
+                if any(row.agent == lost.agent for row in rows.values()):
+                    lost.sessions.add(session)
+            for tell in self.on_offline:
+                tell(lost.agent, lost.sessions)
 
     def _change(self, row: WorkRow) -> Sequence[Agent]:
         before = self._rows.get(row.session, {}).get(row.run)

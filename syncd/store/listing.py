@@ -23,6 +23,10 @@ T = TypeVar("T")
 #: `data` of a session that nothing is known of yet: made before there were lists, or by an import.
 _UNKNOWN = b""
 
+#: What makes somebody have a standing, the most that did: putting the session away, being addressed or made
+#: responsible, which others do, and what they wrote or read there themselves.
+_PUT_AWAY, _NAMED, _DID = 0, 1, 2
+
 LISTING_TABLES = (
     """CREATE TABLE listing (
         number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL
@@ -46,12 +50,16 @@ INDEX_TABLES = (
         coalesce((SELECT max(at_ms) FROM entry WHERE entry.number = session.number), created_at_ms), 0, x''
     FROM session WHERE deleted_at_ms IS NULL""",
 )
+#: A later step. Of who was there before it is not known what they did: less is said of them until they do something.
+PART_COLUMN = f"ALTER TABLE standing ADD COLUMN part INTEGER NOT NULL DEFAULT {_NAMED}"
 
 _UNREAD = """SELECT count(*) FROM (
     SELECT 1 FROM listed_message WHERE number = ? AND seq > ? AND "by" != ? LIMIT ?
 )"""
 
-_JOIN = "INSERT INTO standing (number, subject, read_seq, since_ms) VALUES (?, ?, ?, ?) ON CONFLICT (number, subject)"
+_JOIN = """INSERT INTO standing (number, subject, part, read_seq, since_ms) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (number, subject)"""
+_READ_ON = "DO UPDATE SET read_seq = max(read_seq, excluded.read_seq), part = max(part, excluded.part)"
 
 
 @record
@@ -106,8 +114,8 @@ def follow(connection: sqlite3.Connection, told: Iterable[tuple[int, Sequence[Ev
     """Bring the summaries, messages and standings of sessions, by their numbers, up to their events."""
     listed: list[tuple[int, int, bytes, int]] = []
     messages: list[tuple[int, int, str]] = []
-    joined: list[tuple[int, str, int, int]] = []
-    read: list[tuple[int, str, int, int]] = []
+    joined: list[tuple[int, str, int, int, int]] = []
+    read: list[tuple[int, str, int, int, int]] = []
     for number, events in told:
         at_ms, summary = _get(connection, number)
         # Of one that is not known, what came before is found when it is loaded; what comes now is kept meanwhile.
@@ -120,14 +128,17 @@ def follow(connection: sqlite3.Connection, told: Iterable[tuple[int, Sequence[Ev
             if event.type == "message.created" and event.body.get("role") != "system":
                 messages.append((number, int(event.body["seq"]), event.by))
             rows = read if event.type == "read.moved" else joined
-            rows += [(number, subject, seq, event.at_ms) for subject, seq in joins(event, summary.seq).items()]
+            rows += [
+                (number, subject, _DID if subject == event.by else _NAMED, seq, event.at_ms)
+                for subject, seq in joins(event, summary.seq).items()
+            ]
         if changed:
             data = pack(summary.encode()) if known else _UNKNOWN
             listed.append((at_ms, _crc(number, data), data, number))
     connection.executemany("UPDATE listing SET at_ms = ?, crc = ?, data = ? WHERE number = ?", listed)
     connection.executemany("INSERT OR REPLACE INTO listed_message VALUES (?, ?, ?)", messages)
-    connection.executemany(f"{_JOIN} DO NOTHING", joined)
-    connection.executemany(f"{_JOIN} DO UPDATE SET read_seq = max(read_seq, excluded.read_seq)", read)
+    connection.executemany(f"{_JOIN} DO UPDATE SET part = excluded.part WHERE part < excluded.part", joined)
+    connection.executemany(f"{_JOIN} {_READ_ON}", read)
 
 
 def drop_listing(connection: sqlite3.Connection, number: int) -> None:
@@ -162,7 +173,7 @@ def _crc(number: int, data: bytes) -> int:
 
 def participants(connection: sqlite3.Connection, number: int) -> Sequence[tuple[str, int]]:
     """Return the persons that take part in the session of this number, and how far they have read."""
-    sql = "SELECT subject, read_seq FROM standing WHERE number = ? ORDER BY subject"
+    sql = "SELECT subject, read_seq FROM standing WHERE number = ? AND part ORDER BY subject"
     return connection.execute(sql, (number,)).fetchall()
 
 
@@ -233,11 +244,16 @@ class Listing:
 
         return await self._database.run(read)
 
-    async def participants(self, session: str) -> Sequence[str]:
-        """Return the persons that take part in a session: they wrote, read, or were addressed."""
-        sql = "SELECT subject FROM standing JOIN session USING (number) WHERE session = ? ORDER BY subject"
+    async def participants(self, session: str) -> Mapping[str, bool]:
+        """Return the persons that take part in a session, and whether they wrote or read there themselves.
+
+        The others were addressed or made responsible. Who only put it away does not take part.
+        """
+        sql = (
+            "SELECT subject, part FROM standing JOIN session USING (number) WHERE session = ? AND part ORDER BY subject"
+        )
         rows = await self._database.run(lambda connection: connection.execute(sql, (session,)).fetchall())
-        return [subject for (subject,) in rows]
+        return {subject: part == _DID for subject, part in rows}
 
     async def stand(self, session: str, subject: str, *, archived: bool, now_ms: int) -> bool:
         """Put a session away for one subject, or back; return whether there is such a session."""
@@ -248,9 +264,9 @@ class Listing:
                 return False
             _, summary = _get(connection, number)
             connection.execute(
-                "INSERT INTO standing VALUES (?, ?, ?, ?, ?) "
+                "INSERT INTO standing (number, subject, part, read_seq, archived, since_ms) VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (number, subject) DO UPDATE SET archived = excluded.archived",
-                (number, subject, summary.seq if summary else 0, archived, now_ms),
+                (number, subject, _PUT_AWAY, summary.seq if summary else 0, archived, now_ms),
             )
             return True
 
@@ -304,7 +320,10 @@ class Listing:
     async def renew(
         self, session: str, summary: Summary, messages: Iterable[tuple[int, str]], reads: Mapping[str, int], now_ms: int
     ) -> None:
-        """Put what a session itself says in the place of what was kept: all its messages (seq, by), and who read."""
+        """Put what a session itself says in the place of what was kept: all its messages (seq, by), and who read.
+
+        What somebody did by this is not taken for their doing: an import says whatever its author wants.
+        """
         given = [*messages]
 
         def put(connection: sqlite3.Connection) -> None:
@@ -319,8 +338,7 @@ class Listing:
                 "INSERT OR REPLACE INTO listed_message VALUES (?, ?, ?)", [(number, *m) for m in given]
             )
             connection.executemany(
-                f"{_JOIN} DO UPDATE SET read_seq = max(read_seq, excluded.read_seq)",
-                [(number, subject, seq, now_ms) for subject, seq in reads.items()],
+                f"{_JOIN} {_READ_ON}", [(number, subject, _NAMED, seq, now_ms) for subject, seq in reads.items()]
             )
 
         await self._database.transaction(put)

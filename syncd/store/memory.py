@@ -13,7 +13,7 @@ from typing import TypeVar
 from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged
 from syncd.core.work import WorkRow
 from syncd.store import search
-from syncd.store.listing import LISTING_TABLES, Listing, drop_listing, follow, open_listing
+from syncd.store.listing import LISTING_TABLES, PART_COLUMN, Listing, drop_listing, follow, open_listing
 from syncd.store.log import Append, Entry, EntryKind, SearchHit, SessionInfo, StoredEntry, StoredEvent, check_append
 from syncd.store.work import ENDED
 
@@ -69,7 +69,7 @@ class MemorySessionLog:
         self._turn = asyncio.Lock()
         self._events: list[StoredEvent] = []
         self._last_event = 0
-        self._tables = MemoryTables(_SESSION_TABLE, *LISTING_TABLES)
+        self._tables = MemoryTables(_SESSION_TABLE, *LISTING_TABLES, PART_COLUMN)
         self.listing = Listing(self._tables)
 
     async def open(self) -> None:

@@ -31,7 +31,7 @@ from syncd.store.events import (
     put_events,
     read_events,
 )
-from syncd.store.listing import INDEX_TABLES, Listing, drop_listing, follow, open_listing
+from syncd.store.listing import INDEX_TABLES, PART_COLUMN, Listing, drop_listing, follow, open_listing
 from syncd.store.lockfile import LockFile
 from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_append
 from syncd.store.outbox import HOOK_TABLES, HookStore, drop_hooks
@@ -56,6 +56,7 @@ SCHEMA = Schema(
         ),
         WORK_TABLES,
         (*EVENT_TABLES, *INDEX_TABLES, *HOOK_TABLES, *PUSH_TABLES),
+        (PART_COLUMN,),
     ),
 )
 

@@ -27,7 +27,8 @@ def test_every_command_says_what_it_does(name: str, terminal: Terminal) -> None:
 def test_what_would_be_told_is_shown(terminal: Terminal, server: ServerProcess) -> None:
     """With why, for each rule."""
     put_rule(server.url, "boss", {"on": ["run.ended"], "channel": "webhook", "target": "none"}, refused=True)
-    ran = terminal.run("hooks", "test", "--type", "run.ended", "--data", '{"run": "r"}', "--url", server.url)
+    data = '{"run": "r", "agent": "agent:a", "attempt": 1, "status": "failed"}'
+    ran = terminal.run("hooks", "test", "--type", "run.ended", "--data", data, "--url", server.url)
 
     assert ran.out.splitlines() == ["run.ended in test", "  there are no rules"]
     assert terminal.run("hooks", "log", "--url", server.url).out == "nothing\n"

@@ -1,7 +1,7 @@
 """Lists of sessions on real sockets: who is told of what, and what is never told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from syncd.core.replica import SharedMap
 from syncd.core.schema import NewCommand, Root
 from syncd.core.transcript import PartWriter, put_command, put_message, put_read
 from syncd.server.app import Server
+from syncd.store.listing import Listed
 from syncd.store.session_log import SqliteSessionLog
 from tests.core.machines import Pen, new_message
 from tests.harness import MEMBER, RawLink, mint, serving, until
@@ -381,8 +382,8 @@ async def test_who_watches_no_more_is_told_nothing(server: Server) -> None:
         assert [row.session for row in (await list_.page()).rows] == ["s"]
 
 
-async def test_a_reader_that_takes_nothing_is_told_later(server: Server) -> None:
-    """What it missed is kept as names, not as rows, and told as it is then."""
+async def test_a_reader_that_takes_nothing_is_told_later(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it missed is kept as names, not as rows; nothing is read for it until then, and told as it is then."""
     lists = server.services.lists
     assert lists is not None
     async with link(server) as ann, link(server, "bob") as bob:
@@ -395,10 +396,111 @@ async def test_a_reader_that_takes_nothing_is_told_later(server: Server) -> None
         await bob.open()
         for text in ("one", "two", "three"):
             await post(bob, pen, text, to=(ANN,))
-        await until(lambda: watcher.missed)
-        assert "s" not in list_.look()
+        await until(lambda: watcher.missed and not lists._changed and not lists._moved)
+        read, reads = lists._listing.rows, list[set[str]]()
+
+        async def count(sessions: Iterable[str], subjects: Collection[str]) -> Sequence[Listed]:
+            reads.append({*sessions})
+            return await read(reads[-1], subjects)
+
+        monkeypatch.setattr(lists._listing, "rows", count)
+        await asyncio.sleep(0.2)
+        assert ("s" in list_.look(), reads) == (False, [])
         stuck.writable = True
         await list_.until(excerpt="three", unread=3)
+        assert reads == [{"s"}]
+
+
+async def test_who_takes_something_again_while_rows_are_read_is_told_next(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what it missed nothing was looked up: that is no sign that it is gone."""
+    lists = server.services.lists
+    assert lists is not None
+    async with link(server) as ann, link(server, "bob") as bob:
+        list_ = Watcher(ann)
+        await bob.open()
+        await post(bob, Pen(), to=(ANN,))
+        await list_.page()
+        [watcher] = lists._watchers[ANN].values()
+        stuck = _Stuck(watcher.link)
+        watcher.link = stuck
+        lists._watchers[ANN] = {stuck: watcher}
+        watcher.missed.add("s")
+        read = lists._listing.rows
+
+        async def slowly(sessions: Iterable[str], subjects: Collection[str]) -> Sequence[Listed]:
+            stuck.writable = True
+            return await read(sessions, subjects)
+
+        monkeypatch.setattr(lists._listing, "rows", slowly)
+        await bob.open("t")
+        await post(bob, Pen(), session="t")
+        await list_.until("t", seq=1)
+        assert {"s", "t"} <= list_.look().keys()
+
+
+async def test_a_session_that_is_made_anew_at_once_is_listed(tmp_path: Path) -> None:
+    """Erased and made within one gathering, it is told as what it is now."""
+    op = mint("user:op", (*MEMBER, "admin"))
+    async with serving(tmp_path / "s.db", limits={"index_gather_s": 0.3}) as server, link(server) as ann:
+        list_ = Watcher(ann)
+        path = "/v1/sessions/s/messages"
+        await request(server.url, "POST", "/v1/sessions", token=op, body={"session": "s"})
+        await request(server.url, "POST", path, token=op, body={"text": "old"})
+        await list_.page()
+        await list_.until(excerpt="old")
+        await request(server.url, "DELETE", "/v1/sessions/s", token=op)
+        await request(server.url, "POST", "/v1/sessions", token=op, body={"session": "s"})
+        await request(server.url, "POST", path, token=op, body={"text": "new"})
+        await list_.until(excerpt="new")
+        await asyncio.sleep(0.5)
+        assert list_.look()["s"].excerpt == "new"
+
+
+@pytest.mark.parametrize("failing", ["rows", "call"])
+async def test_what_the_store_did_not_take_or_give_is_tried_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """Without anything happening since: a change, a title; and what cannot be written keeps nothing from being told."""
+    lists = server.services.lists
+    assert lists is not None
+    async with link(server) as ann, link(server, "bob") as bob:
+        list_, pen = Watcher(ann), Pen()
+        await bob.open()
+        await post(bob, pen)
+        await list_.page()
+        works, broken = getattr(lists._listing, failing), [True]
+
+        async def fails(*given: Any) -> Any:
+            if broken:
+                raise StorageFull("full")
+            return await works(*given)
+
+        monkeypatch.setattr(lists._listing, failing, fails)
+        number = await bob.push(pen.set("title", "Trip", root="session"), layer=Layer.STATE)
+        await acked(bob, number)
+        await post(bob, pen, "more")
+        if failing == "call":
+            await list_.until(excerpt="more")
+        else:
+            await asyncio.sleep(0.2)
+        assert "s" not in list_.look() or list_.look()["s"].title != "Trip"
+        broken.clear()
+        await list_.until(title="Trip", excerpt="more")
+
+
+async def test_a_store_that_takes_no_note_ends_no_stop(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a session is called is found again when it loads."""
+    lists = server.services.lists
+    assert lists is not None
+
+    async def fails(*_: object) -> bool:
+        raise StorageFull("full")
+
+    monkeypatch.setattr(lists._listing, "call", fails)
+    lists._called["s"] = ("Trip", ())
+    await lists.stop()
 
 
 async def test_a_store_that_does_not_answer_takes_no_list_away(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,21 @@
 """People: who is here over all sessions and devices, on a virtual clock and on real sockets."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from syncd_client.transport import RequestFailed, request
 
-from syncd.core.messages import Json, PresenceEntry, SetPresence
+from syncd.core.messages import Ack, Json, PresenceEntry, SetPresence
+from syncd.core.transcript import put_message
 from syncd.core.work import WorkRow
 from syncd.server.app import Server
 from syncd.server.people import People
 from syncd.store.memory import MemorySessionLog
-from tests.core.machines import Pen
-from tests.harness import RawLink, mint, serving, until
+from tests.core.machines import Pen, new_message
+from tests.harness import MEMBER, RawLink, mint, serving, until
 from tests.server.links import link
 
 ANN, BOB, PLANNER = "user:ann", "user:bob", "agent:planner"
@@ -179,6 +181,27 @@ def test_an_agent_works_while_its_runs_are_live() -> None:
     assert people._runs == {}
 
 
+def test_who_was_on_a_session_that_is_no_more_left_nothing() -> None:
+    """Nor runs, which would be shown in one of the same name; on other sessions they are as before."""
+    clock = Clock()
+    people, told = made(clock)
+    run = WorkRow(PLANNER, "s", "r1", "m", "live", 1, 1)
+    people.worked([run])
+    people.moved("s", [entry("p", ANN, says("active")), entry("w", PLANNER, {})])
+    people.moved("t", [entry("p", ANN, says("idle"))])
+    people.unloaded("s")
+    told.clear()
+    people.deleted("s")
+    assert (people.status(ANN), people.status(PLANNER)) == ("idle", "offline")
+    assert (people.audience("s"), people._runs) == ({}, {})
+    clock.now = 20.0
+    people.tick()
+    assert told == []
+    people.moved("s", [entry("w2", PLANNER, {})])
+    [planner] = people.people("s")
+    assert (planner.status, planner.runs) == ("idle", ())
+
+
 async def test_when_somebody_was_last_seen_is_kept() -> None:
     """Who is here is seen now; of who left the moment counts, before it is written and after."""
     clock, log = Clock(), MemorySessionLog()
@@ -256,6 +279,36 @@ async def test_who_was_here_when_the_server_was_killed_was_seen(tmp_path: Path) 
         assert (await people_of(server))[ANN]["devices"] == 1
     async with serving(tmp_path / "s.db") as server:
         assert (await people_of(server))[ANN]["last_seen"] is not None
+
+
+async def test_when_somebody_was_seen_is_not_told_to_whoever_names_them(tmp_path: Path) -> None:
+    """In a session that Ann never came to she is only who was addressed; where she wrote she was seen."""
+    async with serving(tmp_path / "s.db") as server:
+        async with link(server) as ann, link(server, "bob") as bob:
+            await ann.open()
+            await ann.push(Pen().message("hi"))
+            await bob.open("bobs")
+            asked = replace(new_message("Ann?"), to=(ANN,))
+            number = await bob.push(put_message(Pen().transcript, asked), session="bobs")
+            await bob.expect(Ack, lambda ack: ack.number == number)
+            await until(lambda: server.services.lists is not None and server.services.lists.people.people("s"))
+            assert (await people_of(server))[ANN]["last_seen"] is not None
+            assert (await people_of(server, "bobs"))[ANN]["last_seen"] is None
+        assert (await people_of(server))[ANN]["last_seen"] is not None
+        rows = await people_of(server, "bobs")
+        assert (rows[ANN]["last_seen"], rows[BOB]["last_seen"] is None) == (None, False)
+
+
+async def test_what_was_erased_is_forgotten_here_too(tmp_path: Path) -> None:
+    """Runs that were live in it, and who was on it."""
+    async with serving(tmp_path / "s.db") as server, link(server) as ann:
+        await ann.open()
+        assert server.services.lists is not None
+        people = server.services.lists.people
+        await until(lambda: people.people("s"))
+        people.worked([WorkRow(PLANNER, "s", "r1", "m", "live", 1, 1)])
+        await request(server.url, "DELETE", "/v1/sessions/s", token=mint("user:op", (*MEMBER, "admin")))
+        assert (people._runs, people._here, people._where) == ({}, {}, {})
 
 
 async def test_people_of_a_session_are_for_those_who_may_read_it(tmp_path: Path) -> None:

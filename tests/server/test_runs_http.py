@@ -17,8 +17,9 @@ from syncd.core.messages import Ack
 from syncd.core.schema import NewCommand
 from syncd.core.transcript import put_command
 from syncd.server.app import Server
+from syncd.server.hooks.channel import Notice
 from tests.core.machines import Pen
-from tests.harness import MEMBER, PATIENCE_S, RawLink, mint, server_process, serving, until
+from tests.harness import MEMBER, PATIENCE_S, RawLink, make_server, mint, server_process, serving, until
 from tests.server.test_sockets_work import sessions_of
 
 AGENT = "agent:planner"
@@ -496,6 +497,26 @@ async def test_who_may_do_what(http: aiohttp.ClientSession, server: Server, agen
     assert await agent.call("POST", "/v1/sessions/absent/runs", {"worker": "w"}) == "not_found"
     assert await agent.parts("absent", 1, "x") == "not_found"
     assert await agent.run("a.b") == "invalid"
+
+
+async def test_that_the_last_worker_is_gone_is_told(tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    """Where its run is not over; of one that is nowhere all the same, in no session."""
+    server = make_server(tmp_path / "s.db", limits={**LIMITS, "presence_grace_s": 0.2})
+    told: list[tuple[str, Any]] = []
+
+    @server.on("agent.offline")
+    async def offline(notice: Notice) -> None:
+        told.append((notice.session, notice.events[0]["data"]["agent"]))
+
+    await server.start()
+    try:
+        idle, agent = Caller(http, server.url, "agent:idle"), Caller(http, server.url)
+        await agent.start(message=await Caller(http, server.url, "user:mona").ask())
+        await asyncio.gather(*(one.call("GET", "/v1/work", worker="w1", wait_s=0.1) for one in (idle, agent)))
+        await until(lambda: len(told) == 2, "the notices")
+        assert sorted(told) == [("", "agent:idle"), ("s", AGENT)]
+    finally:
+        await server.stop()
 
 
 async def test_a_wait_has_its_bounds(tmp_path: Path, http: aiohttp.ClientSession) -> None:

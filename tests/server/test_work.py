@@ -42,7 +42,9 @@ class World:
         self.metrics = Metrics()
         self.rows: dict[tuple[str, str], WorkRow] = {}
         timeout = DEFAULT_LIMITS.offer_timeout_s
-        self.dispatcher = Dispatcher(self.metrics, offer_timeout_s=timeout, clock=lambda: self.now)
+        self.dispatcher = Dispatcher(self.metrics, offer_timeout_s=timeout, grace_s=10.0, clock=lambda: self.now)
+        self.offline: list[tuple[str, set[str]]] = []
+        self.dispatcher.on_offline.append(lambda agent, sessions: self.offline.append((agent, {*sessions})))
 
     def row(
         self, run: str, lease: str = "queued", *, session: str = "s", worker: str = "", agent: str = AGENT, at: int = 0
@@ -493,3 +495,27 @@ def check(world: World) -> None:
                 live = sum(row.lease == "live" for (at, _), row in world.rows.items() if at == key[0])
                 assert agent is not None
                 assert live + sum(at == key[0] for at, _ in offers) >= agent.per_session, "it could be offered"
+
+
+def test_an_agent_without_workers_is_offline_after_the_grace(world: World) -> None:
+    """Said once, with where it was and where its runs are not over; not if one is back, or another is there."""
+    world.dispatcher.where = lambda agent: {"talk", "erased"} if agent == AGENT else set()
+    one, two = world.serve("one"), world.serve("two")
+    for session, lease in (("a", "live"), ("b", "suspended"), ("c", "interrupted"), ("d", "ended"), ("erased", "live")):
+        world.row("r1", lease, session=session, worker="one")
+    world.row("r1", session="other", agent="agent:critic")
+    world.dispatcher.gone(one)
+    world.wait(60)
+    assert world.offline == []
+
+    world.dispatcher.gone(two)
+    world.wait(9)
+    back = world.serve("two")
+    world.wait(60)
+    assert world.offline == []
+
+    world.dispatcher.gone(back)
+    world.dispatcher.forget("erased")
+    world.wait(10)
+    world.wait(60)
+    assert world.offline == [(AGENT, {"talk", "a", "b", "c"})]

@@ -13,6 +13,7 @@ from syncd.store.listing import Listed, Standing, open_listing
 from syncd.store.log import Append, Entry, EntryKind, SessionLog
 from syncd.store.rows import session_crc
 from syncd.store.session_log import SCHEMA, SqliteSessionLog
+from syncd.store.sqlite import Database, Schema
 
 ANN, BOB, PLANNER = "user:ann", "user:bob", "agent:planner"
 
@@ -137,7 +138,7 @@ async def test_who_is_addressed_takes_part(log: SessionLog) -> None:
     """From that message on. Who never wrote, read or was addressed has nothing to read."""
     await tell(log, "s", message(1), message(2, to=[BOB, PLANNER]), message(3))
     assert (await standing(log, BOB)).unread == 2
-    assert await log.listing.participants("s") == [ANN, BOB]
+    assert await log.listing.participants("s") == {ANN: True, BOB: False}
     [row] = (await log.listing.page("user:eve", ["*"])).rows
     assert row.standings == {}
 
@@ -165,6 +166,24 @@ async def test_archiving_is_everybodys_own(log: SessionLog) -> None:
     assert await names(log, "*") == ["t", "s"]
 
 
+async def test_who_only_put_a_session_away_does_not_take_part(log: SessionLog) -> None:
+    """Until they are named there or do something; what they did stays, whoever names them later."""
+    await tell(log, "s", message(1, BOB))
+    await log.listing.stand("s", ANN, archived=True, now_ms=5)
+    assert await log.listing.participants("s") == {BOB: True}
+    await tell(log, "s", message(2, BOB, to=[ANN]))
+    assert await log.listing.participants("s") == {ANN: False, BOB: True}
+    await tell(log, "s", read(2, ANN), message(3, BOB, to=[ANN, BOB]))
+    assert await log.listing.participants("s") == {ANN: True, BOB: True}
+
+
+async def test_what_an_import_says_is_nobodys_doing(log: SessionLog) -> None:
+    """Its author may have any words in it; who did something since keeps that."""
+    await tell(log, "s", message(1, BOB))
+    await log.listing.renew("s", Summary(seq=2), [(1, BOB), (2, ANN)], {ANN: 2, BOB: 1}, 9)
+    assert await log.listing.participants("s") == {ANN: False, BOB: True}
+
+
 async def test_a_deleted_session_leaves_nothing(log: SessionLog) -> None:
     """And one of the same name begins anew."""
     await tell(log, "s", message(1, BOB, to=[ANN]))
@@ -172,7 +191,7 @@ async def test_a_deleted_session_leaves_nothing(log: SessionLog) -> None:
     await log.delete("s", 9)
     assert await names(log, "*") == []
     assert await log.listing.rows(["s"], [ANN]) == []
-    assert await log.listing.participants("s") == []
+    assert await log.listing.participants("s") == {}
     assert await log.listing.summary("s") is None
     await log.create("s", "inc-2", 10)
     [row] = (await log.listing.page(ANN, ["*"])).rows
@@ -228,6 +247,24 @@ async def test_a_damaged_row_is_one_that_is_not_known(tmp_path: Path) -> None:
     assert await names(log, "*") == ["s"]
     await tell(log, "s", message(2))
     assert len(await log.read("s")) == 2
+    await log.close()
+
+
+async def test_of_who_was_there_before_parts_were_kept_less_is_said(tmp_path: Path) -> None:
+    """They take part, and what they did is known from the next time on."""
+    path = tmp_path / "log.db"
+    older = Database(path, Schema(SCHEMA.name, SCHEMA.application_id, SCHEMA.migrations[:3]))
+    crc = session_crc("s", "i", 1)
+    await older.open()
+    await older.run(lambda c: c.execute("INSERT INTO session VALUES (1, 's', 'i', 1, NULL, '', 0, ?)", (crc,)))
+    await older.run(lambda c: c.execute("INSERT INTO listing VALUES (1, 1, 0, x'')"))
+    await older.run(lambda c: c.execute("INSERT INTO standing VALUES (1, ?, 1, 0, 1)", (ANN,)))
+    await older.close()
+    log = SqliteSessionLog(path)
+    await log.open()
+    assert await log.listing.participants("s") == {ANN: False}
+    await tell(log, "s", message(1, ANN))
+    assert await log.listing.participants("s") == {ANN: True}
     await log.close()
 
 

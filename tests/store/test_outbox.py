@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncd.core.codec import pack, unpack
+from syncd.core.events import Event
 from syncd.store.hook_rows import (
     About,
     Delivery,
@@ -16,6 +17,7 @@ from syncd.store.hook_rows import (
     Settled,
     Wait,
 )
+from syncd.store.log import Append, Entry, EntryKind
 from syncd.store.session_log import SqliteSessionLog
 
 
@@ -75,6 +77,16 @@ async def test_a_turn_is_stored_whole(log: SqliteSessionLog, tmp_path: Path) -> 
         assert list(await again.verify()) == []
     finally:
         await again.close()
+
+
+async def test_who_put_a_session_away_is_not_known_as_a_participant(log: SqliteSessionLog) -> None:
+    """Nobody is told of what they wanted out of their sight; whoever is addressed there is to be told."""
+    for subject in ("user:ann", "user:bob"):
+        assert await log.listing.stand("s", subject, archived=True, now_ms=1)
+    body = {"message": "m1", "role": "user", "to": ["user:bob"], "seq": 1, "text": "hi"}
+    event = Event("k", "message.created", 1, "agent:planner", body)
+    assert await log.append([Append("s", 0, [Entry(EntryKind.TRANSCRIPT, b"x")], (), [event])]) == []
+    assert [*(await log.outbox.about([("s", "i")]))["s", "i"]] == ["s:user:bob"]
 
 
 async def test_what_is_given_again_is_left_as_it_is(log: SqliteSessionLog) -> None:

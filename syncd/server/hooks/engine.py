@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 import structlog
 
 from syncd.core.errors import StorageFull
-from syncd.core.events import StoredEvent
+from syncd.core.events import Event, StoredEvent
 from syncd.core.ids import is_person
 from syncd.core.limits import Limits
 from syncd.core.record import record
@@ -23,7 +23,7 @@ from syncd.server.hooks.judge import Stage, judge, persons
 from syncd.server.hooks.known import Known
 from syncd.server.hooks.overlooked import Lookout, Overlooked
 from syncd.server.hooks.rulebook import RuleBook
-from syncd.server.hooks.turn import Change, Turn, World, happened
+from syncd.server.hooks.turn import Change, Offline, Turn, World, happened
 from syncd.server.hooks.waiting import Waiting, WaitingRoom
 from syncd.server.metrics import Metrics
 from syncd.store.hook_rows import Committed
@@ -108,7 +108,7 @@ class Engine:
         )  # fmt: skip
         # Losses during a turn: what that does not tell is on the lookout only when it is stored.
         self._losses: list[tuple[str, str, int]] | None = None
-        self._changes: deque[Change | Overlooked] = deque(maxlen=KEPT)
+        self._changes: deque[Change | Offline | Overlooked] = deque(maxlen=KEPT)
         self._cursor = 0
         self._dropped = 0
         self._wake = asyncio.Event()
@@ -166,6 +166,11 @@ class Engine:
         if found := self._lookout.lost(session, subject, since_ms):
             self._changes.extend(found)
             self.wake()
+
+    def offline(self, agent: str, sessions: Collection[str]) -> None:
+        """Take notice that an agent's last worker is gone."""
+        self._changes.extend(Offline(session, agent) for session in sorted(sessions) or [""])
+        self.wake()
 
     # The loop
 
@@ -227,12 +232,12 @@ class Engine:
         self,
         page: Sequence[StoredEvent],
         last: int,
-        changes: Sequence[Change | Overlooked],
+        changes: Sequence[Change | Offline | Overlooked],
         due: Sequence[Waiting],
     ) -> Turn:
         sessions = {(stored.session, stored.incarnation) for stored in page}
         sessions |= {(waiting.event.session, waiting.event.incarnation) for waiting in due}
-        moved = [change for change in changes if isinstance(change, Change)]
+        moved = [change for change in changes if not isinstance(change, Overlooked)]
         await self._known.load(sessions | {(change.session, "") for change in moved if change.session})
         turn = Turn(self._world, last)
         for stored in page:
@@ -242,7 +247,10 @@ class Engine:
             if isinstance(change, Overlooked):
                 turn.again(change)
                 continue
-            turn.changed(change)
+            if isinstance(change, Offline):
+                turn.offline(change)
+            else:
+                turn.changed(change)
             self._known.drop(change.session, unnamed=True)
         for waiting in due:
             turn.due(waiting)
@@ -267,8 +275,9 @@ class Engine:
         kept = await self._store.about([(stored.session, stored.incarnation)])
         facts = SessionFacts()
         facts.load(kept[stored.session, stored.incarnation])
-        for _ in facts.learn(stored.event.type, stored.event.by, stored.event.body):
-            pass
+        for told in (*await self._begun(stored, facts), stored.event):
+            for _ in facts.learn(told.type, told.by, told.body):
+                pass
         event, found, now_ms = happened(stored, facts), list[Explained](), self._world.now_ms()
         for rule in self._world.rules:
             where = rule.name, rule.channel, rule.target
@@ -280,3 +289,15 @@ class Engine:
                 verdict = judge(rule, event, subject, Stage.START, now_ms, facts, self._people)
                 found.append(Explained(*where, subject, verdict.act, verdict.reason, verdict.due_ms))
         return found
+
+    async def _begun(self, stored: StoredEvent, facts: SessionFacts) -> Sequence[Event]:
+        """Return how the run of an event began, if that is among the last events and forgotten: of one that is over."""
+        run, after, last = facts.run_of(stored.event.body), -1, 0
+        while run and run not in facts.runs and last > after:
+            after = last
+            page, last = await self._log.events(after, PAGE)
+            for one in page:
+                begins = one.event.type in ("run.queued", "run.started") and one.event.body["run"] == run
+                if begins and one.session == stored.session and stored.incarnation in ("", one.incarnation):
+                    return [one.event]
+        return []

@@ -5,7 +5,7 @@ What the rest of the server uses. Knows nothing of requests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from syncd.core.errors import LocalProtocolError
@@ -152,6 +152,10 @@ class Hooks(Follower):
     def deleted(self, session: str) -> None:
         """Forget a session that was deleted; its rows are gone already."""
         self._engine.forget(session)
+
+    def offline(self, agent: str, sessions: Collection[str]) -> None:
+        """Take notice that an agent's last worker is gone; in which sessions that is news."""
+        self._engine.offline(agent, sessions)
 
     @property
     def cursor(self) -> int:

@@ -47,6 +47,14 @@ class Change:
     looks_ms: int = 0
 
 
+@record
+class Offline:
+    """An agent's last worker is gone. The session is empty where that is news in none."""
+
+    session: str
+    agent: str
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """What a turn looks at. `concurrency` is each target's, `wakes` the targets that call an agent, `disabled` those
@@ -268,8 +276,11 @@ class Turn:
         type = _change_type(before, after)
         if type:
             self._tell(self._made(type, session, subject, {"subject": subject, "kind": kind}, facts), facts)
-        if kind == "agent" and type == "participant.left" and not self._world.people.serving(subject):
-            self._tell(self._made("agent.offline", session, subject, {"agent": subject}, facts), facts)
+
+    def offline(self, lost: Offline) -> None:
+        """Take an agent's going. The session is known as it is now."""
+        facts = self._world.known.get((lost.session, ""))
+        self._tell(self._made("agent.offline", lost.session, lost.agent, {"agent": lost.agent}, facts), facts)
 
     def _looked(self, session: str, subject: str, facts: SessionFacts, at_ms: int) -> None:
         """Somebody looks at a session: nothing in it is news to them any more."""

@@ -4,7 +4,9 @@ For operators, who have the right admin on `*`: a rule sees the events of all se
 """
 
 from aiohttp import web
+from pydantic import ValidationError
 
+from syncd.core.codec import pack
 from syncd.core.grant import Right
 from syncd.server.hooks.hooks import Hooks, made_up
 from syncd.server.hooks.making import channel_of, notice_of
@@ -13,7 +15,7 @@ from syncd.server.hooks.rules import Rule
 from syncd.server.hooks.schemas import TYPES, events_schema
 from syncd.server.http import ApiError
 from syncd.server.rest import hook_models as m
-from syncd.server.rest.route import Call, reply
+from syncd.server.rest.route import Call, describe, reply
 from syncd.store.hook_rows import STATES, Delivery
 
 
@@ -91,6 +93,7 @@ async def test(call: Call) -> web.Response:
         given = body.event
         if given.type not in TYPES:
             raise ApiError("invalid", f"there is no type {given.type!r}", "GET /v1/events/schema lists them.")
+        _check_data(given)
         stored = made_up(given.session, given.type, given.by, given.data, hooks.now_ms())
     else:
         found = await hooks.find(body.id)
@@ -112,6 +115,22 @@ async def test(call: Call) -> web.Response:
         for e in await hooks.explain(stored)
     ]
     return reply(m.TryAnswer(id=stored.id, type=stored.event.type, session=stored.session, rules=explained))
+
+
+def _check_data(given: m.TryEvent) -> None:
+    """Go on only with what an event of the type could say.
+
+    Raises:
+        ApiError: it could not.
+    """
+    hint = "GET /v1/events/schema says what an event of each type holds."
+    try:
+        TYPES[given.type].model_validate(given.data)
+        pack(given.data)
+    except ValidationError as error:
+        raise ApiError("invalid", describe(error, "event.data"), hint) from None
+    except (OverflowError, ValueError):
+        raise ApiError("invalid", "event.data: integers have 64 bits at most, and nothing is that deep", hint) from None
 
 
 async def _page(call: Call, hooks: Hooks, query: m.LogQuery, states: tuple[str, ...]) -> web.Response:

@@ -196,7 +196,10 @@ class PersonAnswer(Answer):
     status: str = Field(description="`active`, `idle`, `away` or `offline`.")
     devices: int = Field(description="How many devices it is connected with now.")
     runs: list[str] = Field(description="Runs that an agent works on.")
-    last_seen: int | None = Field(description="When it was last connected, Unix milliseconds; null if it never was.")
+    last_seen: int | None = Field(
+        description="When it was last connected, Unix milliseconds; null if it never was, and for somebody who is not "
+        "here and was only addressed or made responsible."
+    )
 
 
 class PeopleAnswer(Answer):

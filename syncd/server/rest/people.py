@@ -11,13 +11,15 @@ from syncd.server.rest.route import Call, absent, reply
 
 
 async def people(call: Call) -> web.Response:
-    """Return who is on a session, and when those who are not were last seen."""
+    """Return who is on a session, and when those who are not, but wrote or read there, were last seen."""
     call.require()
     lists = await _lists(call)
     here = lists.people.people(call.session)
     there = {person.subject for person in here}
-    away = [subject for subject in await lists.participants(call.session) if subject not in there]
-    seen = await lists.people.seen([*there, *away])
+    participants = await lists.participants(call.session)
+    away = [subject for subject in participants if subject not in there]
+    # Not of those who were only named: whoever has a session could learn it of anybody, by addressing them.
+    seen = await lists.people.seen([*there, *(subject for subject in away if participants[subject])])
     answers = [
         PersonAnswer(
             subject=person.subject,

@@ -122,7 +122,8 @@ class Pipeline:
     """Turns a `Route` into an aiohttp handler.
 
     1. A handler runs only after rate, token, id, query and body were found good.
-    2. No body is read before the token was found good, and never more of it than the limit.
+    2. No body is read before the token was found good, and never more of it than the limit. A body takes its time: the
+       token is found good again behind it, so that none is acted for that was revoked or expired meanwhile.
     """
 
     def __init__(self, services: Services, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -157,6 +158,8 @@ class Pipeline:
         elif route.body is not None and issubclass(route.body, Body):
             raw = await read_body(request, services.limits.body_bytes_max, services.limits.body_timeout_s)
             body = _parse_body(raw, route.body)
+        if grant is not None and route.body is not None:
+            grant = self._grant(request)  # Invariant 2.
         return Call(request, services, grant, session, query, body, raw)
 
     def _grant(self, request: web.Request) -> Grant:
@@ -205,7 +208,7 @@ def _parse_body(raw: bytes, model: type[_M]) -> _M:
         return model.model_validate_json(raw)
     except ValidationError as error:
         code = "bad_json" if any(e["type"] == "json_invalid" for e in error.errors(include_input=False)) else "invalid"
-        raise ApiError(code, _describe(error)) from None
+        raise ApiError(code, describe(error)) from None
 
 
 def _parse_query(request: web.Request, model: type[_M]) -> _M:
@@ -214,13 +217,14 @@ def _parse_query(request: web.Request, model: type[_M]) -> _M:
     try:
         return model.model_validate(dict(request.query))
     except ValidationError as error:
-        raise ApiError("invalid", _describe(error)) from None
+        raise ApiError("invalid", describe(error)) from None
 
 
-def _describe(error: ValidationError) -> str:
-    """Say which fields are wrong, and how, without repeating what they held."""
+def describe(error: ValidationError, where: str = "") -> str:
+    """Say which fields are wrong, and how, without repeating what they held. `where` is what they are fields of."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    lines = [f"{'.'.join(str(part) for part in p['loc'])}: {p['msg']}".removeprefix(": ") for p in problems[:8]]
+    above = [where] if where else []
+    lines = [f"{'.'.join([*above, *map(str, p['loc'])])}: {p['msg']}".removeprefix(": ") for p in problems[:8]]
     return "; ".join(lines)[:1_000]
 
 

@@ -455,18 +455,24 @@ async def test_a_target_is_left_alone_in_quiet_hours(tmp_path: Path, monkeypatch
 
 
 async def test_presence_makes_events(tmp_path: Path) -> None:
-    """Somebody came, went away, is back, left; an agent nobody serves any more."""
+    """Somebody came, went away, is back, left; an agent nobody serves any more, be it that it was nowhere."""
     rule = {"name": "all", "on": ["participant.*", "agent.offline"], "channel": "push", "whom": ["user:boss"]}
     async with bench(tmp_path, config_of([rule])) as here:
         await here.message(MONA, 1)
         for before, after in (("offline", "active"), ("active", "away"), ("away", "idle"), ("idle", "offline")):
             here.people.change("s", MONA, before, after)
         here.people.change("s", "agent:a", "active", "offline")
-        await until(lambda: len(here.push.sent) == 6, "the notices")
+        here.hooks.offline("agent:a", {"s"})
+        here.hooks.offline("agent:b", set())
+        await until(lambda: len(here.push.sent) == 7, "the notices")
 
         types = [notice.type for notice in here.push.sent]
         kinds = ["joined", "away", "back", "left", "left"]
-        assert types == [f"participant.{kind}" for kind in kinds] + ["agent.offline"]
+        assert types == [f"participant.{kind}" for kind in kinds] + ["agent.offline"] * 2
+        assert [(n.session, n.events[0]["data"]) for n in here.push.sent[5:]] == [
+            ("s", {"agent": "agent:a"}),
+            ("", {"agent": "agent:b"}),
+        ]
         assert here.push.sent[0].events[0]["data"] == {"subject": MONA, "kind": "user"}
 
 

@@ -10,11 +10,14 @@ from structlog.testing import capture_logs
 
 from syncd.server.app import Server
 from tests.harness import mint, serving, until
-from tests.server.hooks.bench import SECRET
+from tests.server.hooks.bench import SECRET, bench, config_of
 from tests.server.hooks.receiver import Receiver, receiving
 
 ADMIN = mint("user:ops", ("transcript", "admin"))
 RULE: dict[str, Any] = {"name": "done", "on": ["message.created"], "channel": "webhook", "target": "crm"}
+
+
+ENDED = {"run": "r", "agent": "agent:a", "attempt": 1, "status": "failed"}
 
 
 def config(url: str) -> str:
@@ -148,10 +151,10 @@ async def test_what_would_be_told_is_said_and_not_done(here: Here) -> None:
         ("filed", "no", "is about other types"),
         ("done", "tell", "all conditions hold"),
     ]
-    made = {"type": "run.ended", "session": "x", "by": "agent:a", "data": {"run": "r", "status": "completed"}}
+    made = {"type": "run.ended", "session": "x", "by": "agent:a", "data": ENDED | {"status": "completed"}}
     _, answer = await here.ask("POST", "/v1/hooks/test", {"event": made})
     assert [rule["reason"] for rule in answer["rules"]] == ["is about another status", "is about other types"]
-    made["data"] = {"run": "r", "status": "failed"}
+    made["data"] = ENDED
     _, answer = await here.ask("POST", "/v1/hooks/test", {"event": made})
     assert answer["rules"][0]["act"] == "tell"
 
@@ -161,6 +164,39 @@ async def test_what_would_be_told_is_said_and_not_done(here: Here) -> None:
     await here.quiet()
     assert here.receiver.got == []
     assert await here.log() == []
+
+
+@pytest.mark.parametrize(
+    ("type", "data"),
+    [
+        ("run.queued", {}),
+        ("session.assigned", {}),
+        ("read.moved", {"seq": 1}),
+        ("approval.requested", {}),
+        ("run.ended", ENDED | {"attempt": "1"}),
+        ("message.created", {"message": "m", "role": "user", "to": [], "seq": 2**70, "text": ""}),
+    ],
+)
+async def test_an_event_that_could_not_happen_is_not_tried(here: Here, type: str, data: dict[str, Any]) -> None:
+    """What it lacks, or what is wrong with it, is said by name."""
+    made = {"type": type, "session": "x", "by": "agent:a", "data": data}
+    status, answer = await here.ask("POST", "/v1/hooks/test", {"event": made})
+    assert (status, answer["error"]["code"]) == (422, "invalid")
+    assert "data" in answer["error"]["message"]
+
+
+async def test_of_a_run_that_is_over_it_is_still_said_whom_it_was_told(tmp_path: Path) -> None:
+    """By how it began, though the facts have forgotten it: the last events know."""
+    rule = {"name": "done", "on": ["run.*"], "channel": "push", "whom": ["asker"]}
+    async with bench(tmp_path, config_of([rule])) as here:
+        for run, asker in (("r1", "user:mona"), ("r2", "user:theo")):
+            about = {"run": run, "agent": "agent:a", "message": "m1"}
+            await here.happen("run.queued", asker, "s", **about, attempt=0)
+            ended = await here.happen("run.ended", "agent:a", "s", **about, attempt=1, status="completed")
+            await here.settled()
+            found = await here.hooks.find(ended)
+            assert found is not None
+            assert [(e.subject, e.act) for e in await here.hooks.explain(found)] == [(asker, "tell")]
 
 
 async def test_the_log_says_what_was_told_and_dead_letters_can_be_replayed(here: Here) -> None:

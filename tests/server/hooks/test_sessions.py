@@ -1,5 +1,6 @@
 """Hooks over real sessions: people who are there by real clients, agents that work, and what they are told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
         ("messages", ["message.created"], ["participants"]),
         ("ends", ["run.ended"], ["asker"]),
         ("asks", ["approval.requested"], ["asker"]),
-        ("comings", ["participant.*"], ["user:boss"]),
+        ("comings", ["participant.*", "agent.offline"], ["user:boss"]),
     ):
         server.on(*types, name=name, whom=whom)(hear)
     await server.start()
@@ -132,6 +133,24 @@ async def test_comings_and_goings_are_told(told: Told, tmp_path: Path) -> None:
 
     assert mine.count("participant.joined") == 1
     assert mine[-1] == "participant.left"
+
+
+async def test_an_agent_that_is_gone_is_said_once(told: Told, tmp_path: Path) -> None:
+    """Where it was connected and has a run that is not over it is news once, not for each."""
+
+    async def handler(run: Run) -> None:
+        await run.text("Thinking.")
+        await run.tool("book_flight", {"to": "LIS"}).approval(timeout="2d")
+
+    url = told.server.url
+    async with person(url, tmp_path) as mona:
+        async with planner(url, tmp_path, handler):
+            await ask(mona)
+            await until(lambda: told.of("approval.requested"), "the request")
+        await until(lambda: told.of("agent.offline"), "the loss")
+        await asyncio.sleep(1.5)
+        await told.quiet()
+    assert [notice.session for notice in told.notices if notice.type == "agent.offline"] == ["s"]
 
 
 def watching(server: Server, subject: str) -> bool:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from syncd.core.grant import Grant
 from syncd.server.auth import Auth, parse_keys
 from syncd.server.metrics import Metrics
 from syncd.server.revocations import Revocations
-from tests.server.fakes import SECRET, Running, running
+from tests.harness import until
+from tests.server.fakes import ALL, SECRET, Running, running
 
 JSON = {"Content-Type": "application/json"}
 
@@ -104,6 +106,43 @@ async def test_body_without_a_good_token_is_not_read(http: Running) -> None:
     await writer.wait_closed()
 
     assert b"401" in head
+
+
+@pytest.mark.parametrize("ends", ["token_revoked", "token_expired"])
+async def test_token_that_ends_while_the_body_comes_is_not_acted_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """Whoever sent half of a body while the token was good gets nothing by the other half."""
+    clock = [1_800_000_000.0]
+    auth = Auth(parse_keys(SECRET), revocations=Revocations(None), metrics=Metrics(), clock=lambda: clock[0])
+    verify, looked = auth.verify, list[str]()
+
+    def look(token: str) -> Grant:
+        looked.append(token)
+        return verify(token)
+
+    monkeypatch.setattr(auth, "verify", look)
+    async with running(tmp_path, auth=auth) as http:
+        token = auth.mint("user:mona", {"*": ALL}, ttl_s=60).token
+        body = b'{"session": "room"}'
+        reader, writer = await asyncio.open_connection("127.0.0.1", http.server.port)
+        writer.write(
+            b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n%s" % (len(body), token.encode(), body[:5])
+        )
+        await until(lambda: looked)
+        if ends == "token_revoked":
+            await auth.revoke(subject="user:mona")
+        else:
+            clock[0] += 60
+        writer.write(body[5:])
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        answer = json.loads(await asyncio.wait_for(reader.readuntil(b"}}"), 5))
+        writer.close()
+        await writer.wait_closed()
+
+    assert (head.split()[1], answer["error"]["code"]) == (b"401", ends)
+    assert http.sessions.messages == {}
 
 
 async def test_dripped_body_is_too_slow(tmp_path: Path) -> None:

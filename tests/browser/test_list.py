@@ -5,10 +5,20 @@ from pathlib import Path
 from playwright.async_api import expect
 from syncd_client import Client
 
+from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
 from tests.e2e.stories.stage import Stage
 from tests.harness import mint, until
+
+#: The sessions that this device has a copy of.
+_COPIES = """new Promise((resolve) => {
+  const opening = indexedDB.open("syncd:syncd user:ana");
+  opening.onsuccess = () => {
+    const asked = opening.result.transaction("session").objectStore("session").getAllKeys();
+    asked.onsuccess = () => { opening.result.close(); resolve(asked.result); };
+  };
+})"""
 
 
 async def test_the_list_tells_of_sessions_that_are_not_open(
@@ -36,3 +46,25 @@ async def test_the_list_tells_of_sessions_that_are_not_open(
             await expect(row).not_to_contain_text("new")
     await ana.reload()
     await expect(sessions.get_by_role("link", name="Two days in Lisbon")).to_be_visible()
+
+
+async def test_what_was_put_away_elsewhere_is_gone_from_the_list(
+    stage: Stage, new_device: MakeDevice, tmp_path: Path
+) -> None:
+    """Though this device has a copy of it, which a reload finds."""
+    async with Client(stage.server.url, token=mint("user:ana"), store=tmp_path / "phone.db") as phone:
+        for session, title in (("elsewhere", "Two days in Lisbon"), ("kept", "The taxi")):
+            there = await phone.open(session)
+            there.rename(title)
+            await there.post("one")
+            await there.synced()
+        ana = await Desk.of(await new_device("ana", stage.server))
+        rows = ana.page.get_by_role("navigation", name="Sessions").get_by_role("listitem")
+        await expect(rows.filter(has_text="Two days in Lisbon")).to_be_visible()
+        await true_in(ana.page, f"({_COPIES}).then((all) => all.includes('elsewhere'))", "a copy on this device")
+        await phone.archive("elsewhere")
+        await expect(rows.filter(has_text="Two days in Lisbon")).to_have_count(0)
+        await expect(rows.filter(has_text="elsewhere")).to_have_count(0)
+        await ana.reload()
+        await expect(rows.filter(has_text="The taxi")).to_be_visible()
+        await expect(rows.filter(has_text="elsewhere")).to_have_count(0)

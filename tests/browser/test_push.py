@@ -62,6 +62,8 @@ _COUNTS = """() => {
 }"""
 _SHOWN = """navigator.serviceWorker.ready.then(async (registration) =>
   (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, ...data })))"""
+#: As the console does it, without loading anything.
+_MOVED = "(path) => { history.pushState(null, '', path); dispatchEvent(new Event('syncd:moved')); }"
 
 NOTICE = {
     "id": "msg_1",
@@ -213,6 +215,63 @@ async def test_nobody_is_shown_what_they_look_at(told: ServerProcess, new_device
     await pushes.deliver(NOTICE | {"session": "other", "title": "of another", "tag": "other"})
 
     await pushes.until_shown("of another")
+
+
+async def test_where_somebody_moved_to_counts_and_not_where_the_page_was_loaded(
+    told: ServerProcess, new_device: MakeDevice
+) -> None:
+    """The console moves without loading: the session they left is told of, the one they came to is not."""
+    device = await new_device("ana", told, permissions=["notifications"])
+    tab = await sign_in(device, "ana", "/s/other")
+    await tab.bring_to_front()
+    pushes = await Pushes.of(tab)
+    await tab.evaluate(_MOVED, "/s/trip")
+    await pushes.deliver(NOTICE)
+    await pushes.deliver(NOTICE | {"session": "other", "title": "of the one they left", "tag": "other"})
+
+    await pushes.until_shown("of the one they left")
+
+
+async def test_a_page_that_does_not_say_where_it_is_shows_nothing(told: ServerProcess, new_device: MakeDevice) -> None:
+    """One of an older build, or one that is frozen: nothing is kept from somebody because of it."""
+    device = await new_device("ana", told, permissions=["notifications"])
+    tab = await sign_in(device, "ana", "/s/trip")
+    await tab.bring_to_front()
+    pushes = await Pushes.of(tab)
+    await tab.evaluate("MessagePort.prototype.postMessage = () => {}")
+    await pushes.deliver(NOTICE)
+
+    await pushes.until_shown("planner is done")
+
+
+async def test_a_click_leads_to_the_window_that_shows_the_session(told: ServerProcess, new_device: MakeDevice) -> None:
+    """Whatever address it was loaded at; the other windows stay as they are."""
+    device = await new_device("ana", told, permissions=["notifications"])
+    there = await sign_in(device, "ana", "/s/other")
+    here = await device.tab("/s/another")
+    pushes = await Pushes.of(here)
+    await pushes.deliver(NOTICE)
+    await pushes.until_shown("planner is done")
+    # Not before the notice: without a screen every window has the focus.
+    await there.evaluate(_MOVED, "/s/trip")
+
+    assert await pushes.click("planner is done") == ["focus"]
+    await true_in(there, "location.search === '?m=m1'", "the message shown in the window that had its session")
+    assert here.url.endswith("/s/another")
+
+
+async def test_a_click_does_not_lead_to_a_page_that_is_none_of_the_console(
+    told: ServerProcess, new_device: MakeDevice
+) -> None:
+    """What the server answers to a program may stand in a window too: it could show nothing."""
+    device = await new_device("ana", told, permissions=["notifications"])
+    tab = await sign_in(device, "ana")
+    pushes = await Pushes.of(tab)
+    await pushes.deliver(NOTICE)
+    await pushes.until_shown("planner is done")
+    await tab.goto(f"{device.url}/v1/console")
+
+    assert await pushes.click("planner is done") == ["/s/trip?m=m1"]
 
 
 async def test_a_click_leads_to_the_message(told: ServerProcess, new_device: MakeDevice) -> None:
@@ -457,6 +516,21 @@ async def test_it_can_be_turned_off_and_ends_with_signing_out(told: ServerProces
     await tab.get_by_role("button", name="Sign out").click()
     await asked.until_known(told.url, so_many(0))
     assert await tab.evaluate("window.unsubscribed")
+
+
+async def test_who_signs_out_in_one_tab_has_signed_out_in_all(told: ServerProcess, new_device: MakeDevice) -> None:
+    """A tab that went on would have this device told again of what was theirs."""
+    device = await new_device("ana", told, permissions=["notifications"])
+    asked = await Asked.of(device)
+    tab = await sign_in(device, "ana")
+    other = await device.tab("/s/trip")
+    await other.get_by_role("textbox", name="Message", exact=True).wait_for()
+    await tab.get_by_role("button", name="Notifications on this device").click()
+    await asked.until_known(told.url, so_many(1))
+    await tab.get_by_role("button", name="Sign out").click()
+
+    await other.get_by_label("Your name").wait_for()
+    await asked.until_known(told.url, so_many(0))
 
 
 async def test_the_server_is_told_that_a_device_is_used(told: ServerProcess, new_device: MakeDevice) -> None:

@@ -38,6 +38,13 @@ export function keep(account: Account): void {
   localStorage.setItem(STORED, JSON.stringify(account));
 }
 
+/** Call `then` when who is signed in signs out in another tab. Returns what ends that. */
+export function onForgotten(then: () => void): () => void {
+  const look = ({ key, newValue }: StorageEvent) => key === STORED && newValue === null && then();
+  addEventListener("storage", look);
+  return () => removeEventListener("storage", look);
+}
+
 export function forget(): void {
   localStorage.removeItem(STORED);
 }

@@ -1,7 +1,7 @@
 /** The console: who is here, and then their desk. */
 
 import { useEffect, useState } from "preact/hooks";
-import { forget, keep, stored, type Account } from "./account.js";
+import { forget, keep, onForgotten, stored, type Account } from "./account.js";
 import { serverInfo, type ServerInfo } from "./api.js";
 import { Desk } from "./desk.js";
 import { lazy } from "./lazy.js";
@@ -17,6 +17,7 @@ export function App() {
   const [account, setAccount] = useState<Account | null>(stored);
   const [reason, setReason] = useState("");
   const info = useServerInfo();
+  useEffect(() => onForgotten(() => setAccount(null)), []);
   const signedIn = (next: Account, session: string) => {
     keep(next);
     setAccount(next);

@@ -1,7 +1,7 @@
 /** Installing: the service worker that lets the console start without a network, and tells what happens meanwhile. */
 
 import type { Said } from "./push/said.js";
-import { go } from "./routes.js";
+import { go, routeOf } from "./routes.js";
 
 const WORKER = "/sw.js";
 
@@ -25,9 +25,10 @@ export async function install(): Promise<void> {
       return url;
     },
   };
-  navigator.serviceWorker.addEventListener("message", ({ data }) => {
+  navigator.serviceWorker.addEventListener("message", ({ data, ports }) => {
     const said = data as Said | null;
     if (said?.type === "go") go(said.path);
+    if (said?.type === "where") ports[0]?.postMessage(routeOf(location).session);
   });
   const policy = window.trustedTypes?.createPolicy("worker", rules) ?? rules;
   try {

@@ -35,6 +35,7 @@ export function Opened(props: Props) {
     );
     return () => {
       over = true;
+      shelf.leave(id);
     };
   }, [shelf, id]);
   if (failed) {

@@ -3,10 +3,13 @@
  *
  * 1. A session is open once in this tab: the one that is looked at is the one that is kept.
  * 2. The newest ones are kept open, so that they can be read and searched without a network. They are opened one after
- *    another, and behind the one that is looked at; nobody looks at them by that.
+ *    another, and behind the one that is looked at; nobody looks at them by that. Of too many, the one that was wanted
+ *    longest ago is closed: never the one that is shown, nor one with edits that are not sent.
  * 3. What the list says comes from the list alone: no copy is loaded for it.
  * 4. The search has its code loaded, and its index begun, when nothing else is to be done; on a first visit when
  *    something is looked for.
+ * 5. What the list is known to lack, as it was put away or is no more, a copy does not bring back: only what is shown
+ *    and what is not sent does.
  */
 
 import type { Client } from "../src/client.js";
@@ -16,8 +19,10 @@ import type { SessionList } from "../src/session_list.js";
 import { leave } from "./caught_up.js";
 import type { Everywhere, Found } from "../src/search/everywhere.js";
 
-/** How many are kept open. The server's own bound for a link is 64. */
+/** How many are kept open. */
 const KEPT = 24;
+/** How many are open at most: the server allows 64 on the link that all tabs share, and what is beyond never syncs. */
+const OPEN_MAX = 40;
 /** How often what is not sent of a session is looked at at most, milliseconds. */
 const PACE_MS = 400;
 /** How many sessions are listed at first, and how many more with each asking. */
@@ -37,10 +42,11 @@ export interface Entry {
 
 export class Shelf {
   readonly #open = new Map<string, Promise<Session>>();
+  /** The one that was wanted longest ago first. */
   readonly #opened = new Map<string, Session>();
   /** Sessions that this device has a copy of, to their edits that are not sent. */
   readonly #copies = new Map<string, number>();
-  /** When those that no server has listed were begun here. */
+  /** When those that were shown here were shown first: where no server has listed one, when it was begun. */
   readonly #begun = new Map<string, number>();
   readonly #listeners = new Set<() => void>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
@@ -49,6 +55,8 @@ export class Shelf {
   #listing: Promise<void> | null = null;
   #opening = Promise.resolve();
   #indexing = false;
+  /** The one that is looked at; empty for none. */
+  #shown = "";
   /** Somebody who was here before: on a first visit the index is not worth its 0.5 MB until something is looked for. */
   #isReturn = false;
   #closed = false;
@@ -71,6 +79,7 @@ export class Shelf {
         const unsynced = this.#opened.get(id)?.unsynced ?? this.#copies.get(id) ?? 0;
         return { id, row, unsynced, at: row?.at ?? this.#begun.get(id) ?? 0 };
       })
+      .filter(({ id, row, unsynced }) => row || unsynced > 0 || id === this.#shown || !this.list?.lacks(id))
       .sort((a, b) => b.at - a.at || (a.id < b.id ? -1 : 1));
   }
 
@@ -79,11 +88,24 @@ export class Shelf {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Open a session, which stays open. Rejects where its copy cannot be used. Invariant 1. */
+  /** Open a session that is to be shown, until `leave`. Rejects where its copy cannot be used. Invariant 1. */
   open(id: string): Promise<Session> {
+    this.#shown = id;
+    if (!this.#begun.has(id)) this.#begun.set(id, Date.now());
+    return this.#have(id);
+  }
+
+  /** A session is shown no more. It stays open. */
+  leave(id: string): void {
+    if (this.#shown === id) this.#shown = "";
+    this.#tell();
+  }
+
+  #have(id: string): Promise<Session> {
     let opened = this.#open.get(id);
+    const there = this.#opened.get(id);
+    if (there && this.#opened.delete(id)) this.#opened.set(id, there); // The last one now.
     if (opened === undefined) {
-      this.#begun.set(id, Date.now());
       opened = this.client.open(id).then((session) => {
         session.attend(false); // Invariant 2: whoever shows it says so.
         leave(session);
@@ -94,12 +116,25 @@ export class Shelf {
           if (!this.looked && session.status.link === "live") void this.refresh();
         });
         this.#later(id);
+        this.#letGo();
         return session;
       });
       opened.catch(() => this.#open.delete(id));
       this.#open.set(id, opened);
     }
     return opened;
+  }
+
+  /** Invariant 2. */
+  #letGo(): void {
+    for (const [id, session] of this.#opened) {
+      if (this.#opened.size <= OPEN_MAX) return;
+      if (id === this.#shown || session.unsynced > 0) continue;
+      this.#open.delete(id);
+      this.#opened.delete(id);
+      this.#copies.set(id, 0);
+      session.close().catch(console.warn); // Its edits are on the server: nothing is lost by that.
+    }
   }
 
   /** Look what there is, here and at the server. Without a server it is what is here, and what was listed last. */
@@ -176,7 +211,7 @@ export class Shelf {
     this.#opening = this.#opening
       .then(async () => {
         if (this.#closed) return;
-        await this.open(id);
+        await this.#have(id);
         // Whatever the person does comes first. Invariant 2.
         await new Promise((resolve) => setTimeout(resolve, 20));
       })

@@ -23,7 +23,11 @@ export interface AttendedSession {
   runs(): readonly RunView[];
 }
 
-/** What one open session shows and sees of people. */
+/**
+ * What one open session shows and sees of people.
+ *
+ * 1. As long as a grace is to end there is a timer for the next one's end, whether anybody asks who is there or not.
+ */
 export class Attending {
   readonly #session: AttendedSession;
   readonly #attention: Attention;
@@ -74,9 +78,18 @@ export class Attending {
     const [kind = "", ...name] = subject.split(":");
     const mine = { peer: "", subject, name: name.join(":"), kind, device: "", state: presence.mine };
     this.#attendance.take(subject === "" ? present : [...present, mine], now);
+    this.#await(now);
+  }
+
+  /** Tell when the next grace is over. Invariant 1. */
+  #await(now: number): void {
     if (this.#graceEnds !== null) clearTimeout(this.#graceEnds);
-    const due = this.#attendance.due();
-    this.#graceEnds = due === null ? null : setTimeout(this.#tell, due - now + 1);
+    const due = this.#attendance.due(now);
+    const over = () => {
+      this.#await(performance.now());
+      this.#tell();
+    };
+    this.#graceEnds = due === null ? null : setTimeout(over, due - now + 1);
   }
 
   #say(): void {

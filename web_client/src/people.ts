@@ -74,14 +74,10 @@ export class Attendance {
   /** Everybody who is not offline, the most present first. `working`: the live runs of agents. */
   people(now: number, working: ReadonlyMap<string, readonly string[]>): Person[] {
     const found: (readonly [rank: number, Person])[] = [];
+    this.#prune(now);
     for (const [subject, { name, kind, peers, held }] of this.#there) {
-      for (const [rank, until] of held) if (until <= now) held.delete(rank);
       const runs = working.get(subject) ?? [];
       const ranks = [...peers.values()].map(({ rank }) => rank);
-      if (ranks.length === 0 && held.size === 0) {
-        this.#there.delete(subject);
-        continue;
-      }
       const works = kind === "agent" && runs.length > 0 && ranks.length > 0; // Invariant 3.
       const rank = works ? ACTIVE : Math.max(...ranks, ...held.keys());
       const devices = [...new Set([...peers.values()].map(({ device }) => device))].sort();
@@ -92,10 +88,19 @@ export class Attendance {
     return found.map(([, person]) => person);
   }
 
-  /** When a grace ends that may change something; null for never. */
-  due(): number | null {
+  /** When the next grace ends that may change something; null for never. */
+  due(now: number): number | null {
+    this.#prune(now);
     const ends = [...this.#there.values()].flatMap(({ held }) => [...held.values()]);
     return ends.length > 0 ? Math.min(...ends) : null;
+  }
+
+  /** Let go of graces that are over, and of whoever is gone by that. */
+  #prune(now: number): void {
+    for (const [subject, { peers, held }] of this.#there) {
+      for (const [rank, until] of held) if (until <= now) held.delete(rank);
+      if (peers.size === 0 && held.size === 0) this.#there.delete(subject);
+    }
   }
 }
 

@@ -28,12 +28,16 @@ export interface ListOptions {
 
 /** What a server answers at most in one page. */
 const PAGE = 500;
+/** How long a server that could not read its list just now is left alone, milliseconds. */
+const AGAIN_MS = 5_000;
 
 /**
  * One's list of sessions. Get it with `Client.index`, and `close` it.
  *
  * 1. `rows` is the same array until something in it is another.
  * 2. A page says all there is between its ends: what was held there and is not in it is not in the list any more.
+ * 3. Nothing that is heard is taken before what this device held is read: that would bring back what is gone.
+ * 4. Of the other kind of list, put away or not, each takes the rows as well: one that moved is not gone.
  */
 export class SessionList {
   readonly archived: boolean;
@@ -46,9 +50,13 @@ export class SessionList {
   #count: number;
   #live = false;
   #whole = false;
-  /** What is asked for next, and the time where the page before ended; null while nothing is asked. */
+  /** What is asked for next, and the time where the page before ended; null where nothing is left to ask for. */
   #next: { readonly after: string; readonly below: number } | null = null;
   #low = 0;
+  /** Sessions that were in it and that the server does not list any more, in neither kind of list. */
+  readonly #gone = new Set<string>();
+  #again: ReturnType<typeof setTimeout> | null = null;
+  #loaded = false;
   #closed = false;
   #waiting: (() => void)[] = [];
   /** Moves with every change. */
@@ -64,7 +72,9 @@ export class SessionList {
 
   /** Read what this device heard last. Called by `Client.index`. */
   async load(): Promise<void> {
-    for (const row of await this.#store.rows()) if (!this.#held.has(row.session)) this.#held.set(row.session, row);
+    for (const row of await this.#store.rows()) this.#held.set(row.session, row);
+    if (this.#closed) return;
+    this.#loaded = true;
     this.#tell();
     this.#stands();
   }
@@ -85,6 +95,11 @@ export class SessionList {
     return this.#whole;
   }
 
+  /** Whether a session is known not to belong in it: it is in the other kind of list, or in none any more. */
+  lacks(session: string): boolean {
+    return this.#gone.has(session) || (this.#held.get(session)?.archived ?? this.archived) !== this.archived;
+  }
+
   /** How many messages of the rows are not read, for a badge. */
   get unread(): number {
     return this.rows.reduce((sum, { unread }) => sum + unread, 0);
@@ -98,6 +113,8 @@ export class SessionList {
 
   /** Have `count` more rows: from the server, or without it those that this device heard of. */
   async older(count = 100): Promise<void> {
+    // More than there are: of those that came since nobody asked for one. Those that somebody waits for are to come.
+    if (this.#live && this.#waiting.length === 0) this.#count = this.rows.length;
     this.#count += count;
     if (this.#live && !this.#whole && this.#next !== null) {
       const more = new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -110,6 +127,7 @@ export class SessionList {
   close(): void {
     this.#closed = true;
     this.#stop();
+    this.#rest();
     this.#done();
     this.#host.unlist(this);
     void this.#store.close();
@@ -117,10 +135,12 @@ export class SessionList {
 
   /** Take what the server says, to whichever list and tab. */
   told(asked: Watch | null, told: Listed): void {
-    if (this.#closed) return;
+    if (this.#closed || !this.#loaded) return; // Invariant 3.
     if (told.kind === "IndexChanged") this.#changed(told);
-    else if (told.kind === "Refreshed") this.#begin();
-    else if (asked?.archived === this.archived && asked.limit > 0) this.#page(asked, told);
+    // Who asked for no more had no list open: for this one the server is to go on, which has one answer for all tabs.
+    else if (told.kind === "Refreshed" || asked?.limit === 0) this.#renew();
+    else if (asked?.archived === this.archived) this.#page(asked, told);
+    else this.#changed({ rows: told.rows, gone: [] }); // Invariant 4.
   }
 
   #shown(): IndexRow[] {
@@ -132,18 +152,34 @@ export class SessionList {
   }
 
   #stands(): void {
+    if (!this.#loaded) return; // Invariant 3.
     const live = this.#host.status.link === "live";
     if (live && this.#next === null && !this.#live) {
       this.#begin();
     } else if (!live && (this.#live || this.#next !== null)) {
+      this.#keepCount();
       this.#live = false;
       this.#next = null;
+      this.#rest();
       this.#done();
       this.#tell();
     }
   }
 
+  /** Begin again, if it was begun. */
+  #renew(): void {
+    if (!this.#live && this.#next === null) return;
+    this.#keepCount();
+    this.#begin();
+  }
+
+  /** Have as many as there are, also where more came than were asked for. */
+  #keepCount(): void {
+    if (this.#live) this.#count = Math.max(this.#count, this.rows.length);
+  }
+
   #begin(): void {
+    this.#rest();
     this.#next = { after: "", below: Infinity };
     this.#ask();
   }
@@ -158,38 +194,60 @@ export class SessionList {
     // A page that another list asked for says as much, but for where to go on.
     const expected = this.#next !== null && asked.after === this.#next.after;
     if (!expected && asked.after !== "") return;
+    if (rows.length === 0 && !whole) {
+      // It could not be read. That says nothing of what is in it.
+      if (expected) this.#again ??= setTimeout(() => this.#retry(), AGAIN_MS);
+      return;
+    }
     const high = expected ? this.#next!.below : Infinity;
     const low = whole ? -1 : (rows.at(-1)?.at ?? high);
     const named = new Set(rows.map(({ session }) => session));
     const gone = [...this.#held.values()].filter(
       ({ session, archived, at }) => archived === this.archived && at > low && at < high && !named.has(session),
     );
-    for (const { session } of gone) this.#held.delete(session);
-    for (const row of rows) this.#held.set(row.session, row);
-    this.#keep(
+    this.#take(
       rows,
       gone.map(({ session }) => session),
     );
     if (expected) {
+      this.#rest();
       this.#live = true;
       this.#whole = whole;
       this.#low = Math.max(low, 0);
-      this.#next = { after: next, below: low };
-      if (!whole && rows.length > 0 && this.#shown().length < this.#count) this.#ask();
+      // A whole one asks for nothing: no page of another list is the next of its own.
+      this.#next = whole ? null : { after: next, below: low };
+      if (!whole && this.#shown().length < this.#count) this.#ask();
       else this.#done();
     }
     this.#tell();
   }
 
-  #changed({ rows, gone }: IndexChanged): void {
-    for (const row of rows) this.#held.set(row.session, row);
-    for (const session of gone) this.#held.delete(session);
-    this.#keep(rows, gone);
+  #changed({ rows, gone }: Pick<IndexChanged, "rows" | "gone">): void {
+    this.#take(rows, gone);
     this.#tell();
   }
 
-  /** One tab stores for all. */
-  #keep(rows: readonly IndexRow[], gone: readonly string[]): void {
+  #retry(): void {
+    this.#again = null;
+    this.#ask();
+  }
+
+  /** Ask for nothing again by itself. */
+  #rest(): void {
+    if (this.#again !== null) clearTimeout(this.#again);
+    this.#again = null;
+  }
+
+  #take(rows: readonly IndexRow[], gone: readonly string[]): void {
+    for (const session of gone) {
+      this.#held.delete(session);
+      this.#gone.add(session);
+    }
+    for (const row of rows) {
+      this.#held.set(row.session, row);
+      this.#gone.delete(row.session);
+    }
+    // One tab stores for all.
     if (this.#host.leads) void this.#store.put(rows, gone);
   }
 

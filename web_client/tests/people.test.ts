@@ -77,10 +77,10 @@ describe("the grace", () => {
     here.take([entry("p", says("active"))], 0);
     here.take([entry("p", null)], 1_000);
     expect(only(here, 1_000)).toMatchObject({ status: "active", watching: false });
-    expect(here.due()).toBe(11_000);
+    expect(here.due(1_000)).toBe(11_000);
     here.take([entry("q", says("active"))], 5_000);
     expect(status(here, 60_000)).toBe("active");
-    expect(here.due()).toBeNull();
+    expect(here.due(60_000)).toBeNull();
   });
 
   it("ends, and who did not come back is offline", () => {
@@ -119,6 +119,6 @@ describe("the grace", () => {
   it("knows nothing of a peer that never was", () => {
     const here = new Attendance();
     here.take([entry("p", null)], 0);
-    expect([here.people(0, NOBODY_WORKS), here.due()]).toEqual([[], null]);
+    expect([here.people(0, NOBODY_WORKS), here.due(0)]).toEqual([[], null]);
   });
 });

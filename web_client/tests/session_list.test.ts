@@ -1,7 +1,7 @@
 /** A session list over a link that is a stand-in: pages, changes, another link, and what is there without one. */
 
 import "fake-indexeddb/auto";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { IndexRow, Watch } from "../src/core/messages.js";
 import { SessionList } from "../src/session_list.js";
 import type { ListHost, ListOptions } from "../src/session_list.js";
@@ -24,6 +24,11 @@ function row(session: string, at: number, more: Partial<IndexRow> = {}): IndexRo
     responsible: "",
     ...more,
   };
+}
+
+/** So many, from the oldest to the newest. */
+function sessions(count: number): IndexRow[] {
+  return Array.from({ length: count }, (_, n) => row(`s${n}`, n + 1));
 }
 
 /** A link that answers from its own list, the newest first, when it is told to. */
@@ -78,6 +83,13 @@ class Link implements ListHost {
     }
   }
 
+  /** Have sessions come that are newer than all there are. */
+  come(count: number): void {
+    const rows = sessions(this.rows.length + count).slice(this.rows.length);
+    this.rows.push(...rows);
+    this.change(rows);
+  }
+
   change(rows: IndexRow[], gone: string[] = []): void {
     for (const list of this.#lists) list.told(null, { kind: "IndexChanged", rows, gone });
   }
@@ -106,7 +118,7 @@ describe("a list", () => {
 
   it("has older ones by page, as many as were asked for", async () => {
     const link = new Link();
-    link.rows = Array.from({ length: 7 }, (_, n) => row(`s${n}`, n + 1));
+    link.rows = sessions(7);
     const list = await link.list({ count: 3 });
     link.stands("live");
     link.answer();
@@ -173,13 +185,145 @@ describe("a list", () => {
 
   it("hears what another tab asked for, and takes no page for the next of its own", async () => {
     const link = new Link();
-    link.rows = Array.from({ length: 6 }, (_, n) => row(`s${n}`, n + 1));
+    link.rows = sessions(6);
     const small = await link.list({ count: 2 });
     const large = await link.list({ count: 5 });
     link.stands("live");
     link.answer();
     expect(names(small).slice(0, 2)).toEqual(["s5", "s4"]);
     expect(names(large)).toEqual(["s5", "s4", "s3", "s2", "s1"]);
+  });
+
+  it("has older ones as many as were asked for, also when new ones came before", async () => {
+    const link = new Link();
+    link.rows = sessions(20);
+    const list = await link.list({ count: 3 });
+    link.stands("live");
+    link.answer();
+    link.come(5);
+    expect(list.rows.length).toBe(8);
+    const more = [list.older(5), list.older(1)];
+    link.answer();
+    await Promise.all(more);
+    expect(list.rows.length).toBe(14);
+  });
+
+  it("stays as long as it is when it is asked for anew, and when the link goes", async () => {
+    const link = new Link();
+    link.rows = sessions(20);
+    const list = await link.list({ count: 3 });
+    link.stands("live");
+    link.answer();
+    link.come(5);
+    list.told(null, { kind: "Refreshed", expiresAt: 0 });
+    link.answer();
+    expect(list.rows.length).toBe(8);
+    link.stands("reconnecting");
+    expect(list.rows.length).toBe(8);
+  });
+
+  it("is as whole as it was when another one is opened", async () => {
+    const link = new Link();
+    link.rows = sessions(3);
+    const list = await link.list({ count: 3 });
+    link.stands("live");
+    link.answer();
+    link.come(5);
+    const other = await link.list({ count: 3 });
+    link.answer();
+    expect([names(list).length, list.whole, names(other).length]).toEqual([8, true, 3]);
+  });
+
+  it("goes on when another one is the last that a tab closes, which ends it for the device", async () => {
+    const link = new Link();
+    link.rows = sessions(3);
+    const list = await link.list();
+    link.stands("live");
+    link.answer();
+    const none: Watch = { kind: "Watch", after: "", limit: 0, archived: false };
+    list.told(none, { kind: "Index", rows: [], next: "", whole: false });
+    expect(link.asked).toEqual([{ kind: "Watch", after: "", limit: 100, archived: false }]);
+    expect([names(list).length, list.live]).toEqual([3, true]);
+  });
+
+  it("takes a page that the server could not read for nothing, and asks again", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const link = new Link();
+      link.rows = sessions(3);
+      const loading = link.list();
+      await vi.runAllTimersAsync();
+      const list = await loading;
+      link.stands("live");
+      link.answer();
+      link.stands("reconnecting");
+      link.stands("live");
+      const failed = () => list.told(link.asked.shift()!, { kind: "Index", rows: [], next: "", whole: false });
+      failed();
+      expect([names(list).length, list.live, link.asked]).toEqual([3, false, []]);
+      vi.advanceTimersByTime(5_000);
+      expect(link.asked.length).toBe(1);
+      link.answer();
+      expect([names(list).length, list.live]).toEqual([3, true]);
+      list.told(null, { kind: "Refreshed", expiresAt: 0 });
+      failed();
+      expect([names(list).length, list.live]).toEqual([3, true]);
+      list.close();
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("keeps on this device what the other kind of list has just taken over", async () => {
+    const link = new Link();
+    link.rows = [row("a", 1), row("b", 2)];
+    const list = await link.list();
+    const away = await link.list({ archived: true });
+    link.stands("live");
+    link.answer();
+    link.stands("reconnecting");
+    link.rows = [row("a", 1, { archived: true }), row("b", 2)];
+    link.stands("live");
+    link.asked.reverse(); // As if the list of those that were put away had been there first.
+    link.answer();
+    expect([names(list), names(away)]).toEqual([["b"], ["a"]]);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(names(await new Link(link.storeName).list({ archived: true }))).toEqual(["a"]);
+  });
+
+  it("brings nothing back from this device that the server does not list any more", async () => {
+    const before = new Link();
+    before.rows = [row("a", 1), row("b", 2)];
+    await before.list();
+    before.stands("live");
+    before.answer();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const link = new Link(before.storeName);
+    link.rows = [row("b", 2)];
+    const loading = link.list();
+    link.stands("live");
+    link.answer();
+    const list = await loading;
+    link.answer();
+    expect([names(list), list.live]).toEqual([["b"], true]);
+  });
+
+  it("knows what does not belong in it: what was put away, and what is no more", async () => {
+    const link = new Link();
+    link.rows = sessions(4);
+    const list = await link.list();
+    link.stands("live");
+    link.answer();
+    const lacks = () => [...["s0", "s1", "s2", "s3"].filter((id) => list.lacks(id)), list.lacks("only-here")];
+    expect(lacks()).toEqual([false]);
+    link.change([row("s0", 1, { archived: true })], ["s1"]);
+    expect(lacks()).toEqual(["s0", "s1", false]);
+    link.stands("reconnecting");
+    link.rows = sessions(2);
+    link.stands("live");
+    link.answer();
+    expect(lacks()).toEqual(["s2", "s3", false]);
   });
 
   it("says nothing more when it is closed, and whoever waits goes on", async () => {

@@ -3,8 +3,10 @@
  *
  * 1. The browser is asked for its permission only in answer to a click.
  * 2. Who signs out is told nothing more here: the browser's subscription ends, with or without a network.
+ *    What was under way then comes to nothing, in this tab and in others.
  */
 
+import { stored } from "../account.js";
 import { request } from "../api.js";
 import { choiceOf, choose } from "./choice.js";
 import type { Kept, Said } from "./said.js";
@@ -19,6 +21,10 @@ const DEVICE = "syncd:device";
 
 /** When the server was last told, by the page's own clock. */
 let usedAt = -Infinity;
+/** Moves when nothing more is to be told here: whoever began to subscribe before has to stop. Invariant 2. */
+let ends = 0;
+/** How many began to subscribe since. */
+let begun = 0;
 
 /** It cannot be. The message is for people, and says what they can do. */
 export class NotTold extends Error {
@@ -27,11 +33,12 @@ export class NotTold extends Error {
 
 /** Be told on this device from now on. Call it from a click. */
 export async function turnOn(subject: string, token: Token): Promise<void> {
+  const asked = ends;
   if ((await Notification.requestPermission()) !== "granted") {
     choose(subject, "no");
     throw new NotTold("The browser does not allow it. In its settings for this page it can be allowed again.");
   }
-  await subscribe(token);
+  await subscribe(token, asked);
   choose(subject, "on");
 }
 
@@ -43,15 +50,29 @@ export async function turnOff(subject: string, token: Token): Promise<void> {
 
 /** Somebody signs out here: nothing more is told to them on this device. What they chose stays for when they come back. */
 export async function leave(subject: string, token: Token): Promise<void> {
+  stop();
   if (choiceOf(subject) === "on") await end(token);
 }
 
 async function end(token: Token): Promise<void> {
+  stop();
   const registration = await navigator.serviceWorker.getRegistration();
   for (const notification of (await registration?.getNotifications()) ?? []) notification.close();
+  await number(0);
+  await unsubscribe(token);
+}
+
+/** Have whoever is about to subscribe stop. */
+function stop(): void {
+  ends++;
+  begun = 0;
+  usedAt = -Infinity;
+}
+
+async function unsubscribe(token: Token): Promise<void> {
+  const registration = await navigator.serviceWorker.getRegistration();
   const subscription = await registration?.pushManager.getSubscription();
   await subscription?.unsubscribe(); // Invariant 2.
-  usedAt = -Infinity;
   try {
     await request(`/v1/push/subscriptions/${deviceId()}`, { method: "DELETE", token: await token() });
   } catch (error) {
@@ -66,8 +87,11 @@ async function end(token: Token): Promise<void> {
  * `session` is the one that is looked at, empty for none: what was shown about it is taken back.
  */
 export function attend(subject: string, token: Token, session: string): () => void {
+  // Another tab may be where they signed out, or turned it off.
+  const wanted = () => choiceOf(subject) === "on" && stored()?.subject === subject;
+  const elsewhere = () => wanted() || stop();
   const look = () => {
-    if (document.visibilityState !== "visible" || choiceOf(subject) !== "on") return;
+    if (document.visibilityState !== "visible" || !wanted()) return;
     void seen(session);
     if (performance.now() - usedAt < USED_MS || Notification.permission !== "granted") return;
     subscribe(token).catch((error: unknown) => {
@@ -82,9 +106,11 @@ export function attend(subject: string, token: Token, session: string): () => vo
   };
   look();
   document.addEventListener("visibilitychange", look);
+  addEventListener("storage", elsewhere);
   navigator.serviceWorker.addEventListener("message", heard);
   return () => {
     document.removeEventListener("visibilitychange", look);
+    removeEventListener("storage", elsewhere);
     navigator.serviceWorker.removeEventListener("message", heard);
   };
 }
@@ -95,31 +121,51 @@ export async function seen(session: string): Promise<void> {
   const shown = (await registration?.getNotifications()) ?? [];
   const about = shown.filter(({ data }) => session && (data as Kept | null)?.session === session);
   for (const notification of about) notification.close();
-  const badge = navigator as { setAppBadge?: (count: number) => Promise<void> };
-  // Not every system has an icon to put a number on.
-  if (about.length > 0) await badge.setAppBadge?.(shown.length - about.length).catch(() => undefined);
+  if (about.length > 0) await number(shown.length - about.length);
 }
 
-async function subscribe(token: Token): Promise<void> {
-  usedAt = performance.now();
-  const { key } = await request<{ key: string }>("/v1/push/key", { token: await token() });
-  const { pushManager } = await navigator.serviceWorker.ready;
-  let subscription = await pushManager.getSubscription();
-  if (subscription && keyOf(subscription) !== key) {
-    // Of a server that has another key by now: it could not send to this.
-    await subscription.unsubscribe();
-    subscription = null;
+/** Have the console's icon say how many notices are shown. */
+async function number(count: number): Promise<void> {
+  const badge = navigator as { setAppBadge?: (count: number) => Promise<void> };
+  // Not every system has an icon to put a number on.
+  await badge.setAppBadge?.(count).catch(() => undefined);
+}
+
+/** Rejects where it was ended since `asked`, with nothing left of it. */
+async function subscribe(token: Token, asked = ends): Promise<void> {
+  const still = async <T>(work: Promise<T>): Promise<T> => {
+    const done = await work;
+    if (ends !== asked) throw new NotTold("It was turned off meanwhile.");
+    return done;
+  };
+  let made = false;
+  try {
+    if (ends === asked) [usedAt, begun] = [performance.now(), begun + 1];
+    const { key } = await still(request<{ key: string }>("/v1/push/key", { token: await still(token()) }));
+    const { pushManager } = await still(navigator.serviceWorker.ready);
+    let subscription = await still(pushManager.getSubscription());
+    if (subscription && keyOf(subscription) !== key) {
+      // Of a server that has another key by now: it could not send to this.
+      await still(subscription.unsubscribe());
+      subscription = null;
+    }
+    made = true;
+    subscription ??= await still(
+      within(pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytesOf(key) }), SUBSCRIBE_MS),
+    );
+    const { endpoint, keys } = subscription.toJSON();
+    await still(
+      request(`/v1/push/subscriptions/${deviceId()}`, {
+        method: "PUT",
+        token: await still(token()),
+        body: { endpoint: endpoint ?? "", keys: { ...keys }, name: browserName() },
+      }),
+    );
+  } catch (error) {
+    // Whoever began after that wants what this made.
+    if (made && ends !== asked && begun === 0) await unsubscribe(token);
+    throw error;
   }
-  subscription ??= await within(
-    pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytesOf(key) }),
-    SUBSCRIBE_MS,
-  );
-  const { endpoint, keys } = subscription.toJSON();
-  await request(`/v1/push/subscriptions/${deviceId()}`, {
-    method: "PUT",
-    token: await token(),
-    body: { endpoint: endpoint ?? "", keys: { ...keys }, name: browserName() },
-  });
 }
 
 async function within<T>(work: Promise<T>, ms: number): Promise<T> {

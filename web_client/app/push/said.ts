@@ -8,7 +8,9 @@ export type Said =
   /** Show `path`: its notification was clicked. */
   | { readonly type: "go"; readonly path: string }
   /** The browser replaced this device's subscription. */
-  | { readonly type: "subscribed" };
+  | { readonly type: "subscribed" }
+  /** Say over the port that comes with it which session is shown, empty for none. */
+  | { readonly type: "where" };
 
 /** What is kept with a notification. */
 export interface Kept {

@@ -5,7 +5,9 @@
  * 1. What somebody looks at is not shown to them.
  * 2. A notice that comes twice makes no second noise: another one under the same tag does.
  * 3. A click leads to a page of this console and to no other, whatever the notice says.
- * 4. Pushes are taken one after another: Chromium loses a notification that it is asked to show while it lists them.
+ * 4. Where a page is it says itself: the browser knows the address that it was loaded at, and the console moves on
+ *    without loading. One that does not answer is frozen, or of an older build, and shows nothing.
+ * 5. Pushes are taken one after another: Chromium loses a notification that it is asked to show while it lists them.
  */
 
 /// <reference lib="webworker" />
@@ -23,13 +25,15 @@ interface Told {
 }
 
 const ICON = "/icon-192.png";
+/** How long a page has to say where it is, milliseconds. */
+const WHERE_MS = 300;
 
 /** Have `worker` take pushes, clicks, and subscriptions that the browser replaced. */
 export function takePushes(worker: ServiceWorkerGlobalScope): void {
   let turn = Promise.resolve();
   worker.addEventListener("push", (event) => {
     const taken = turn.then(() => pushed(worker, event.data));
-    turn = taken.catch(() => undefined); // Invariant 4.
+    turn = taken.catch(() => undefined); // Invariant 5.
     event.waitUntil(taken);
   });
   worker.addEventListener("notificationclick", (event) => event.waitUntil(clicked(worker, event.notification)));
@@ -72,9 +76,8 @@ async function clicked(worker: ServiceWorkerGlobalScope, notification: Notificat
   notification.close();
   const { path, session } = (notification.data ?? {}) as Partial<Kept>;
   const target = within(worker, path ?? "/");
-  const windows = await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
-  const open =
-    windows.find((page) => session && isOn(page, session)) ?? windows.find((page) => page.focused) ?? windows[0];
+  const pages = await consoles(worker);
+  const open = (await showing(pages, session)) ?? pages.find((page) => page.focused) ?? pages[0];
   await count(worker);
   if (!open) {
     await worker.clients.openWindow(target);
@@ -107,13 +110,35 @@ async function count(worker: ServiceWorkerGlobalScope): Promise<void> {
 }
 
 async function looksAt(worker: ServiceWorkerGlobalScope, session: string): Promise<boolean> {
-  if (!session) return false;
-  const windows = await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
-  return windows.some((page) => page.focused && page.visibilityState === "visible" && isOn(page, session));
+  const seen = (await consoles(worker)).filter((page) => page.focused && page.visibilityState === "visible");
+  return (await showing(seen, session)) !== undefined;
 }
 
-function isOn(page: WindowClient, session: string): boolean {
-  return new URL(page.url).pathname === `/s/${session}`;
+/** The windows that hold the console, and no other page of this server. */
+async function consoles(worker: ServiceWorkerGlobalScope): Promise<WindowClient[]> {
+  const windows = await worker.clients.matchAll({ type: "window", includeUncontrolled: true });
+  return windows.filter((page) => isConsole(new URL(page.url)));
+}
+
+/** The first of `pages` that shows a session. Invariant 4. */
+async function showing(pages: readonly WindowClient[], session = ""): Promise<WindowClient | undefined> {
+  if (!session) return undefined;
+  const shown = await Promise.all(pages.map(whereIs));
+  return pages.find((_, at) => shown[at] === session);
+}
+
+function whereIs(page: WindowClient): Promise<unknown> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    const answered = (session: unknown) => {
+      clearTimeout(late);
+      port1.close();
+      resolve(session);
+    };
+    const late = setTimeout(answered, WHERE_MS, null);
+    port1.onmessage = ({ data }) => answered(data);
+    page.postMessage({ type: "where" } satisfies Said, [port2]);
+  });
 }
 
 /** A path of this console, `/` for whatever is none. */
@@ -121,11 +146,14 @@ function within(worker: ServiceWorkerGlobalScope, path: string): string {
   const { origin } = worker.location;
   try {
     const url = new URL(path, origin);
-    const known = url.pathname === "/" || url.pathname.startsWith("/s/");
-    return url.origin === origin && known ? url.pathname + url.search : "/"; // Invariant 3.
+    return url.origin === origin && isConsole(url) ? url.pathname + url.search : "/"; // Invariant 3.
   } catch {
     return "/";
   }
+}
+
+function isConsole({ pathname }: URL): boolean {
+  return pathname === "/" || pathname.startsWith("/s/");
 }
 
 function parsed(data: PushMessageData | null): { readonly [name: string]: unknown } {

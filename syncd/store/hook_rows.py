@@ -167,6 +167,14 @@ class Mark:
     reason: str = ""
 
 
+@record
+class Marked:
+    """What marks changed: the rows that waited until then, and the deliveries that were made."""
+
+    rows: Sequence[int]
+    deliveries: Sequence[Delivery]
+
+
 def drop_hooks(connection: sqlite3.Connection, number: int, session: str) -> None:
     """Remove all that is of a session, and what is of it in what is of several."""
     for table in ("hook_about", "hook_wait", "delivery"):

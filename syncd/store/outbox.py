@@ -21,6 +21,7 @@ from syncd.store.hook_rows import (
     Delivery,
     HookTurn,
     Mark,
+    Marked,
     Settled,
     Wait,
     checksum,
@@ -133,18 +134,26 @@ class HookStore:
 
         return await self._database.run(read)
 
-    async def mark(self, marks: Sequence[Mark], *, withdraw: tuple[str, ...] = ()) -> Sequence[Delivery]:
+    async def pending(self, row: int) -> Delivery | None:
+        """Return a delivery as it is now, None if it waits no longer."""
+
+        def read(connection: sqlite3.Connection) -> Delivery | None:
+            found, _ = read_deliveries(connection, "delivery.row = ? AND state = 'pending'", (row,), 1)
+            return found[0] if found else None
+
+        return await self._database.run(read)
+
+    async def mark(self, marks: Sequence[Mark], *, withdraw: tuple[str, ...] = ()) -> Marked:
         """Write down how attempts ended. Of what does not wait any more, only that it was sent meanwhile.
 
-        What was sent while it was taken back is withdrawn, in lanes that begin with `withdraw`: those are returned.
+        What was sent while it was taken back is withdrawn, in lanes that begin with `withdraw`.
         """
-        rows = [(m.state, m.attempt, m.due_ms, m.ended_ms, m.reason, m.row) for m in marks]
         sql = (
             "UPDATE delivery SET state = ?, attempt = ?, due_ms = ?, ended_ms = ?, reason = ? "
             "WHERE row = ? AND state = 'pending'"
         )
 
-        def write(connection: sqlite3.Connection) -> list[Delivery]:
+        def write(connection: sqlite3.Connection) -> Marked:
             made: list[Delivery] = []
             for m in marks if withdraw else ():
                 late, _ = read_deliveries(connection, "delivery.row = ? AND state = 'withdrawn'", (m.row,), 1)
@@ -154,8 +163,12 @@ class HookStore:
                         connection.execute("UPDATE delivery SET state = 'read' WHERE row = ?", (m.row,))
                         if number and (stored := insert_delivery(connection, taken_back(delivery, m.ended_ms), number)):
                             made.append(stored)
-            connection.executemany(sql, rows)
-            return made
+            changed = [
+                m.row
+                for m in marks
+                if connection.execute(sql, (m.state, m.attempt, m.due_ms, m.ended_ms, m.reason, m.row)).rowcount
+            ]
+            return Marked(changed, made)
 
         return await self._database.transaction(write)
 

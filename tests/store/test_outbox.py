@@ -133,9 +133,9 @@ async def test_what_was_sent_while_it_was_taken_back_is_withdrawn(log: SqliteSes
     """Its attempt was under way: the device shows it, so it has to be taken away there."""
     await put(log, delivery("m1", subject="m", seq=1))
     await log.outbox.commit(HookTurn(2, settled=[Settled("s", "i", subject="m", seq=1)], now_ms=8))
-    made = await log.outbox.mark([Mark(1, "sent", 1, ended_ms=9)], withdraw=("push:",))
+    marked = await log.outbox.mark([Mark(1, "sent", 1, ended_ms=9)], withdraw=("push:",))
 
-    assert [(d.id, d.act) for d in made] == [("m1.w", "withdraw")]
+    assert (marked.rows, [(d.id, d.act) for d in marked.deliveries]) == ([], [("m1.w", "withdraw")])
     assert await ids(log, "read") == ["m1"]
 
 

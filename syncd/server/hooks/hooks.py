@@ -152,6 +152,7 @@ class Hooks(Follower):
     def deleted(self, session: str) -> None:
         """Forget a session that was deleted; its rows are gone already."""
         self._engine.forget(session)
+        self._outbox.erased()
 
     @property
     def cursor(self) -> int:

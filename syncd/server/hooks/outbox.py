@@ -83,8 +83,8 @@ class _Ends:
     """How attempts ended that is not written down yet, and who waits for that."""
 
     marks: list[Mark] = field(default_factory=list)
-    #: Of those that ended.
-    targets: list[str] = field(default_factory=list)
+    #: Of the rows that ended.
+    targets: dict[int, str] = field(default_factory=dict)
     written: asyncio.Future[None] | None = None
 
 
@@ -96,6 +96,7 @@ class Outbox:
     3. A target's lanes share its slots and its pace and nothing else: a target that hangs holds up its own.
     4. A target that says it is gone is sent nothing more; what waits for it becomes dead letters.
     5. Beyond `hooks_deliveries_max` for one target, its oldest are given up, logged and counted.
+    6. What was taken back or erased before its attempt began is not sent, however long it waited for its turn here.
     """
 
     def __init__(
@@ -174,6 +175,14 @@ class Outbox:
         self.added(committed.deliveries)
         for name in {lane for _, _, lane in committed.taken_back}:
             self._hurry(name)
+
+    def erased(self) -> None:
+        """Take notice of a session that was deleted, with what waited of it."""
+        self._do(self._recount())
+
+    async def _recount(self) -> None:
+        self._counts = Counter(await self._store.counts())
+        self._measure()
 
     def replayed(self, deliveries: Sequence[Delivery]) -> None:
         """Take notice of dead ones that wait again: they are older than what waits already."""
@@ -277,6 +286,8 @@ class Outbox:
                     lane.again = True
                     return
                 mark = await self._deliver(delivery)
+                if mark is None:
+                    continue
                 self._mark(mark, delivery.target)
                 if mark.state == PENDING:  # Invariant 2.
                     lane.due_ms = mark.due_ms
@@ -285,8 +296,8 @@ class Outbox:
                     return
             await self._written()
 
-    async def _deliver(self, delivery: Delivery) -> Mark:
-        """Try once; return how it ended."""
+    async def _deliver(self, delivery: Delivery) -> Mark | None:
+        """Try once; return how it ended, None if it waits no longer."""
         channel, attempt = channel_of(delivery), delivery.attempt + 1
         disabled = self.disabled.get(delivery.target)
         if disabled is not None:  # Invariant 4.
@@ -298,7 +309,11 @@ class Outbox:
             async with self._gate:
                 # One is begun in each round of the loop: many at once would let everybody else wait.
                 await asyncio.sleep(0)
-            result = await self._attempt(delivery, channel, attempt, pace.timeout_s)
+            # Read anew: a lane is read many at a time, and erasing takes a session's part out of a digest, too.
+            found = await self._store.pending(delivery.row)
+            if found is None:  # Invariant 6.
+                return None
+            result = await self._attempt(found, channel, attempt, pace.timeout_s)
         now_ms = self._now_ms()
         if isinstance(result, Sent):
             self._metrics.hook(channel, "sent")
@@ -406,7 +421,7 @@ class Outbox:
     def _mark(self, mark: Mark, target: str) -> None:
         self._ends.marks.append(mark)
         if mark.state != PENDING:
-            self._ends.targets.append(target)
+            self._ends.targets[mark.row] = target
         if self._ends.written is None:
             self._ends.written = asyncio.get_running_loop().create_future()
         if self._writing is None:
@@ -424,9 +439,10 @@ class Outbox:
             ends, self._ends = self._ends, _Ends()
             while True:
                 try:
-                    again = await self._store.mark(ends.marks, withdraw=WITHDRAWN_LANES)
-                    self._over(ends.targets)
-                    self.added(again)
+                    marked = await self._store.mark(ends.marks, withdraw=WITHDRAWN_LANES)
+                    # Whoever took a row back, or gave it up, meanwhile has counted it already.
+                    self._over([ends.targets[row] for row in marked.rows if row in ends.targets])
+                    self.added(marked.deliveries)
                     break
                 except StoreError as error:
                     _log.error("hooks_marks_wait", error=type(error).__name__, reason=str(error))

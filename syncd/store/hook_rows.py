@@ -65,7 +65,8 @@ class Delivery:
 
     `session` is empty for what is about none, or about several. Of one `lane` one is under way at a time, oldest first.
     `subject` is whom it is for, `seq` what of the session it is about, both empty or 0 if there is none such. What is
-    answered is found again by its `tag`. `incarnation` is not read back.
+    answered is found again by its `tag`. Not read back are `incarnation`, and `of`: of what is about several sessions,
+    the session and the incarnation of each of its events.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Delivery:
     attempt: int = 0
     ended_ms: int = 0
     reason: str = ""
+    of: Sequence[tuple[str, str]] = ()
 
 
 @record
@@ -191,10 +193,16 @@ def drop_hooks(connection: sqlite3.Connection, number: int, session: str) -> Non
 
 def _without(data: bytes, session: str) -> bytes:
     """Return what is left of `data` without a session's events, empty if none is left."""
-    *rest, events = unpack(data)
-    left = [event for event in events if event["session"] != session]
-    if len(left) == len(events):
+    *_, events = unpack(data)
+    return part_of(data, [event["session"] != session for event in events])
+
+
+def part_of(data: bytes, kept: Sequence[bool]) -> bytes:
+    """Return what is left of `data` with those of its events that are kept, empty if none is."""
+    if all(kept):
         return data
+    *rest, events = unpack(data)
+    left = [event for event, keep in zip(events, kept, strict=True) if keep]
     return pack([*rest, left]) if left else b""
 
 

@@ -28,6 +28,7 @@ from syncd.store.hook_rows import (
     drop_hooks,
     insert_delivery,
     number_of,
+    part_of,
     read_deliveries,
     taken_back,
 )
@@ -290,7 +291,10 @@ class _Commit:
             self._learn(about)
         for delivery in turn.deliveries:
             number = self._number(delivery.session, delivery.incarnation)
-            if number is not None and (stored := insert_delivery(self._connection, delivery, number)) is not None:
+            data = part_of(delivery.data, [self._number(*key) is not None for key in delivery.of])
+            if number is None or not data:
+                continue
+            if (stored := insert_delivery(self._connection, replace(delivery, data=data), number)) is not None:
                 made.append(stored)
         return Committed(made, waits, rows)
 

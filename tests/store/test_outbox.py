@@ -190,6 +190,22 @@ async def test_a_deleted_sessions_part_is_cut_out(log: SqliteSessionLog, tmp_pat
         assert b"ERASED" not in (tmp_path / name).read_bytes()
 
 
+async def test_of_what_is_of_several_only_what_is_there_is_stored(log: SqliteSessionLog) -> None:
+    """A session that is gone, or made anew, before a digest is stored has no part in it; without any it is none."""
+    await log.create("t", "i", 1)
+    await log.delete("s", 2)
+    await log.create("s", "new", 3)
+    events = [{"session": "s", "text": "old"}, {"session": "t", "text": "kept"}, {"session": "s", "text": "new"}]
+    of = (("s", "i"), ("t", "i"), ("s", "new"))
+    both = Delivery("x", "", "t", "webhook:t", pack(["head", events]), of=of)
+    alone = Delivery("y", "", "t", "webhook:t", pack(["head", events[:1]]), of=of[:1])
+    committed = await log.outbox.commit(HookTurn(4, [both, alone]))
+
+    (left,) = await log.outbox.list()
+    assert [event["text"] for event in unpack(left.data)[1]] == ["kept", "new"]
+    assert [d.data for d in committed.deliveries] == [left.data]
+
+
 async def test_rules_and_disabled_targets_are_kept(log: SqliteSessionLog, tmp_path: Path) -> None:
     """A rule that does not check is not read back."""
     outbox = log.outbox

@@ -194,6 +194,19 @@ async def test_what_was_read_elsewhere_is_withdrawn_where_it_was_shown(stage: St
     assert told.headers["Topic"] == withdrawn.headers["Topic"]
 
 
+async def test_a_later_notice_stays_when_the_one_it_replaced_is_read(stage: Stage) -> None:
+    """Messages of a session replace each other where they are shown; the newest is not read with an older one."""
+    phone = await stage.device("phone")
+    older, newer = notice("msg_1", tag="s:trip"), notice("msg_2", tag="s:trip")
+    await stage.channel.send(older)
+    await stage.channel.send(newer)
+    await stage.channel.withdraw(older)
+
+    assert [told["id"] for told in stage.service.taken(phone)] == ["msg_1", "msg_2"]
+    await stage.channel.withdraw(newer)
+    assert stage.service.taken(phone)[2:] == [{"withdraw": "s:trip"}]
+
+
 async def test_nothing_is_withdrawn_where_a_push_has_to_show_something(stage: Stage) -> None:
     """Safari forgets a subscription after pushes that show nothing; there it stays until the session is opened."""
     stage.guard.check_url("https://web.push.apple.com/abc")

@@ -41,7 +41,7 @@ class PushChannel:
     1. A person is told once, on the device last used, unless the rule's option `devices` is `all`: then once on each.
        A device that is gone is forgotten, and the next one is told instead.
     2. A device that was sent a notice is not sent it again at a later attempt.
-    3. A notice is withdrawn from the devices that were sent it.
+    3. A notice is withdrawn from the devices that were sent it, and show no later one in its place.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class PushChannel:
     async def withdraw(self, notice: Notice) -> None:
         """See `Channel.withdraw`. Not on Apple's devices, which show it until the session is opened there."""
         body = json.dumps({"withdraw": notice.tag}).encode()
-        for device in await self._subscriptions.take_noted(notice.subject, notice.tag):  # Invariant 3.
+        for device in await self._subscriptions.take_noted(notice.subject, notice.tag, notice.id):  # Invariant 3.
             host = urlsplit(device.endpoint).hostname or ""
             if host == _ALWAYS_SHOWN or host.endswith("." + _ALWAYS_SHOWN):
                 continue

@@ -43,6 +43,12 @@ HOOK_TABLES = (
     "CREATE INDEX delivery_number ON delivery (number, tag)",
 )
 
+#: For what a person has read, which is asked at each reading; programs' deliveries, whose `seq` is 0, are not in it.
+HOOK_INDEXES = (
+    "CREATE INDEX delivery_subject ON delivery (number, subject, seq) "
+    "WHERE seq > 0 AND state IN ('pending', 'sent', 'dead')",
+)
+
 #: States of a delivery. `read` was sent, and taken back since.
 PENDING: Final = "pending"
 SENT: Final = "sent"
@@ -113,7 +119,8 @@ class About:
 @record
 class Settled:
     """What need not be told any more, in one session: whatever has this `tag`, or, for a subject, is about `seq` or
-    something before it. What waits is taken back; what was sent is withdrawn, in lanes that begin with `withdraw`."""
+    something before it. What waits is taken back, and so are people's dead letters; what was sent is withdrawn, in
+    lanes that begin with `withdraw`."""
 
     session: str
     incarnation: str

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from syncd.core.codec import pack
 from syncd.store.hook_rows import (
+    DEAD,
+    HOOK_INDEXES,
     HOOK_TABLES,
     NO_SESSION,
     PENDING,
@@ -35,7 +37,7 @@ from syncd.store.hook_rows import (
 from syncd.store.listing import participants
 from syncd.store.sqlite import Database
 
-__all__ = ["HOOK_TABLES", "HookStore", "drop_hooks"]
+__all__ = ["HOOK_INDEXES", "HOOK_TABLES", "HookStore", "drop_hooks"]
 
 
 class HookStore:
@@ -147,7 +149,8 @@ class HookStore:
     async def mark(self, marks: Sequence[Mark], *, withdraw: tuple[str, ...] = ()) -> Marked:
         """Write down how attempts ended. Of what does not wait any more, only that it was sent meanwhile.
 
-        What was sent while it was taken back is withdrawn, in lanes that begin with `withdraw`.
+        What was tried while it was taken back is withdrawn, in lanes that begin with `withdraw`: an attempt that failed
+        may have reached one device of several.
         """
         sql = (
             "UPDATE delivery SET state = ?, attempt = ?, due_ms = ?, ended_ms = ?, reason = ? "
@@ -159,11 +162,13 @@ class HookStore:
             for m in marks if withdraw else ():
                 late, _ = read_deliveries(connection, "delivery.row = ? AND state = 'withdrawn'", (m.row,), 1)
                 for delivery in late:
-                    if m.state == SENT and delivery.lane.startswith(withdraw):
-                        number = number_of(connection, delivery.session, "")
+                    if not delivery.lane.startswith(withdraw):
+                        continue
+                    if m.state == SENT:
                         connection.execute("UPDATE delivery SET state = 'read' WHERE row = ?", (m.row,))
-                        if number and (stored := insert_delivery(connection, taken_back(delivery, m.ended_ms), number)):
-                            made.append(stored)
+                    number = number_of(connection, delivery.session, "")
+                    if number and (stored := insert_delivery(connection, taken_back(delivery, m.ended_ms), number)):
+                        made.append(stored)
             changed = [
                 m.row
                 for m in marks
@@ -328,7 +333,7 @@ class _Commit:
         number = self._number(settled.session, settled.incarnation)
         if not number:
             return
-        where = "delivery.number = ? AND act = 'send' AND state IN ('pending', 'sent') AND "
+        where = "delivery.number = ? AND act = 'send' AND state IN ('pending', 'sent', 'dead') AND "
         if settled.tag:
             found, _ = read_deliveries(self._connection, where + "tag = ?", (number, settled.tag), -1)
         else:
@@ -336,15 +341,17 @@ class _Commit:
             found, _ = read_deliveries(self._connection, where + "subject = ? AND seq > 0 AND seq <= ?", given, -1)
         now_ms = self._turn.now_ms
         for delivery in found:
-            state = WITHDRAWN if delivery.state == PENDING else READ
-            if state is WITHDRAWN:
-                rows.append((delivery.row, delivery.target, delivery.lane))
-            elif not delivery.lane.startswith(settled.withdraw or ("\0",)):
+            withdrawable = delivery.lane.startswith(settled.withdraw or ("\0",))
+            if (delivery.state == SENT and not withdrawable) or (delivery.state == DEAD and not delivery.subject):
                 continue
-            else:
+            if delivery.state == PENDING:
+                rows.append((delivery.row, delivery.target, delivery.lane))
+            # An attempt that failed may have reached one device of several.
+            if withdrawable and (delivery.state == SENT or delivery.attempt):
                 again = taken_back(delivery, now_ms)
                 if (stored := insert_delivery(self._connection, again, number)) is not None:
                     made.append(stored)
+            state = READ if delivery.state == SENT else WITHDRAWN
             self._connection.execute(
                 "UPDATE delivery SET state = ?, ended_ms = ? WHERE row = ?", (state, now_ms, delivery.row)
             )

@@ -338,15 +338,39 @@ async def test_a_long_text_is_cut_to_what_a_push_holds(stage: Stage, text: str) 
 
 
 async def test_a_device_is_told_of_what_its_token_names(stage: Stage) -> None:
-    """Not of another session of the same person; and of a digest only if it may read all of it."""
+    """Not of another session of the same person."""
     phone = await stage.device("phone", sessions="trip*")
 
     assert await stage.channel.send(notice()) == Sent()
     other = notice("msg_2", session="salary", events=[{"id": "evt_2", "session": "salary"}])
     assert isinstance(await stage.channel.send(other), Gone)
-    both = notice("msg_3", type="digest", session="", events=[{"session": "trip"}, {"session": "salary"}])
-    assert isinstance(await stage.channel.send(both), Gone)
     assert len(stage.service.to(phone)) == 1
+
+
+async def test_of_a_digest_a_device_is_told_what_its_token_names(stage: Stage) -> None:
+    """Made of that alone, title, text and link; the rest is neither told nor in the way. Without any it is gone."""
+    phone = await stage.device("phone", sessions="trip*")
+    said = [
+        {"type": "message.created", "session": session, "by": "user:theo", "data": {"text": f"of {session}"}}
+        for session in ("trip", "salary", "salary", "trip-2")
+    ]
+    digest = notice(type="digest", session="", title="4 news", text="of salary", path="/", events=said[:2])
+
+    assert await stage.channel.send(digest) == Sent()
+    assert await stage.channel.send(replace(digest, id="msg_2", events=said)) == Sent()
+    assert isinstance(await stage.channel.send(replace(digest, id="msg_3", events=said[1:3])), Gone)
+    one, two = stage.service.taken(phone)
+    assert one == {
+        "id": "msg_1",
+        "type": "message.created",
+        "session": "trip",
+        "title": "theo in trip",
+        "text": "of trip",
+        "path": "/s/trip",
+        "tag": "trip/r1",
+    }
+    assert (two["type"], two["session"], two["title"], two["path"]) == ("digest", "", "2 news in 2 sessions", "/")
+    assert "salary" not in two["text"]
 
 
 @pytest.mark.parametrize("name", ["user:mona", "t1", "room/invite1"])

@@ -8,6 +8,7 @@ import json
 import time
 from bisect import bisect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,8 +18,9 @@ from syncd.core.messages import Json
 from syncd.server.hooks.channel import DIGEST, Gone, Notice, Result, Retry, Sent
 from syncd.server.hooks.channels.encryption import encrypt, to_text64
 from syncd.server.hooks.channels.vapid import Vapid
-from syncd.server.hooks.devices import Devices
+from syncd.server.hooks.devices import Devices, may_tell
 from syncd.server.hooks.targets import Outbound, TargetFailed, TargetRefused
+from syncd.server.hooks.words import path, words
 from syncd.store.subscriptions import Subscription
 
 _log = structlog.get_logger("syncd.push")
@@ -41,7 +43,8 @@ class PushChannel:
     1. A person is told once, on the device last used, unless the rule's option `devices` is `all`: then once on each.
        A device that is gone is forgotten, and the next one is told instead.
     2. A device that was sent a notice is not sent it again at a later attempt.
-    3. A notice is withdrawn from the devices that were sent it, and show no later one in its place.
+    3. Of a notice of several sessions a device is told what is of those that it may be told of, and nothing else.
+    4. A notice is withdrawn from the devices that were sent it, and show no later one in its place.
     """
 
     def __init__(
@@ -67,11 +70,11 @@ class PushChannel:
         if has_it and not everywhere:
             return Sent()  # Invariant 2.
         told, retry = len(has_it), None
-        about = {notice.session, *(str(event.get("session", "")) for event in notice.events)} - {""}
+        about = {str(event["session"]) for event in notice.events}
         for device in await self._devices.told(notice.subject, about):
             if device.device in has_it:
                 continue
-            result = await self._tell(device, notice)
+            result = await self._tell(device, part_for(device, notice))
             told += isinstance(result, Sent)
             retry = retry or (result if isinstance(result, Retry) else None)
             if not everywhere and not isinstance(result, Gone):  # Invariant 1.
@@ -83,7 +86,7 @@ class PushChannel:
     async def withdraw(self, notice: Notice) -> None:
         """See `Channel.withdraw`. Not on Apple's devices, which show it until the session is opened there."""
         body = json.dumps({"withdraw": notice.tag}).encode()
-        for device in await self._subscriptions.take_noted(notice.subject, notice.tag, notice.id):  # Invariant 3.
+        for device in await self._subscriptions.take_noted(notice.subject, notice.tag, notice.id):  # Invariant 4.
             host = urlsplit(device.endpoint).hostname or ""
             if host == _ALWAYS_SHOWN or host.endswith("." + _ALWAYS_SHOWN):
                 continue
@@ -138,6 +141,24 @@ class PushChannel:
         # Only this endpoint: the browser may have subscribed anew meanwhile.
         if await self._subscriptions.drop(device.subject, device.device, endpoint=device.endpoint):
             _log.info("device forgotten", subject=device.subject, reason=reason)
+
+
+def part_for(device: Subscription, notice: Notice) -> Notice:  # Invariant 3.
+    """Return what of a notice a device may be told."""
+    events = [event for event in notice.events if may_tell(device, event["session"])]
+    if len(events) == len(notice.events):
+        return notice
+    session = events[0]["session"] if len({event["session"] for event in events}) == 1 else ""
+    title, text = words(events, notice.subject)
+    return replace(
+        notice,
+        session=session,
+        type=events[0]["type"] if len(events) == 1 else DIGEST,
+        events=events,
+        title=title,
+        text=text,
+        path=path(session, ""),
+    )
 
 
 def payload(notice: Notice, text: str) -> bytes:

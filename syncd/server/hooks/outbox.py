@@ -18,7 +18,7 @@ import structlog
 from syncd.core.errors import StoreError
 from syncd.core.limits import Limits
 from syncd.server.hooks.channel import Channel, Gone, Notice, Result, Retry, Sent
-from syncd.server.hooks.making import WAKE, WITHDRAWN_LANES, channel_of, notice_of
+from syncd.server.hooks.making import WITHDRAWN_LANES, channel_of, notice_of
 from syncd.server.hooks.targets import Target
 from syncd.server.metrics import Metrics
 from syncd.server.ratelimit import TokenBucket
@@ -327,13 +327,13 @@ class Outbox:
                 self.disabled[delivery.target] = result.reason
             return Mark(delivery.row, DEAD, attempt, delivery.due_ms, now_ms, result.reason[:200])
         delays = self._schedule.of(channel)
-        called = channel == WAKE and result.after_s is not None  # It answered: it is called until it claims.
-        if attempt > len(delays) and not called:
+        if attempt > len(delays) and not result.answered:
             self._metrics.hook(channel, "dead")
             _log.warning("hook_dead", target=delivery.target, delivery=delivery.id, reason=result.reason)
             return Mark(delivery.row, DEAD, attempt, delivery.due_ms, now_ms, result.reason[:200])
         self._metrics.hook(channel, "retry")
-        delay_s = result.after_s if called and result.after_s else self._delay_s(delays, attempt, result.after_s)
+        again_s = result.after_s if result.answered else None
+        delay_s = again_s or self._delay_s(delays, attempt, result.after_s)
         return Mark(delivery.row, PENDING, attempt, now_ms + int(delay_s * 1000), 0, result.reason[:200])
 
     def _delay_s(self, delays: Sequence[float], attempt: int, after_s: float | None) -> float:

@@ -127,7 +127,7 @@ class Hooks(Follower):
         """Stop; what is under way may come to an end for a moment. Idempotent."""
         await self._engine.stop()
         await self._outbox.stop()
-        for channel in self._added:
+        for channel in (self._callables, *self._added):
             await channel.close()
         await self.outbound.close()
 

@@ -124,7 +124,9 @@ async def test_an_ordinary_function_that_hangs_holds_up_itself(tmp_path: Path, m
     """It is not called again while its last call goes on, and other threads of the process are there for others."""
     monkeypatch.setattr("syncd.server.hooks.outbox._DEFAULT_TIMEOUT_S", 0.05)
     monkeypatch.setattr("syncd.server.hooks.outbox._EXTRA_S", 0.0)
-    calls, told, go = [], [], threading.Event()
+    calls: list[int] = []
+    told: list[Notice] = []
+    go = threading.Event()
 
     def hangs(notice: Notice) -> None:
         calls.append(notice.attempt)

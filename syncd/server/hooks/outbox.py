@@ -22,7 +22,7 @@ from syncd.server.hooks.making import WITHDRAWN_LANES, channel_of, notice_of
 from syncd.server.hooks.targets import Target
 from syncd.server.metrics import Metrics
 from syncd.server.ratelimit import TokenBucket
-from syncd.store.hook_rows import DEAD, PENDING, SENT, WITHDRAW, Committed, Delivery, Mark
+from syncd.store.hook_rows import DEAD, DROPPED, PENDING, SENT, WITHDRAW, Committed, Delivery, Mark
 from syncd.store.outbox import HookStore
 
 _log = structlog.get_logger("syncd.hooks")
@@ -321,6 +321,9 @@ class Outbox:
             return Mark(delivery.row, SENT, attempt, delivery.due_ms, now_ms)
         if isinstance(result, Gone):
             self._metrics.hook(channel, "gone")
+            if delivery.target == delivery.subject:
+                # A person without a device is no failure, and may be most people: dead letters are for what failed.
+                return Mark(delivery.row, DROPPED, attempt, delivery.due_ms, now_ms, result.reason[:200])
             _log.warning("hook_gone", target=delivery.target, delivery=delivery.id, reason=result.reason)
             if delivery.target in self._targets:
                 self._do(self.disable(delivery.target, result.reason))  # Invariant 4.

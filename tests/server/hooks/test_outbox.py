@@ -5,9 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from syncd.server.hooks.channel import Notice, Result, Retry, Sent
+from structlog.testing import capture_logs
+
+from syncd.core.limits import Limits
+from syncd.server.hooks.channel import Gone, Notice, Result, Retry, Sent
 from tests.harness import until
-from tests.server.hooks.bench import Bench, FakeChannel, bench, config_of
+from tests.server.hooks.bench import Bench, FakeChannel, bench, config_of, webhook
 
 MONA, THEO = "user:mona", "user:theo"
 
@@ -87,3 +90,26 @@ async def test_what_is_taken_back_under_way_is_counted_once(tmp_path: Path) -> N
         # The second and the third, and the first one's withdrawal behind them.
         assert len(await here.deliveries("pending")) == 3
         assert here.hooks.pending == {MONA: 3}
+
+
+async def test_a_person_without_a_device_pushes_out_no_dead_letter(tmp_path: Path) -> None:
+    """That is no failure: it is said in the log of hooks, warned of to nobody, and nothing to replay."""
+    channel = FakeChannel()
+    channel.answer = lambda _: Gone("no device")
+    hook = FakeChannel()
+    hook.answer = lambda _: Retry(None, "answered 500")
+    rules = [push(), {"name": "crm", "on": ["run.ended"], "channel": "webhook", "target": "crm"}]
+    config = config_of(rules, [webhook("crm", "http://127.0.0.1:9/")])
+    async with bench(
+        tmp_path, config, push=channel, channels={"webhook": hook}, limits=Limits(hooks_log_max=3)
+    ) as here:
+        await here.happen("run.ended", "agent:planner", "s", run="r1", agent="agent:planner", status="completed")
+        await here.settled()
+        with capture_logs() as logged:
+            for seq in range(1, 6):
+                await here.message(THEO, seq)
+            await here.settled()
+        await here.log.outbox.prune(ended_max=3, dead_max=3)
+        assert [delivery.target for delivery in await here.deliveries("dead")] == ["crm"]
+        assert {(d.target, d.reason) for d in await here.deliveries("dropped")} == {(MONA, "no device")}
+        assert logged == []

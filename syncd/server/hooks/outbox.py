@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -39,16 +40,18 @@ _JITTER: Final = 0.2
 _STOP_S: Final = 2.0
 _PRUNE_EVERY: Final = 1_000
 _STORE_RETRY_S: Final = 1.0
-#: Of channels that reach persons, and of calls, so many at a time in all; each person's own one after another.
-_SHARED_CONCURRENCY: Final = 100
+#: A push may wait for others to the same service first.
+_PUSH_TIMEOUT_S: Final = 120.0
+#: Channels whose targets share their pace, and have no slots: each person, and each function, is one lane.
 _SHARED: Final = ("push", "call")
+_SHARED_PER_S: Final = 1_000.0
 
 
 @dataclass(slots=True)
 class _Pace:
     """How fast one target may be sent to, and how many at a time."""
 
-    slots: asyncio.Semaphore
+    slots: AbstractAsyncContextManager[None]
     bucket: TokenBucket
     timeout_s: float
 
@@ -93,7 +96,8 @@ class Outbox:
 
     1. A delivery waits on disk until its end is: whatever kills this process, it is sent once at the least.
     2. One lane has one delivery under way, its oldest; the next is sent only after that one was delivered or given up.
-    3. A target's lanes share its slots and its pace and nothing else: a target that hangs holds up its own.
+    3. A target's lanes share its slots and its pace and nothing else: a target that hangs holds up its own. How many
+       pushes one service may hold up is for their channel to bound.
     4. A target that says it is gone is sent nothing more; what waits for it becomes dead letters.
     5. Beyond `hooks_deliveries_max` for one target, its oldest are given up, logged and counted.
     6. What was taken back or erased before its attempt began is not sent, however long it waited for its turn here.
@@ -365,15 +369,19 @@ class Outbox:
     # Pace and bounds
 
     def _pace(self, channel: str, target: str) -> _Pace:
-        key = channel if channel in _SHARED else target
+        shared = channel in _SHARED
+        key = channel if shared else target
         pace = self._paces.get(key)
         if pace is None:
             set_up = self._targets.get(target)
-            if set_up is None:
-                set_up = Target(key, channel, concurrency=_SHARED_CONCURRENCY, per_s=1_000.0)
-            timeout_s = set_up.timeout_s if channel not in _SHARED else _DEFAULT_TIMEOUT_S
+            if shared:
+                timeout_s = _PUSH_TIMEOUT_S if channel == "push" else _DEFAULT_TIMEOUT_S
+                set_up = Target(key, channel, per_s=_SHARED_PER_S, timeout_s=timeout_s)
+            elif set_up is None:
+                set_up = Target(key, channel, per_s=_SHARED_PER_S)
+            slots = nullcontext() if shared else asyncio.Semaphore(set_up.concurrency)
             bucket = TokenBucket(set_up.per_s, max(1.0, set_up.per_s))
-            pace = self._paces[key] = _Pace(asyncio.Semaphore(set_up.concurrency), bucket, timeout_s)
+            pace = self._paces[key] = _Pace(slots, bucket, set_up.timeout_s)
         return pace
 
     async def _wait_turn(self, pace: _Pace) -> None:

@@ -92,6 +92,18 @@ async def test_what_is_taken_back_under_way_is_counted_once(tmp_path: Path) -> N
         assert here.hooks.pending == {MONA: 3}
 
 
+async def test_persons_who_cannot_be_reached_hold_up_nobody_else(tmp_path: Path) -> None:
+    """However many of them there are."""
+    channel = HeldChannel(lambda notice: notice.subject != MONA)
+    rule = {"name": "r", "on": ["message.created"], "channel": "push", "whom": ["addressed"]}
+    async with bench(tmp_path, config_of([rule]), push=channel) as here:
+        for seq in (1, 2, 3):
+            await here.message(THEO, seq, to=[f"user:p{seq}-{number}" for number in range(60)])
+        await until(lambda: len(channel.sent) == 180, "the others' attempts")
+        await here.message(THEO, 1, "other", to=[MONA])
+        await until(lambda: channel.sent[-1].subject == MONA, "Mona's notice", within_s=2)
+
+
 async def test_a_person_without_a_device_pushes_out_no_dead_letter(tmp_path: Path) -> None:
     """That is no failure: it is said in the log of hooks, warned of to nobody, and nothing to replay."""
     channel = FakeChannel()

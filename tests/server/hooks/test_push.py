@@ -1,6 +1,8 @@
 """Web Push: what reaches which device, against a push service on a socket."""
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,8 +17,9 @@ from syncd.server.hooks.channel import Gone, Notice, Retry, Sent
 from syncd.server.hooks.channels.push import PAYLOAD_BYTES_MAX, TTL_S, PushChannel
 from syncd.server.hooks.channels.vapid import TOKEN_TTL_S, Vapid
 from syncd.server.hooks.devices import UNUSED_S, BadSubscription, Devices
-from syncd.server.hooks.targets import Guard, Outbound
+from syncd.server.hooks.targets import Guard, Outbound, Reply
 from syncd.store.session_log import SqliteSessionLog
+from tests.harness import until
 from tests.server.hooks.push_service import Browser, PushService, push_service
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -440,6 +443,35 @@ async def test_an_endpoint_that_turns_out_to_be_private_is_forgotten(
 
     assert isinstance(await stage.channel.send(notice()), Gone)
     assert await stage.names() == []
+
+
+async def test_a_service_that_hangs_holds_up_the_devices_it_serves(stage: Stage) -> None:
+    """A bounded number of requests, and nobody's other device, whatever comes for its own."""
+    asked: Counter[str] = Counter()
+
+    async def post(url: str, **_: Any) -> Reply:
+        host = url.split("/")[2]
+        asked[host] += 1
+        if host == "slow.example":
+            await asyncio.Event().wait()
+        return Reply(201, {}, b"")
+
+    stage.outbound.post = post  # type: ignore[method-assign]
+    for number in range(60):
+        await stage.use("phone", Browser(f"https://slow.example/{number}"), f"user:p{number}")
+    await stage.use("phone", Browser("https://slow.example/mona"))
+    await stage.use("pad", Browser("https://fast.example/mona"))
+    async with asyncio.TaskGroup() as tasks:
+        whom = [f"user:p{number}" for number in range(60)]
+        hung = [tasks.create_task(stage.channel.send(notice(subject=subject))) for subject in whom]
+        await until(lambda: asked["slow.example"] >= 50)
+        hung.append(tasks.create_task(stage.channel.send(notice(options={"devices": "all"}))))
+        await until(lambda: asked["fast.example"])
+        await asyncio.sleep(0.1)
+        for task in hung:
+            task.cancel()
+
+    assert asked == {"slow.example": 50, "fast.example": 1}
 
 
 async def test_everybody_has_a_bounded_number_of_devices(stage: Stage) -> None:

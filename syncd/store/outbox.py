@@ -137,12 +137,13 @@ class HookStore:
 
         return await self._database.run(read)
 
-    async def pending(self, row: int) -> Delivery | None:
-        """Return a delivery as it is now, None if it waits no longer."""
+    async def pending(self, rows: Iterable[int]) -> Mapping[int, Delivery]:
+        """Return those of these deliveries that wait, as they are now, by row."""
 
-        def read(connection: sqlite3.Connection) -> Delivery | None:
-            found, _ = read_deliveries(connection, "delivery.row = ? AND state = 'pending'", (row,), 1)
-            return found[0] if found else None
+        def read(connection: sqlite3.Connection) -> dict[int, Delivery]:
+            one = "delivery.row = ? AND state = 'pending'"
+            found = (read_deliveries(connection, one, (row,), 1)[0] for row in rows)
+            return {delivery.row: delivery for deliveries in found for delivery in deliveries}
 
         return await self._database.run(read)
 

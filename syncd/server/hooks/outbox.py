@@ -127,6 +127,10 @@ class Outbox:
         self._paces: dict[str, _Pace] = {}
         self._counts: Counter[str] = Counter()
         self._gate = asyncio.Lock()
+        #: Rows that are to be read anew, and those that were for lanes that did not take them yet.
+        self._asked: set[int] = set()
+        self._found: dict[int, Delivery] = {}
+        self._reading = asyncio.Lock()
         self._ends = _Ends()
         self._writing: asyncio.Task[None] | None = None
         self._housework: set[asyncio.Task[None]] = set()
@@ -313,8 +317,8 @@ class Outbox:
             async with self._gate:
                 # One is begun in each round of the loop: many at once would let everybody else wait.
                 await asyncio.sleep(0)
-            # Read anew: a lane is read many at a time, and erasing takes a session's part out of a digest, too.
-            found = await self._store.pending(delivery.row)
+            # A lane is read many at a time; and erasing takes a session's part out of a digest, too.
+            found = await self._read_anew(delivery.row)
             if found is None:  # Invariant 6.
                 return None
             result = await self._attempt(found, channel, attempt, pace.timeout_s)
@@ -342,6 +346,18 @@ class Outbox:
         again_s = result.after_s if result.answered else None
         delay_s = again_s or self._delay_s(delays, attempt, result.after_s)
         return Mark(delivery.row, PENDING, attempt, now_ms + int(delay_s * 1000), 0, result.reason[:200])
+
+    async def _read_anew(self, row: int) -> Delivery | None:
+        """Return a delivery as it is on disk now, None if it waits no longer.
+
+        What lanes ask for while one reads is read at once for all of them: sessions wait for the same disk.
+        """
+        self._asked.add(row)
+        async with self._reading:
+            if row in self._asked:
+                asked, self._asked = self._asked, set()
+                self._found.update(await self._store.pending(asked))
+            return self._found.pop(row, None)
 
     def _delay_s(self, delays: Sequence[float], attempt: int, after_s: float | None) -> float:
         planned_s = delays[min(attempt, len(delays)) - 1] * (1 + _JITTER * self._chance.random())

@@ -43,6 +43,12 @@ HOOK_TABLES = (
     "CREATE INDEX delivery_number ON delivery (number, tag)",
 )
 
+#: For what a person has read, which is asked at each reading; programs' deliveries, whose `seq` is 0, are not in it.
+HOOK_INDEXES = (
+    "CREATE INDEX delivery_subject ON delivery (number, subject, seq) "
+    "WHERE seq > 0 AND state IN ('pending', 'sent', 'dead')",
+)
+
 #: States of a delivery. `read` was sent, and taken back since.
 PENDING: Final = "pending"
 SENT: Final = "sent"
@@ -65,7 +71,8 @@ class Delivery:
 
     `session` is empty for what is about none, or about several. Of one `lane` one is under way at a time, oldest first.
     `subject` is whom it is for, `seq` what of the session it is about, both empty or 0 if there is none such. What is
-    answered is found again by its `tag`. `incarnation` is not read back.
+    answered is found again by its `tag`. Not read back are `incarnation`, and `of`: of what is about several sessions,
+    the session and the incarnation of each of its events.
     """
 
     id: str
@@ -85,6 +92,7 @@ class Delivery:
     attempt: int = 0
     ended_ms: int = 0
     reason: str = ""
+    of: Sequence[tuple[str, str]] = ()
 
 
 @record
@@ -111,7 +119,8 @@ class About:
 @record
 class Settled:
     """What need not be told any more, in one session: whatever has this `tag`, or, for a subject, is about `seq` or
-    something before it. What waits is taken back; what was sent is withdrawn, in lanes that begin with `withdraw`."""
+    something before it. What waits is taken back, and so are people's dead letters; what was sent is withdrawn, in
+    lanes that begin with `withdraw`."""
 
     session: str
     incarnation: str
@@ -167,6 +176,14 @@ class Mark:
     reason: str = ""
 
 
+@record
+class Marked:
+    """What marks changed: the rows that waited until then, and the deliveries that were made."""
+
+    rows: Sequence[int]
+    deliveries: Sequence[Delivery]
+
+
 def drop_hooks(connection: sqlite3.Connection, number: int, session: str) -> None:
     """Remove all that is of a session, and what is of it in what is of several."""
     for table in ("hook_about", "hook_wait", "delivery"):
@@ -183,10 +200,16 @@ def drop_hooks(connection: sqlite3.Connection, number: int, session: str) -> Non
 
 def _without(data: bytes, session: str) -> bytes:
     """Return what is left of `data` without a session's events, empty if none is left."""
-    *rest, events = unpack(data)
-    left = [event for event in events if event["session"] != session]
-    if len(left) == len(events):
+    *_, events = unpack(data)
+    return part_of(data, [event["session"] != session for event in events])
+
+
+def part_of(data: bytes, kept: Sequence[bool]) -> bytes:
+    """Return what is left of `data` with those of its events that are kept, empty if none is."""
+    if all(kept):
         return data
+    *rest, events = unpack(data)
+    left = [event for event, keep in zip(events, kept, strict=True) if keep]
     return pack([*rest, left]) if left else b""
 
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from syncd.core.codec import pack
 from syncd.store.hook_rows import (
+    DEAD,
+    HOOK_INDEXES,
     HOOK_TABLES,
     NO_SESSION,
     PENDING,
@@ -21,19 +23,21 @@ from syncd.store.hook_rows import (
     Delivery,
     HookTurn,
     Mark,
+    Marked,
     Settled,
     Wait,
     checksum,
     drop_hooks,
     insert_delivery,
     number_of,
+    part_of,
     read_deliveries,
     taken_back,
 )
 from syncd.store.listing import participants
 from syncd.store.sqlite import Database
 
-__all__ = ["HOOK_TABLES", "HookStore", "drop_hooks"]
+__all__ = ["HOOK_INDEXES", "HOOK_TABLES", "HookStore", "drop_hooks"]
 
 
 class HookStore:
@@ -133,29 +137,45 @@ class HookStore:
 
         return await self._database.run(read)
 
-    async def mark(self, marks: Sequence[Mark], *, withdraw: tuple[str, ...] = ()) -> Sequence[Delivery]:
+    async def pending(self, rows: Iterable[int]) -> Mapping[int, Delivery]:
+        """Return those of these deliveries that wait, as they are now, by row."""
+
+        def read(connection: sqlite3.Connection) -> dict[int, Delivery]:
+            one = "delivery.row = ? AND state = 'pending'"
+            found = (read_deliveries(connection, one, (row,), 1)[0] for row in rows)
+            return {delivery.row: delivery for deliveries in found for delivery in deliveries}
+
+        return await self._database.run(read)
+
+    async def mark(self, marks: Sequence[Mark], *, withdraw: tuple[str, ...] = ()) -> Marked:
         """Write down how attempts ended. Of what does not wait any more, only that it was sent meanwhile.
 
-        What was sent while it was taken back is withdrawn, in lanes that begin with `withdraw`: those are returned.
+        What was tried while it was taken back is withdrawn, in lanes that begin with `withdraw`: an attempt that failed
+        may have reached one device of several.
         """
-        rows = [(m.state, m.attempt, m.due_ms, m.ended_ms, m.reason, m.row) for m in marks]
         sql = (
             "UPDATE delivery SET state = ?, attempt = ?, due_ms = ?, ended_ms = ?, reason = ? "
             "WHERE row = ? AND state = 'pending'"
         )
 
-        def write(connection: sqlite3.Connection) -> list[Delivery]:
+        def write(connection: sqlite3.Connection) -> Marked:
             made: list[Delivery] = []
             for m in marks if withdraw else ():
                 late, _ = read_deliveries(connection, "delivery.row = ? AND state = 'withdrawn'", (m.row,), 1)
                 for delivery in late:
-                    if m.state == SENT and delivery.lane.startswith(withdraw):
-                        number = number_of(connection, delivery.session, "")
+                    if not delivery.lane.startswith(withdraw):
+                        continue
+                    if m.state == SENT:
                         connection.execute("UPDATE delivery SET state = 'read' WHERE row = ?", (m.row,))
-                        if number and (stored := insert_delivery(connection, taken_back(delivery, m.ended_ms), number)):
-                            made.append(stored)
-            connection.executemany(sql, rows)
-            return made
+                    number = number_of(connection, delivery.session, "")
+                    if number and (stored := insert_delivery(connection, taken_back(delivery, m.ended_ms), number)):
+                        made.append(stored)
+            changed = [
+                m.row
+                for m in marks
+                if connection.execute(sql, (m.state, m.attempt, m.due_ms, m.ended_ms, m.reason, m.row)).rowcount
+            ]
+            return Marked(changed, made)
 
         return await self._database.transaction(write)
 
@@ -277,7 +297,10 @@ class _Commit:
             self._learn(about)
         for delivery in turn.deliveries:
             number = self._number(delivery.session, delivery.incarnation)
-            if number is not None and (stored := insert_delivery(self._connection, delivery, number)) is not None:
+            data = part_of(delivery.data, [self._number(*key) is not None for key in delivery.of])
+            if number is None or not data:
+                continue
+            if (stored := insert_delivery(self._connection, replace(delivery, data=data), number)) is not None:
                 made.append(stored)
         return Committed(made, waits, rows)
 
@@ -311,7 +334,7 @@ class _Commit:
         number = self._number(settled.session, settled.incarnation)
         if not number:
             return
-        where = "delivery.number = ? AND act = 'send' AND state IN ('pending', 'sent') AND "
+        where = "delivery.number = ? AND act = 'send' AND state IN ('pending', 'sent', 'dead') AND "
         if settled.tag:
             found, _ = read_deliveries(self._connection, where + "tag = ?", (number, settled.tag), -1)
         else:
@@ -319,15 +342,17 @@ class _Commit:
             found, _ = read_deliveries(self._connection, where + "subject = ? AND seq > 0 AND seq <= ?", given, -1)
         now_ms = self._turn.now_ms
         for delivery in found:
-            state = WITHDRAWN if delivery.state == PENDING else READ
-            if state is WITHDRAWN:
-                rows.append((delivery.row, delivery.target, delivery.lane))
-            elif not delivery.lane.startswith(settled.withdraw or ("\0",)):
+            withdrawable = delivery.lane.startswith(settled.withdraw or ("\0",))
+            if (delivery.state == SENT and not withdrawable) or (delivery.state == DEAD and not delivery.subject):
                 continue
-            else:
+            if delivery.state == PENDING:
+                rows.append((delivery.row, delivery.target, delivery.lane))
+            # An attempt that failed may have reached one device of several.
+            if withdrawable and (delivery.state == SENT or delivery.attempt):
                 again = taken_back(delivery, now_ms)
                 if (stored := insert_delivery(self._connection, again, number)) is not None:
                     made.append(stored)
+            state = READ if delivery.state == SENT else WITHDRAWN
             self._connection.execute(
                 "UPDATE delivery SET state = ?, ended_ms = ? WHERE row = ?", (state, now_ms, delivery.row)
             )

@@ -34,7 +34,7 @@ from syncd.store.events import (
 from syncd.store.listing import INDEX_TABLES, PART_COLUMN, Listing, drop_listing, follow, open_listing
 from syncd.store.lockfile import LockFile
 from syncd.store.log import Append, EntryKind, SearchHit, SessionInfo, StoredEntry, check_append
-from syncd.store.outbox import HOOK_TABLES, HookStore, drop_hooks
+from syncd.store.outbox import HOOK_INDEXES, HOOK_TABLES, HookStore, drop_hooks
 from syncd.store.rows import entry_crc, session_crc
 from syncd.store.sqlite import BUSY_TIMEOUT_S, Database, Schema, transact
 from syncd.store.subscriptions import PUSH_TABLES, Subscriptions, drop_noted
@@ -56,7 +56,7 @@ SCHEMA = Schema(
         ),
         WORK_TABLES,
         (*EVENT_TABLES, *INDEX_TABLES, *HOOK_TABLES, *PUSH_TABLES),
-        (PART_COLUMN,),
+        (PART_COLUMN, *HOOK_INDEXES),
     ),
 )
 

@@ -159,12 +159,13 @@ class Subscriptions:
         sql = "SELECT device, notice FROM noted WHERE subject = ? AND tag = ?"
         return dict(await self._database.run(lambda connection: connection.execute(sql, (subject, tag)).fetchall()))
 
-    async def take_noted(self, subject: str, tag: str) -> Sequence[Subscription]:
-        """Return the devices that were sent something under a tag, and forget that."""
+    async def take_noted(self, subject: str, tag: str, notice: str) -> Sequence[Subscription]:
+        """Return the devices that were sent this notice last under a tag, and forget that."""
 
         def take(connection: sqlite3.Connection) -> Sequence[Subscription]:
             devices = connection.execute(
-                "DELETE FROM noted WHERE subject = ? AND tag = ? RETURNING device", (subject, tag)
+                "DELETE FROM noted WHERE subject = ? AND tag = ? AND notice = ? RETURNING device",
+                (subject, tag, notice),
             ).fetchall()
             shown = {device for (device,) in devices}
             return [found for found in _of(connection, subject) if found.device in shown] if shown else []

@@ -145,10 +145,48 @@ async def test_what_was_sent_while_it_was_taken_back_is_withdrawn(log: SqliteSes
     """Its attempt was under way: the device shows it, so it has to be taken away there."""
     await put(log, delivery("m1", subject="m", seq=1))
     await log.outbox.commit(HookTurn(2, settled=[Settled("s", "i", subject="m", seq=1)], now_ms=8))
-    made = await log.outbox.mark([Mark(1, "sent", 1, ended_ms=9)], withdraw=("push:",))
+    marked = await log.outbox.mark([Mark(1, "sent", 1, ended_ms=9)], withdraw=("push:",))
 
-    assert [(d.id, d.act) for d in made] == [("m1.w", "withdraw")]
+    assert (marked.rows, [(d.id, d.act) for d in marked.deliveries]) == ([], [("m1.w", "withdraw")])
     assert await ids(log, "read") == ["m1"]
+
+
+async def test_what_failed_may_have_been_shown_all_the_same(log: SqliteSessionLog) -> None:
+    """On one device of several: it is withdrawn when it is read, between attempts, during one, or after the last."""
+    await put(log, *(delivery(f"m{seq}", subject="m", seq=seq) for seq in (1, 2, 3, 4)))
+    await log.outbox.mark([Mark(1, "pending", 1, due_ms=9), Mark(2, "dead", 3)])
+    settled = Settled("s", "i", subject="m", seq=3, withdraw=("push:",))
+    committed = await log.outbox.commit(HookTurn(2, settled=[settled], now_ms=8))
+    marked = await log.outbox.mark([Mark(3, "pending", 1, due_ms=9)], withdraw=("push:",))
+
+    assert [d.id for d in committed.deliveries] == ["m1.w", "m2.w"]
+    assert [d.id for d in marked.deliveries] == ["m3.w"]
+    assert await ids(log, "withdrawn") == ["m3", "m2", "m1"]
+    assert [row for row, _, _ in committed.taken_back] == [1, 3]
+
+
+async def test_what_was_read_is_not_replayed(log: SqliteSessionLog) -> None:
+    """A dead letter to a person is settled like what waits; one to a program stays."""
+    await put(log, delivery("m1", subject="m", seq=1, tag="x"), delivery("hook", tag="x"))
+    await log.outbox.mark([Mark(1, "dead", 3), Mark(2, "dead", 3)])
+    await log.outbox.commit(HookTurn(2, settled=[Settled("s", "i", subject="m", seq=1)], now_ms=8))
+    await log.outbox.commit(HookTurn(3, settled=[Settled("s", "i", tag="x")], now_ms=9))
+
+    assert await log.outbox.replay(ids=["m1", "hook"], now_ms=20) != []
+    assert await ids(log) == ["hook"]
+    assert await ids(log, "withdrawn") == ["m1"]
+
+
+async def test_reading_costs_nothing_of_what_others_were_told(log: SqliteSessionLog, tmp_path: Path) -> None:
+    """What a person has read is found by the person, however much was told of the session."""
+    asked: list[str] = []
+    await log._database.run(lambda connection: connection.set_trace_callback(asked.append))
+    await log.outbox.commit(HookTurn(1, settled=[Settled("s", "i", subject="m", seq=3)], now_ms=8))
+    (query,) = [sql for sql in asked if "seq <=" in sql]
+    with closing(sqlite3.connect(tmp_path / "syncd.db")) as raw:
+        plan = " ".join(str(row) for row in raw.execute(f"EXPLAIN QUERY PLAN {query}"))
+
+    assert "USING INDEX delivery_subject (number=? AND subject=? AND seq>? AND seq<?)" in plan
 
 
 async def test_a_lane_is_read_in_order_and_what_is_damaged_is_dead(log: SqliteSessionLog, tmp_path: Path) -> None:
@@ -200,6 +238,22 @@ async def test_a_deleted_sessions_part_is_cut_out(log: SqliteSessionLog, tmp_pat
     assert list(await log.verify()) == []
     for name in ("syncd.db", "syncd.db-wal"):
         assert b"ERASED" not in (tmp_path / name).read_bytes()
+
+
+async def test_of_what_is_of_several_only_what_is_there_is_stored(log: SqliteSessionLog) -> None:
+    """A session that is gone, or made anew, before a digest is stored has no part in it; without any it is none."""
+    await log.create("t", "i", 1)
+    await log.delete("s", 2)
+    await log.create("s", "new", 3)
+    events = [{"session": "s", "text": "old"}, {"session": "t", "text": "kept"}, {"session": "s", "text": "new"}]
+    of = (("s", "i"), ("t", "i"), ("s", "new"))
+    both = Delivery("x", "", "t", "webhook:t", pack(["head", events]), of=of)
+    alone = Delivery("y", "", "t", "webhook:t", pack(["head", events[:1]]), of=of[:1])
+    committed = await log.outbox.commit(HookTurn(4, [both, alone]))
+
+    (left,) = await log.outbox.list()
+    assert [event["text"] for event in unpack(left.data)[1]] == ["kept", "new"]
+    assert [d.data for d in committed.deliveries] == [left.data]
 
 
 async def test_rules_and_disabled_targets_are_kept(log: SqliteSessionLog, tmp_path: Path) -> None:

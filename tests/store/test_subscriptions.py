@@ -106,9 +106,10 @@ async def test_what_a_device_was_told_is_remembered_and_taken_once(sqlite_log: S
 
     assert await subscriptions.noted("user:mona", "tag9") == {"phone": "msg_again"}
     assert await subscriptions.noted("user:mona", "tag4") == {}
-    assert await subscriptions.take_noted("user:theo", "tag9") == []
-    assert await subscriptions.take_noted("user:mona", "tag9") == [MONA]
-    assert await subscriptions.take_noted("user:mona", "tag9") == []
+    assert await subscriptions.take_noted("user:theo", "tag9", "msg_again") == []
+    assert await subscriptions.take_noted("user:mona", "tag9", "msg_9") == []
+    assert await subscriptions.take_noted("user:mona", "tag9", "msg_again") == [MONA]
+    assert await subscriptions.take_noted("user:mona", "tag9", "msg_again") == []
     assert await subscriptions.drop("user:mona", "phone")
     assert not await subscriptions.drop("user:mona", "phone")
     assert await subscriptions.noted("user:mona", "tag10") == {}

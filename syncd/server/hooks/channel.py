@@ -50,11 +50,13 @@ class Sent:
 class Retry:
     """It was not delivered, and may be at another time: not before `after_s`, where the target said so.
 
-    `reason` is kept and shown to operators: no address, secret or content in it.
+    `reason` is kept and shown to operators: no address, secret or content in it. `answered`: the target took it, and is
+    told again after `after_s` until what it is told of is done; that is no failure, and goes on for as long.
     """
 
     after_s: float | None
     reason: str
+    answered: bool = False
 
 
 @record

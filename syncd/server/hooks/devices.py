@@ -87,11 +87,11 @@ class Devices:
         return await self.subscriptions.of(subject)
 
     async def told(self, subject: str, sessions: Collection[str]) -> Sequence[Subscription]:
-        """Return a person's devices that may be told of all these sessions, the last used first."""
+        """Return a person's devices that may be told of one of these sessions at least, the last used first."""
         return [
             one
             for one in await self.subscriptions.of(subject)
-            if self._counts(one) and all(one.may_read(session) for session in sessions)  # Invariant 3.
+            if self._counts(one) and any(may_tell(one, session) for session in sessions)  # Invariant 3.
         ]
 
     async def prune(self) -> int:
@@ -117,6 +117,11 @@ class Devices:
     async def forget(self, subject: str, device: str) -> bool:
         """Tell a device nothing more; return whether it was told before."""
         return await self.subscriptions.drop(subject, device)
+
+
+def may_tell(one: Subscription, session: str) -> bool:
+    """Whether a device that is told at all may be told of a session. Of what is of none, each may be."""
+    return not session or one.may_read(session)
 
 
 def _is_address(endpoint: str) -> bool:

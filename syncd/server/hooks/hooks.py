@@ -127,7 +127,7 @@ class Hooks(Follower):
         """Stop; what is under way may come to an end for a moment. Idempotent."""
         await self._engine.stop()
         await self._outbox.stop()
-        for channel in self._added:
+        for channel in (self._callables, *self._added):
             await channel.close()
         await self.outbound.close()
 
@@ -152,6 +152,7 @@ class Hooks(Follower):
     def deleted(self, session: str) -> None:
         """Forget a session that was deleted; its rows are gone already."""
         self._engine.forget(session)
+        self._outbox.erased()
 
     def offline(self, agent: str, sessions: Collection[str]) -> None:
         """Take notice that an agent's last worker is gone; in which sessions that is news."""

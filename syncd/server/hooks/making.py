@@ -56,8 +56,8 @@ def make_delivery(
 ) -> Delivery:
     """Return the delivery of events, oldest first. The same events by the same route have the same id, ever."""
     first, last = events[0], events[-1]
-    sessions = {event.session for event in events}
-    session = first.session if len(sessions) == 1 else ""
+    of = [(event.session, event.incarnation) for event in events]
+    session = first.session if len(set(of)) == 1 else ""
     names = "\n".join([route.rule, route.channel, route.target, subject, str(step), *(event.id for event in events)])
     id = "msg_" + blake2b(names.encode(), digest_size=16).hexdigest()
     tags = {tag_of(event.type, event.session, event.data, event.run) for event in events}
@@ -77,6 +77,7 @@ def make_delivery(
         due_ms=now_ms,
         made_ms=now_ms,
         incarnation=first.incarnation if session else "",
+        of=() if session else of,
     )
 
 

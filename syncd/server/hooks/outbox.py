@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,11 +19,11 @@ import structlog
 from syncd.core.errors import StoreError
 from syncd.core.limits import Limits
 from syncd.server.hooks.channel import Channel, Gone, Notice, Result, Retry, Sent
-from syncd.server.hooks.making import WAKE, WITHDRAWN_LANES, channel_of, notice_of
+from syncd.server.hooks.making import WITHDRAWN_LANES, channel_of, notice_of
 from syncd.server.hooks.targets import Target
 from syncd.server.metrics import Metrics
 from syncd.server.ratelimit import TokenBucket
-from syncd.store.hook_rows import DEAD, PENDING, SENT, WITHDRAW, Committed, Delivery, Mark
+from syncd.store.hook_rows import DEAD, DROPPED, PENDING, SENT, WITHDRAW, Committed, Delivery, Mark
 from syncd.store.outbox import HookStore
 
 _log = structlog.get_logger("syncd.hooks")
@@ -39,16 +40,18 @@ _JITTER: Final = 0.2
 _STOP_S: Final = 2.0
 _PRUNE_EVERY: Final = 1_000
 _STORE_RETRY_S: Final = 1.0
-#: Of channels that reach persons, and of calls, so many at a time in all; each person's own one after another.
-_SHARED_CONCURRENCY: Final = 100
+#: A push may wait for others to the same service first.
+_PUSH_TIMEOUT_S: Final = 120.0
+#: Channels whose targets share their pace, and have no slots: each person, and each function, is one lane.
 _SHARED: Final = ("push", "call")
+_SHARED_PER_S: Final = 1_000.0
 
 
 @dataclass(slots=True)
 class _Pace:
     """How fast one target may be sent to, and how many at a time."""
 
-    slots: asyncio.Semaphore
+    slots: AbstractAsyncContextManager[None]
     bucket: TokenBucket
     timeout_s: float
 
@@ -83,8 +86,8 @@ class _Ends:
     """How attempts ended that is not written down yet, and who waits for that."""
 
     marks: list[Mark] = field(default_factory=list)
-    #: Of those that ended.
-    targets: list[str] = field(default_factory=list)
+    #: Of the rows that ended.
+    targets: dict[int, str] = field(default_factory=dict)
     written: asyncio.Future[None] | None = None
 
 
@@ -93,9 +96,11 @@ class Outbox:
 
     1. A delivery waits on disk until its end is: whatever kills this process, it is sent once at the least.
     2. One lane has one delivery under way, its oldest; the next is sent only after that one was delivered or given up.
-    3. A target's lanes share its slots and its pace and nothing else: a target that hangs holds up its own.
+    3. A target's lanes share its slots and its pace and nothing else: a target that hangs holds up its own. How many
+       pushes one service may hold up is for their channel to bound.
     4. A target that says it is gone is sent nothing more; what waits for it becomes dead letters.
     5. Beyond `hooks_deliveries_max` for one target, its oldest are given up, logged and counted.
+    6. What was taken back or erased before its attempt began is not sent, however long it waited for its turn here.
     """
 
     def __init__(
@@ -122,6 +127,10 @@ class Outbox:
         self._paces: dict[str, _Pace] = {}
         self._counts: Counter[str] = Counter()
         self._gate = asyncio.Lock()
+        #: Rows that are to be read anew, and those that were for lanes that did not take them yet.
+        self._asked: set[int] = set()
+        self._found: dict[int, Delivery] = {}
+        self._reading = asyncio.Lock()
         self._ends = _Ends()
         self._writing: asyncio.Task[None] | None = None
         self._housework: set[asyncio.Task[None]] = set()
@@ -174,6 +183,14 @@ class Outbox:
         self.added(committed.deliveries)
         for name in {lane for _, _, lane in committed.taken_back}:
             self._hurry(name)
+
+    def erased(self) -> None:
+        """Take notice of a session that was deleted, with what waited of it."""
+        self._do(self._recount())
+
+    async def _recount(self) -> None:
+        self._counts = Counter(await self._store.counts())
+        self._measure()
 
     def replayed(self, deliveries: Sequence[Delivery]) -> None:
         """Take notice of dead ones that wait again: they are older than what waits already."""
@@ -277,6 +294,8 @@ class Outbox:
                     lane.again = True
                     return
                 mark = await self._deliver(delivery)
+                if mark is None:
+                    continue
                 self._mark(mark, delivery.target)
                 if mark.state == PENDING:  # Invariant 2.
                     lane.due_ms = mark.due_ms
@@ -285,8 +304,8 @@ class Outbox:
                     return
             await self._written()
 
-    async def _deliver(self, delivery: Delivery) -> Mark:
-        """Try once; return how it ended."""
+    async def _deliver(self, delivery: Delivery) -> Mark | None:
+        """Try once; return how it ended, None if it waits no longer."""
         channel, attempt = channel_of(delivery), delivery.attempt + 1
         disabled = self.disabled.get(delivery.target)
         if disabled is not None:  # Invariant 4.
@@ -298,7 +317,11 @@ class Outbox:
             async with self._gate:
                 # One is begun in each round of the loop: many at once would let everybody else wait.
                 await asyncio.sleep(0)
-            result = await self._attempt(delivery, channel, attempt, pace.timeout_s)
+            # A lane is read many at a time; and erasing takes a session's part out of a digest, too.
+            found = await self._read_anew(delivery.row)
+            if found is None:  # Invariant 6.
+                return None
+            result = await self._attempt(found, channel, attempt, pace.timeout_s)
         now_ms = self._now_ms()
         if isinstance(result, Sent):
             self._metrics.hook(channel, "sent")
@@ -306,20 +329,35 @@ class Outbox:
             return Mark(delivery.row, SENT, attempt, delivery.due_ms, now_ms)
         if isinstance(result, Gone):
             self._metrics.hook(channel, "gone")
+            if delivery.target == delivery.subject:
+                # A person without a device is no failure, and may be most people: dead letters are for what failed.
+                return Mark(delivery.row, DROPPED, attempt, delivery.due_ms, now_ms, result.reason[:200])
             _log.warning("hook_gone", target=delivery.target, delivery=delivery.id, reason=result.reason)
             if delivery.target in self._targets:
                 self._do(self.disable(delivery.target, result.reason))  # Invariant 4.
                 self.disabled[delivery.target] = result.reason
             return Mark(delivery.row, DEAD, attempt, delivery.due_ms, now_ms, result.reason[:200])
         delays = self._schedule.of(channel)
-        called = channel == WAKE and result.after_s is not None  # It answered: it is called until it claims.
-        if attempt > len(delays) and not called:
+        if attempt > len(delays) and not result.answered:
             self._metrics.hook(channel, "dead")
             _log.warning("hook_dead", target=delivery.target, delivery=delivery.id, reason=result.reason)
             return Mark(delivery.row, DEAD, attempt, delivery.due_ms, now_ms, result.reason[:200])
         self._metrics.hook(channel, "retry")
-        delay_s = result.after_s if called and result.after_s else self._delay_s(delays, attempt, result.after_s)
+        again_s = result.after_s if result.answered else None
+        delay_s = again_s or self._delay_s(delays, attempt, result.after_s)
         return Mark(delivery.row, PENDING, attempt, now_ms + int(delay_s * 1000), 0, result.reason[:200])
+
+    async def _read_anew(self, row: int) -> Delivery | None:
+        """Return a delivery as it is on disk now, None if it waits no longer.
+
+        What lanes ask for while one reads is read at once for all of them: sessions wait for the same disk.
+        """
+        self._asked.add(row)
+        async with self._reading:
+            if row in self._asked:
+                asked, self._asked = self._asked, set()
+                self._found.update(await self._store.pending(asked))
+            return self._found.pop(row, None)
 
     def _delay_s(self, delays: Sequence[float], attempt: int, after_s: float | None) -> float:
         planned_s = delays[min(attempt, len(delays)) - 1] * (1 + _JITTER * self._chance.random())
@@ -347,15 +385,19 @@ class Outbox:
     # Pace and bounds
 
     def _pace(self, channel: str, target: str) -> _Pace:
-        key = channel if channel in _SHARED else target
+        shared = channel in _SHARED
+        key = channel if shared else target
         pace = self._paces.get(key)
         if pace is None:
             set_up = self._targets.get(target)
-            if set_up is None:
-                set_up = Target(key, channel, concurrency=_SHARED_CONCURRENCY, per_s=1_000.0)
-            timeout_s = set_up.timeout_s if channel not in _SHARED else _DEFAULT_TIMEOUT_S
+            if shared:
+                timeout_s = _PUSH_TIMEOUT_S if channel == "push" else _DEFAULT_TIMEOUT_S
+                set_up = Target(key, channel, per_s=_SHARED_PER_S, timeout_s=timeout_s)
+            elif set_up is None:
+                set_up = Target(key, channel, per_s=_SHARED_PER_S)
+            slots = nullcontext() if shared else asyncio.Semaphore(set_up.concurrency)
             bucket = TokenBucket(set_up.per_s, max(1.0, set_up.per_s))
-            pace = self._paces[key] = _Pace(asyncio.Semaphore(set_up.concurrency), bucket, timeout_s)
+            pace = self._paces[key] = _Pace(slots, bucket, set_up.timeout_s)
         return pace
 
     async def _wait_turn(self, pace: _Pace) -> None:
@@ -406,7 +448,7 @@ class Outbox:
     def _mark(self, mark: Mark, target: str) -> None:
         self._ends.marks.append(mark)
         if mark.state != PENDING:
-            self._ends.targets.append(target)
+            self._ends.targets[mark.row] = target
         if self._ends.written is None:
             self._ends.written = asyncio.get_running_loop().create_future()
         if self._writing is None:
@@ -424,9 +466,10 @@ class Outbox:
             ends, self._ends = self._ends, _Ends()
             while True:
                 try:
-                    again = await self._store.mark(ends.marks, withdraw=WITHDRAWN_LANES)
-                    self._over(ends.targets)
-                    self.added(again)
+                    marked = await self._store.mark(ends.marks, withdraw=WITHDRAWN_LANES)
+                    # Whoever took a row back, or gave it up, meanwhile has counted it already.
+                    self._over([ends.targets[row] for row in marked.rows if row in ends.targets])
+                    self.added(marked.deliveries)
                     break
                 except StoreError as error:
                     _log.error("hooks_marks_wait", error=type(error).__name__, reason=str(error))

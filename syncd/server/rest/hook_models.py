@@ -58,7 +58,7 @@ class DeliveryAnswer(Answer):
     events: list[str] = Field(description="Ids of the events it tells of.")
     state: str = Field(
         description="`pending`, `sent`, `read` (sent, and withdrawn since), `withdrawn` (not sent: it was read or "
-        "answered before), `dead` (given up, can be replayed) or `dropped` (too many waited)."
+        "answered before), `dead` (given up, can be replayed) or `dropped` (too many waited, or nobody to reach)."
     )
     attempt: int = Field(description="Attempts made.")
     reason: str = Field(description="Why the last attempt failed.")

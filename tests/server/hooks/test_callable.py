@@ -10,7 +10,9 @@ import pytest
 from syncd.core.errors import LocalProtocolError
 from syncd.server.app import Server
 from syncd.server.hooks.channel import Notice, Retry
+from syncd.server.hooks.hooks import Hooks
 from tests.harness import make_server, until
+from tests.server.hooks.bench import bench, config_of
 
 
 async def post(server: Server, text: str, *, session: str = "trip") -> str:
@@ -116,6 +118,36 @@ async def test_a_function_that_hangs_holds_up_no_session(tmp_path: Path) -> None
         await until(lambda: len(told) == 20, "the other function's calls")
     finally:
         await server.stop()
+
+
+async def test_an_ordinary_function_that_hangs_holds_up_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not called again while its last call goes on, and other threads of the process are there for others."""
+    monkeypatch.setattr("syncd.server.hooks.outbox._DEFAULT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("syncd.server.hooks.outbox._EXTRA_S", 0.0)
+    calls: list[int] = []
+    told: list[Notice] = []
+    go = threading.Event()
+
+    def hangs(notice: Notice) -> None:
+        calls.append(notice.attempt)
+        go.wait(20)
+
+    def before(hooks: Hooks) -> None:
+        hooks.on("message.created")(hangs)
+        hooks.on("message.created", name="other")(told.append)
+
+    try:
+        async with bench(tmp_path, config_of(retry_s=[0.02] * 50), before=before) as here:
+            await here.message("user:mona", 1)
+            await asyncio.sleep(1)
+            assert (calls, len(told)) == ([1], 1)
+            async with asyncio.timeout(1):
+                await asyncio.to_thread(calls.append, 0)
+            go.set()
+            await here.settled()
+            assert calls[-1] > 2
+    finally:
+        go.set()
 
 
 def test_what_makes_no_rule_is_refused(tmp_path: Path) -> None:

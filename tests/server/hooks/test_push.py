@@ -1,6 +1,8 @@
 """Web Push: what reaches which device, against a push service on a socket."""
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,8 +17,9 @@ from syncd.server.hooks.channel import Gone, Notice, Retry, Sent
 from syncd.server.hooks.channels.push import PAYLOAD_BYTES_MAX, TTL_S, PushChannel
 from syncd.server.hooks.channels.vapid import TOKEN_TTL_S, Vapid
 from syncd.server.hooks.devices import UNUSED_S, BadSubscription, Devices
-from syncd.server.hooks.targets import Guard, Outbound
+from syncd.server.hooks.targets import Guard, Outbound, Reply
 from syncd.store.session_log import SqliteSessionLog
+from tests.harness import until
 from tests.server.hooks.push_service import Browser, PushService, push_service
 
 LOOPBACK = ("127.0.0.0/8",)
@@ -194,6 +197,19 @@ async def test_what_was_read_elsewhere_is_withdrawn_where_it_was_shown(stage: St
     assert told.headers["Topic"] == withdrawn.headers["Topic"]
 
 
+async def test_a_later_notice_stays_when_the_one_it_replaced_is_read(stage: Stage) -> None:
+    """Messages of a session replace each other where they are shown; the newest is not read with an older one."""
+    phone = await stage.device("phone")
+    older, newer = notice("msg_1", tag="s:trip"), notice("msg_2", tag="s:trip")
+    await stage.channel.send(older)
+    await stage.channel.send(newer)
+    await stage.channel.withdraw(older)
+
+    assert [told["id"] for told in stage.service.taken(phone)] == ["msg_1", "msg_2"]
+    await stage.channel.withdraw(newer)
+    assert stage.service.taken(phone)[2:] == [{"withdraw": "s:trip"}]
+
+
 async def test_nothing_is_withdrawn_where_a_push_has_to_show_something(stage: Stage) -> None:
     """Safari forgets a subscription after pushes that show nothing; there it stays until the session is opened."""
     stage.guard.check_url("https://web.push.apple.com/abc")
@@ -325,15 +341,39 @@ async def test_a_long_text_is_cut_to_what_a_push_holds(stage: Stage, text: str) 
 
 
 async def test_a_device_is_told_of_what_its_token_names(stage: Stage) -> None:
-    """Not of another session of the same person; and of a digest only if it may read all of it."""
+    """Not of another session of the same person."""
     phone = await stage.device("phone", sessions="trip*")
 
     assert await stage.channel.send(notice()) == Sent()
     other = notice("msg_2", session="salary", events=[{"id": "evt_2", "session": "salary"}])
     assert isinstance(await stage.channel.send(other), Gone)
-    both = notice("msg_3", type="digest", session="", events=[{"session": "trip"}, {"session": "salary"}])
-    assert isinstance(await stage.channel.send(both), Gone)
     assert len(stage.service.to(phone)) == 1
+
+
+async def test_of_a_digest_a_device_is_told_what_its_token_names(stage: Stage) -> None:
+    """Made of that alone, title, text and link; the rest is neither told nor in the way. Without any it is gone."""
+    phone = await stage.device("phone", sessions="trip*")
+    said = [
+        {"type": "message.created", "session": session, "by": "user:theo", "data": {"text": f"of {session}"}}
+        for session in ("trip", "salary", "salary", "trip-2")
+    ]
+    digest = notice(type="digest", session="", title="4 news", text="of salary", path="/", events=said[:2])
+
+    assert await stage.channel.send(digest) == Sent()
+    assert await stage.channel.send(replace(digest, id="msg_2", events=said)) == Sent()
+    assert isinstance(await stage.channel.send(replace(digest, id="msg_3", events=said[1:3])), Gone)
+    one, two = stage.service.taken(phone)
+    assert one == {
+        "id": "msg_1",
+        "type": "message.created",
+        "session": "trip",
+        "title": "theo in trip",
+        "text": "of trip",
+        "path": "/s/trip",
+        "tag": "trip/r1",
+    }
+    assert (two["type"], two["session"], two["title"], two["path"]) == ("digest", "", "2 news in 2 sessions", "/")
+    assert "salary" not in two["text"]
 
 
 @pytest.mark.parametrize("name", ["user:mona", "t1", "room/invite1"])
@@ -403,6 +443,35 @@ async def test_an_endpoint_that_turns_out_to_be_private_is_forgotten(
 
     assert isinstance(await stage.channel.send(notice()), Gone)
     assert await stage.names() == []
+
+
+async def test_a_service_that_hangs_holds_up_the_devices_it_serves(stage: Stage) -> None:
+    """A bounded number of requests, and nobody's other device, whatever comes for its own."""
+    asked: Counter[str] = Counter()
+
+    async def post(url: str, **_: Any) -> Reply:
+        host = url.split("/")[2]
+        asked[host] += 1
+        if host == "slow.example":
+            await asyncio.Event().wait()
+        return Reply(201, {}, b"")
+
+    stage.outbound.post = post  # type: ignore[method-assign]
+    for number in range(60):
+        await stage.use("phone", Browser(f"https://slow.example/{number}"), f"user:p{number}")
+    await stage.use("phone", Browser("https://slow.example/mona"))
+    await stage.use("pad", Browser("https://fast.example/mona"))
+    async with asyncio.TaskGroup() as tasks:
+        whom = [f"user:p{number}" for number in range(60)]
+        hung = [tasks.create_task(stage.channel.send(notice(subject=subject))) for subject in whom]
+        await until(lambda: asked["slow.example"] >= 50)
+        hung.append(tasks.create_task(stage.channel.send(notice(options={"devices": "all"}))))
+        await until(lambda: asked["fast.example"])
+        await asyncio.sleep(0.1)
+        for task in hung:
+            task.cancel()
+
+    assert asked == {"slow.example": 50, "fast.example": 1}
 
 
 async def test_everybody_has_a_bounded_number_of_devices(stage: Stage) -> None:

@@ -1,10 +1,13 @@
 """Webhooks: signed as Standard Webhooks says, at least once, in order, and as fast as their target bears."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -250,6 +253,23 @@ def test_a_body_is_bounded() -> None:
     assert b'"left_out":' in many
     assert b'"evt_499"' in many
     assert b'"evt_0"' not in many
+
+
+def test_a_body_is_filled_from_the_newest() -> None:
+    """To the last byte; of all the others none is looked at, so that many cost no more than fit."""
+    three = notice(*"abc")
+    whole = body_of(three, 10_000)
+    assert body_of(three, len(whole)) == whole
+    told = json.loads(body_of(three, len(whole) - 1))
+    assert ([event["id"] for event in told["data"]["events"]], told["data"]["left_out"]) == (["evt_1", "evt_2"], 1)
+
+    many = notice(*(f"{n}" for n in range(1_000)))
+    events: list[Any] = [None] * 20_000 + [*many.events]
+    body = body_of(replace(many, events=events), 20_000)
+    data = json.loads(body)["data"]
+    assert 20_000 - 200 < len(body) <= 20_000
+    assert len(data["events"]) + data["left_out"] == 21_000
+    assert data["events"][-1]["id"] == "evt_999"
 
 
 @pytest.mark.parametrize(

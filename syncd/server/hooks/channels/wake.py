@@ -63,7 +63,7 @@ class WakeChannel:
         if not self._waits(event["session"], data["run"]):
             return Sent()
         again_s = min(self._again_s * 2 ** min(notice.attempt - 1, 20), _AGAIN_S_MAX)
-        return Retry(again_s, "answered, and has not claimed the run yet")  # Invariant 2.
+        return Retry(again_s, "answered, and has not claimed the run yet", answered=True)  # Invariant 2.
 
     async def withdraw(self, notice: Notice) -> None:
         """Nothing: whoever was called finds nothing to claim."""

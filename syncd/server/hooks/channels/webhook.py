@@ -9,7 +9,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from syncd.core.messages import Json
 from syncd.server.hooks.channel import DIGEST, Gone, Notice, Result, Retry, Sent
@@ -17,6 +17,7 @@ from syncd.server.hooks.targets import Outbound, Target, TargetFailed, TargetRef
 
 #: A longer text is cut to this when a body would be too large.
 _TEXT_CHARS: Final = 500
+_Event: TypeAlias = Mapping[str, Json]
 
 
 def sign(secrets: Sequence[bytes], id: str, timestamp: int, body: bytes) -> str:
@@ -41,18 +42,10 @@ def body_of(notice: Notice, bytes_max: int) -> bytes:
 
     The same notice has the same body at every attempt.
     """
-    payload = _payload(notice, notice.events)
-    body = _encode(payload)
-    if len(body) <= bytes_max:
-        return body
-    events: list[Mapping[str, Json]] = [_shortened(event) for event in notice.events]
-    body = _encode(_payload(notice, events))
-    while len(body) > bytes_max and len(events) > 1:
-        events = events[max(1, len(events) // 8) :]
-        body = _encode(_payload(notice, events))
-    if len(body) > bytes_max:
-        body = _encode(_payload(notice, [{**events[0], "data": {}}]))
-    return body
+    events = _fitting(notice, lambda event: event, bytes_max)
+    if len(events) < len(notice.events):
+        events = _fitting(notice, _shortened, bytes_max) or [{**notice.events[-1], "data": {}}]
+    return _encode(_payload(notice, events))
 
 
 def result_of(status: int, retry_after_s: float | None) -> Result:
@@ -107,7 +100,7 @@ async def post(outbound: Outbound, target: Target, id: str, body: bytes, now: fl
     return result_of(reply.status, reply.retry_after_s(now))
 
 
-def _payload(notice: Notice, events: Sequence[Mapping[str, Json]]) -> dict[str, Any]:
+def _payload(notice: Notice, events: Sequence[_Event]) -> dict[str, Any]:
     told = {"rule": notice.rule, "subject": notice.subject}
     if notice.type != DIGEST:
         return _event(events[0]) | told
@@ -118,7 +111,21 @@ def _payload(notice: Notice, events: Sequence[Mapping[str, Json]]) -> dict[str, 
     return head | {"data": data} | told
 
 
-def _event(event: Mapping[str, Json]) -> dict[str, Any]:
+def _fitting(notice: Notice, shape: Callable[[_Event], _Event], bytes_max: int) -> Sequence[_Event]:
+    """Return the newest events, each as `shape` makes it, that a body holds; those before are not looked at."""
+    fitting: list[_Event] = []
+    size, count = 0, len(notice.events)
+    # Said in the body unless all fit; never longer than this.
+    left_out = len(f',"left_out":{count - 1}') if count > 1 else 0
+    for event in map(shape, reversed(notice.events)):
+        size += len(_encode(_event(event))) + 1 if fitting else len(_encode(_payload(notice, [event])))
+        if size - (left_out if len(fitting) == count - 1 else 0) > bytes_max:
+            break
+        fitting.append(event)
+    return fitting[::-1]
+
+
+def _event(event: _Event) -> dict[str, Any]:
     return {
         "id": event["id"],
         "type": event["type"],
@@ -129,7 +136,7 @@ def _event(event: Mapping[str, Json]) -> dict[str, Any]:
     }
 
 
-def _shortened(event: Mapping[str, Json]) -> dict[str, Json]:
+def _shortened(event: _Event) -> _Event:
     data = {
         name: value[: _TEXT_CHARS - 1] + "…" if isinstance(value, str) and len(value) > _TEXT_CHARS else value
         for name, value in event["data"].items()

@@ -147,6 +147,8 @@ class SessionIndex:
 
     Without a network it is as it was when there was one. Iterate over it to get `rows` whenever they are another:
     `async for rows in index`. `close` it, or use it as `async with`.
+
+    1. Who is there is shown only while there is a link: nobody knows it otherwise.
     """
 
     def __init__(self, link: IndexLink, *, archived: bool, count: int) -> None:
@@ -167,7 +169,7 @@ class SessionIndex:
     async def load(self) -> None:
         """Read what this device heard last. Called by `Client.index`."""
         stored = await self._link.store.rows(self._link.host.subject, archived=self.archived, limit=self._count)
-        self._rows = {row.session: row for row in stored}
+        self._rows = {row.session: replace(row, here={}) for row in stored}  # Invariant 1.
         self._low_ms = min((row.at_ms for row in stored), default=0)
 
     # What its users ask
@@ -241,10 +243,11 @@ class SessionIndex:
 
     def link_down(self) -> None:
         """There is no link any more."""
-        if self.live:
+        before = self._rows
+        # Invariant 1: rows that came before all were there, too.
+        self._rows = {session: replace(row, here={}) for session, row in before.items()}
+        if self.live or self._rows != before:
             self.live = False
-            # Who is there is known only while there is a link.
-            self._rows = {session: replace(row, here={}) for session, row in self._rows.items()}
             self._tell()
 
     def change(self, change: IndexChanged) -> None:

@@ -12,6 +12,7 @@ from syncd_client import Agent, Client, IndexRow, Person, Run, SessionIndex, Unr
 from examples.fault_proxy import FaultProxy
 from syncd.core.ids import run_id
 from syncd.core.limits import Limits
+from syncd.core.messages import IndexChanged
 from syncd.server.app import Server
 from tests.harness import PATIENCE_S, meanwhile, mint, serving, until
 
@@ -203,6 +204,26 @@ async def test_a_list_is_true_again_after_the_link_was_gone(server: Server, tmp_
             assert await anext(changes) == index.rows
             index.close()
             assert [rows async for rows in index] == []
+
+
+async def test_nobody_is_shown_as_being_there_without_a_link(server: Server, tmp_path: Path) -> None:
+    """Not after a start without a network either, nor where the link ends before the list was told as a whole."""
+    async with device(server.url, "theo", tmp_path) as theo:
+        session = await theo.open("trip")
+        session.set_activity("active")
+        await session.post("one", to=["user:mona"])
+        async with device(server.url, "mona", tmp_path) as mona:
+            index = await mona.index()
+            row = await shows(index, "trip", here={"user:theo": "active"})
+    async with device(NOWHERE, "mona", tmp_path) as mona:
+        index = await mona.index()
+        assert [row.here for row in index.rows] == [{}]
+        await index.older()
+        assert [row.here for row in index.rows] == [{}]
+        index.change(IndexChanged((row,), ()))  # As between two pages of its first answer.
+        assert [row.here for row in index.rows] == [{"user:theo": "active"}]
+        index.link_down()
+        assert [row.here for row in index.rows] == [{}]
 
 
 async def test_a_device_of_two_people_keeps_their_lists_apart(server: Server, tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ class SessionIndex:
     `async for rows in index`. `close` it, or use it as `async with`.
 
     1. Who is there is shown only while there is a link: nobody knows it otherwise.
+    2. Rows older than the last page are kept when they change, but neither shown nor counted: between them others are
+       missing.
     """
 
     def __init__(self, link: IndexLink, *, archived: bool, count: int) -> None:
@@ -188,14 +190,14 @@ class SessionIndex:
     @property
     def unread(self) -> int:
         """How many messages of the rows are not read, for a badge."""
-        return sum(row.unread for row in self._rows.values())
+        return sum(row.unread for row in self.rows)
 
     async def older(self, count: int = 100) -> list[IndexRow]:
         """Have `count` more rows; return those that are new. Offline they are those that this device heard of."""
-        before = set(self._rows)
-        self._count += count
+        before = {row.session for row in self.rows}  # Invariant 2.
+        self._count = len(before) + count
         if self.live and not self._whole:
-            await self._fetch(self._next, self._count - len(before))
+            await self._fetch(self._next, count)
         elif not self.live:
             await self.load()
             self._tell()
@@ -252,7 +254,7 @@ class SessionIndex:
 
     def change(self, change: IndexChanged) -> None:
         """Take rows that changed."""
-        before = dict(self._rows)
+        before = self.rows
         for row in change.rows:
             if row.archived == self.archived:
                 self._rows[row.session] = row
@@ -260,12 +262,13 @@ class SessionIndex:
                 self._rows.pop(row.session, None)
         for session in change.gone:
             self._rows.pop(session, None)
-        if self._rows != before:
+        if self.rows != before:  # Invariant 2.
             self._tell()
 
     async def _begin(self) -> None:
         try:
-            await self._fetch("", self._count)
+            # New sessions made it longer than it was asked for.
+            await self._fetch("", max(self._count, len(self.rows)))
         except Unreachable:
             return  # Asked again with the next link.
         self.live = True

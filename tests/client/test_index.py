@@ -55,6 +55,13 @@ def names(index: SessionIndex) -> list[str]:
     return [row.session for row in index.rows]
 
 
+async def newest(client: Client, count: int) -> list[IndexRow]:
+    """Rows as another list of this client has them."""
+    async with await client.index(count=count) as index:
+        await until(lambda: index.live)
+        return index.rows
+
+
 async def test_a_list_is_live_and_offline(server: Server, tmp_path: Path) -> None:
     """What is said and what a session is called arrives; without a network the next start shows it as it was."""
     async with device(server.url, "mona", tmp_path) as mona, device(server.url, "theo", tmp_path) as theo:
@@ -162,6 +169,35 @@ async def test_older_sessions_come_by_page(server: Server, tmp_path: Path) -> No
         index = await mona.index(count=3)
         assert names(index) == ["s6", "s5", "s4"]
         assert len(await index.older(50)) == 4
+
+
+async def test_what_is_below_the_last_page_is_neither_shown_nor_counted(server: Server, tmp_path: Path) -> None:
+    """An older session that changes is no news; `older` brings as many as it is asked for, however many are new."""
+    async with device(server.url, "mona", tmp_path) as mona, device(server.url, "theo", tmp_path) as theo:
+
+        async def say(session: str) -> None:
+            await theo.call("POST", "/v1/sessions", body={"session": session})
+            await theo.call("POST", f"/v1/sessions/{session}/messages", body={"text": "hi", "to": ["user:mona"]})
+
+        for number in range(9):
+            await say(f"s{number}")
+        index = await mona.index(count=2)
+        await until(lambda: index.live)
+        index.change(IndexChanged((await newest(mona, 5))[2:], ()))
+        assert (names(index), index.unread) == (["s8", "s7"], 2)
+        assert [row.session for row in await index.older(2)] == ["s6", "s5"]
+        for session in ("t0", "t1", "t2"):
+            await say(session)
+        await shows(index, "t2", unread=1)
+        assert [row.session for row in await index.older(2)] == ["s4", "s3"]
+        shown = ["t2", "t1", "t0", "s8", "s7", "s6", "s5", "s4", "s3"]
+        assert (names(index), index.unread) == (shown, 9)
+        await say("t3")
+        await shows(index, "t3", unread=1)
+        mona.use_token(mint("user:mona"))
+        await until(lambda: not index.live)
+        await until(lambda: index.live)
+        assert names(index) == ["t3", *shown]
 
 
 async def test_what_a_narrower_token_does_not_name_vanishes(server: Server, tmp_path: Path) -> None:

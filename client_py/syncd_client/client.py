@@ -134,9 +134,10 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Save what is not saved, close sessions, link and store. What is not synced stays for the next time."""
+        """Save what is not saved, close sessions, lists, link and store. What is not synced stays for the next time."""
         for session in list(self._sessions.values()):
             await session.close()
+        self._index.close()
         self._closing = True
         for task in (*self._tasks, *self._kept):
             task.cancel()

@@ -81,6 +81,12 @@ class IndexLink:
             if not self._lists and self.host.connected:
                 self._ask(_Ask(Watch("", 0), asyncio.get_running_loop().create_future()))
 
+    def close(self) -> None:
+        """Close all lists: whoever follows one, or waits for a page, is told."""
+        for index in list(self._lists):
+            index.close()
+        self._unanswered()
+
     def link_up(self) -> None:
         """There is a link."""
         for index in self._lists:
@@ -88,13 +94,16 @@ class IndexLink:
 
     def link_down(self) -> None:
         """There is none any more: nobody answers."""
+        self._unanswered()
+        for index in self._lists:
+            index.link_down()
+
+    def _unanswered(self) -> None:
         asks, self._asks = self._asks, deque()
         for ask in asks:
             if not ask.answer.done():
                 ask.answer.set_exception(Unreachable("the link ended before the answer came"))
                 ask.answer.exception()  # Nobody may wait for it.
-        for index in self._lists:
-            index.link_down()
 
     async def page(self, after: str, limit: int, *, archived: bool) -> Index:
         """Ask for a page.
@@ -146,7 +155,7 @@ class SessionIndex:
     """One's list of sessions, the one where something happened last first. Open it with `Client.index`.
 
     Without a network it is as it was when there was one. Iterate over it to get `rows` whenever they are another:
-    `async for rows in index`. `close` it, or use it as `async with`.
+    `async for rows in index`. `close` it, or use it as `async with`; the client that closes does so.
 
     1. Who is there is shown only while there is a link: nobody knows it otherwise.
     2. Rows older than the last page are kept when they change, but neither shown nor counted: between them others are

@@ -242,6 +242,31 @@ async def test_a_list_is_true_again_after_the_link_was_gone(server: Server, tmp_
             assert [rows async for rows in index] == []
 
 
+async def test_a_client_that_closes_ends_its_lists(server: Server, tmp_path: Path) -> None:
+    """Whoever follows one goes on behind it, and whoever waits for older sessions is not kept waiting."""
+    async with FaultProxy(server.port) as proxy:
+        async with device(proxy.url, "mona", tmp_path) as mona:
+            for number in range(3):
+                await mona.call("POST", "/v1/sessions", body={"session": f"s{number}"})
+                await mona.call("POST", f"/v1/sessions/s{number}/messages", body={"text": "hi"})
+            index = await mona.index(count=1)
+            await until(lambda: index.live)
+            told: list[list[IndexRow]] = []
+
+            async def follow() -> None:
+                async for rows in index:
+                    told.append(rows)
+
+            followed = asyncio.create_task(follow())
+            await until(lambda: told)
+            proxy.stall(up=False)
+            waiting = asyncio.create_task(index.older())
+            await asyncio.sleep(0)
+        await asyncio.wait_for(followed, PATIENCE_S)
+        with pytest.raises(Unreachable):
+            await asyncio.wait_for(waiting, PATIENCE_S)
+
+
 async def test_nobody_is_shown_as_being_there_without_a_link(server: Server, tmp_path: Path) -> None:
     """Not after a start without a network either, nor where the link ends before the list was told as a whole."""
     async with device(server.url, "theo", tmp_path) as theo:

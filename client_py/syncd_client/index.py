@@ -45,6 +45,10 @@ class IndexHost(Protocol):
         """Keep a task until it is done; say it if it failed."""
         ...
 
+    def backoff_s(self, attempt: int) -> float:
+        """Return how long to wait before attempt number `attempt` (from 0)."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class _Ask:
@@ -160,6 +164,8 @@ class SessionIndex:
     1. Who is there is shown only while there is a link: nobody knows it otherwise.
     2. Rows older than the last page are kept when they change, but neither shown nor counted: between them others are
        missing.
+    3. An empty page that is not the last one says that the server could not read its list: everything stays as it is,
+       and is asked for again.
     """
 
     def __init__(self, link: IndexLink, *, archived: bool, count: int) -> None:
@@ -202,7 +208,13 @@ class SessionIndex:
         return sum(row.unread for row in self.rows)
 
     async def older(self, count: int = 100) -> list[IndexRow]:
-        """Have `count` more rows; return those that are new. Offline they are those that this device heard of."""
+        """Have `count` more rows; return those that are new. Offline they are those that this device heard of.
+
+        None also while the server cannot read its list: ask again later, unless it is `whole`.
+
+        Raises:
+            Unreachable: the link ended before they came.
+        """
         before = {row.session for row in self.rows}  # Invariant 2.
         self._count = len(before) + count
         if self.live and not self._whole:
@@ -275,19 +287,25 @@ class SessionIndex:
             self._tell()
 
     async def _begin(self) -> None:
+        attempt = 0
         try:
             # New sessions made it longer than it was asked for.
-            await self._fetch("", max(self._count, len(self.rows)))
+            while not await self._fetch("", max(self._count, len(self.rows))):
+                await asyncio.sleep(self._link.host.backoff_s(attempt))  # Invariant 3.
+                attempt += 1
         except Unreachable:
             return  # Asked again with the next link.
         self.live = True
         self._tell()
 
-    async def _fetch(self, after: str, count: int) -> None:
+    async def _fetch(self, after: str, count: int) -> bool:
+        """Take pages until there are `count` rows more, or no older ones; return whether the server could read them."""
         below_ms = self._low_ms if after else None
         fetched = 0
         while fetched < count:
             page = await self._link.page(after, min(_PAGE, count - fetched), archived=self.archived)
+            if not page.rows and not page.whole:
+                return False
             subject = self._link.host.subject
             try:
                 await self._link.store.put_page(
@@ -297,18 +315,18 @@ class SessionIndex:
                 _log.warning("index_not_stored", error=type(error).__name__, reason=str(error))
             self._take(page, below_ms)
             fetched += len(page.rows)
-            if page.whole or not page.rows:
-                return
+            if page.whole:
+                break
             after, below_ms = page.next, page.rows[-1].at_ms
+        return True
 
     def _take(self, page: Index, below_ms: int | None) -> None:
         high = 1 << 62 if below_ms is None else below_ms
-        low = -1 if page.whole else page.rows[-1].at_ms if page.rows else high
+        low = -1 if page.whole else page.rows[-1].at_ms
         self._rows = {s: row for s, row in self._rows.items() if not low < row.at_ms < high}
         self._rows |= {row.session: row for row in page.rows}
         self._next, self._whole = page.next, page.whole
-        if page.rows or page.whole:
-            self._low_ms = max(low, 0)
+        self._low_ms = max(low, 0)
         self._tell()
 
     def _tell(self) -> None:

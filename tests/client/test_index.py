@@ -10,10 +10,12 @@ import pytest
 from syncd_client import Agent, Client, IndexRow, Person, Run, SessionIndex, Unreachable
 
 from examples.fault_proxy import FaultProxy
+from syncd.core.errors import StoreError
 from syncd.core.ids import run_id
 from syncd.core.limits import Limits
 from syncd.core.messages import IndexChanged
 from syncd.server.app import Server
+from syncd.store.listing import Listing, Page
 from tests.harness import PATIENCE_S, meanwhile, mint, serving, until
 
 NOWHERE = "http://127.0.0.1:9"
@@ -198,6 +200,37 @@ async def test_what_is_below_the_last_page_is_neither_shown_nor_counted(server: 
         await until(lambda: not index.live)
         await until(lambda: index.live)
         assert names(index) == ["t3", *shown]
+
+
+async def test_what_the_server_cannot_read_leaves_a_list_as_it_is(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its page is empty, and not the last one: a new list is live only when it was told, one that is live stays so."""
+
+    async def fails(*_: object, **__: object) -> Page:
+        raise StoreError("the disk is gone for a moment")
+
+    async with device(server.url, "mona", tmp_path) as mona:
+        for number in range(3):
+            await mona.call("POST", "/v1/sessions", body={"session": f"s{number}"})
+            await mona.call("POST", f"/v1/sessions/s{number}/messages", body={"text": "hi"})
+        whole, index = await mona.index(), await mona.index(count=2)
+        await until(lambda: whole.live and index.live)
+        with monkeypatch.context() as patch:
+            patch.setattr(Listing, "page", fails)
+            await mona.call("POST", "/v1/sessions", body={"session": "s3"})
+            await mona.call("POST", "/v1/sessions/s3/messages", body={"text": "hi"})
+            await shows(whole, "s3")
+            other = await mona.index(count=1)
+            assert await index.older() == []
+            for one in (whole, index):
+                one.link_up()  # As with a fresh token.
+            await asyncio.sleep(0.1)
+            assert (whole.live, whole.whole, len(whole.rows)) == (True, True, 4)
+            assert (index.live, index.whole, names(index)) == (True, False, ["s3", "s2", "s1"])
+            assert (other.live, names(other)) == (False, ["s3"])
+        await until(lambda: other.live)
+        await until(lambda: (index.whole, names(index)) == (True, ["s3", "s2", "s1", "s0"]))
 
 
 async def test_what_a_narrower_token_does_not_name_vanishes(server: Server, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class Client:
         self.limits = limits
         self.life = uuid7(time.time_ns() // 1_000_000, secrets.token_bytes(10))
         self.store = LocalStore(Path(store))
-        #: Who the token names, as the server said; before that, as the token itself says.
+        #: Who the token names, as the server said; before that, as the token says, or whoever used the store last.
         self.subject = _subject_of(token) if isinstance(token, str) else ""
         #: As the server last said.
         self.frame_bytes_max = limits.frame_bytes_max
@@ -124,6 +124,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         await self.store.open()
+        self.subject = self.subject or self.store.subject
         self._tasks = [
             asyncio.create_task(self._keep_link(), name="link"),
             asyncio.create_task(self._watch_store(), name="store watch"),
@@ -349,6 +350,8 @@ class Client:
     async def _link(self) -> None:
         """Make one link and serve it until it ends."""
         token = await self._fetch_token()
+        if claimed := _subject_of(token):
+            self._identified(claimed)  # It may be long until a server says so.
         transport = Transport(self.url)
         welcome = await transport.connect(token, Hello((1,), token, self.store.device, self._agent))
         self._transport = transport
@@ -356,6 +359,7 @@ class Client:
         try:
             self.frame_bytes_max, self.presence_bytes_max = welcome.frame_bytes_max, welcome.presence_bytes_max
             self._identified(welcome.subject)
+            self.keep(asyncio.create_task(self._remember(welcome.subject), name="remember subject"))
             self._status = Status(Link.LIVE)
             self._live.set()
             if self.worker is not None and (hello := self.worker.hello()) is not None:
@@ -378,11 +382,18 @@ class Client:
             await transport.close()
 
     def _identified(self, subject: str) -> None:
-        """Note who the token names. Copies that were opened for somebody else are read again."""
+        """Note who the token names. Copies and lists that were opened for somebody else are read again."""
         before, self.subject = self.subject, subject
         if before != subject:
             for session in list(self._sessions.values()):
                 session.reload()
+            self._index.identified()
+
+    async def _remember(self, subject: str) -> None:
+        try:
+            await self.store.remember(subject)
+        except StoreError as error:
+            _log.warning("subject_not_stored", error=type(error).__name__, reason=str(error))
 
     async def _receive(self, transport: Transport) -> None:
         async for message in transport.messages():

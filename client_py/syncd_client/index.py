@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -61,6 +61,7 @@ class IndexLink:
 
     1. One question is under way at a time: an answer does not say which it is of.
     2. What is told is stored first, then shown.
+    3. What was told to one subject is neither stored nor shown for another.
     """
 
     def __init__(self, host: IndexHost, store: LocalIndex) -> None:
@@ -90,6 +91,12 @@ class IndexLink:
         for index in list(self._lists):
             index.close()
         self._unanswered()
+
+    def identified(self) -> None:
+        """The token names somebody else than before."""
+        self._changes.clear()
+        for index in self._lists:
+            index.identified()
 
     def link_up(self) -> None:
         """There is a link."""
@@ -144,13 +151,14 @@ class IndexLink:
     async def _write(self) -> None:
         try:
             while self._changes:
-                change = self._changes.popleft()
+                change, subject = self._changes.popleft(), self.host.subject
                 try:
-                    await self.store.put(self.host.subject, change.rows, change.gone)  # Invariant 2.
+                    await self.store.put(subject, change.rows, change.gone)  # Invariant 2.
                 except StoreError as error:
                     _log.warning("index_not_stored", error=type(error).__name__, reason=str(error))
-                for index in self._lists:
-                    index.change(change)
+                if subject == self.host.subject:  # Invariant 3.
+                    for index in self._lists:
+                        index.change(change)
         finally:
             self._writing = False
 
@@ -185,9 +193,15 @@ class SessionIndex:
 
     async def load(self) -> None:
         """Read what this device heard last. Called by `Client.index`."""
-        stored = await self._link.store.rows(self._link.host.subject, archived=self.archived, limit=self._count)
-        self._rows = {row.session: replace(row, here={}) for row in stored}  # Invariant 1.
-        self._low_ms = min((row.at_ms for row in stored), default=0)
+        stored: Sequence[IndexRow] = ()
+        subject = None
+        while subject != self._link.host.subject:  # It may become another meanwhile.
+            subject = self._link.host.subject
+            stored = await self._link.store.rows(subject, archived=self.archived, limit=self._count)
+        if not self.live:  # Else the server was faster.
+            self._rows = {row.session: replace(row, here={}) for row in stored}  # Invariant 1.
+            self._low_ms = min((row.at_ms for row in stored), default=0)
+            self._tell()
 
     # What its users ask
 
@@ -217,11 +231,10 @@ class SessionIndex:
         """
         before = {row.session for row in self.rows}  # Invariant 2.
         self._count = len(before) + count
-        if self.live and not self._whole:
-            await self._fetch(self._next, count)
-        elif not self.live:
+        if not self.live:
             await self.load()
-            self._tell()
+        if self.live and not self._whole:
+            await self._fetch(self._next, self._count - len(self.rows))
         return [row for row in self.rows if row.session not in before]
 
     async def changed(self) -> list[IndexRow]:
@@ -256,6 +269,15 @@ class SessionIndex:
         self.close()
 
     # What the link tells
+
+    def identified(self) -> None:
+        """The list is somebody else's: begin anew with what this device heard of theirs."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+        self.live = self._whole = False
+        self._rows, self._next, self._low_ms = {}, "", 0
+        self._tell()
+        self._link.host.keep(asyncio.create_task(self.load(), name="session index load"))
 
     def link_up(self) -> None:
         """There is a link: ask for all that is shown."""
@@ -313,6 +335,8 @@ class SessionIndex:
                 )
             except StoreError as error:
                 _log.warning("index_not_stored", error=type(error).__name__, reason=str(error))
+            if subject != self._link.host.subject:
+                return False
             self._take(page, below_ms)
             fetched += len(page.rows)
             if page.whole:

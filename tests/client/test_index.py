@@ -330,6 +330,49 @@ async def test_a_device_of_two_people_keeps_their_lists_apart(server: Server, tm
         assert (await theo.index()).rows == []
 
 
+async def test_a_token_function_without_a_network_shows_the_list_of_last_time(server: Server, tmp_path: Path) -> None:
+    """The store says who used it last; a function that has a token all the same says it better."""
+
+    def unreachable() -> str:
+        raise OSError("no network")
+
+    async with device(server.url, "mona", tmp_path, store="phone.db", token=lambda: mint("user:mona")) as mona:
+        session = await mona.open("m1")
+        await session.post("hi")
+        await shows(await mona.index(), "m1")
+    async with device(NOWHERE, "mona", tmp_path, store="phone.db", token=unreachable) as mona:
+        assert (mona.subject, names(await mona.index())) == ("user:mona", ["m1"])
+    async with device(NOWHERE, "theo", tmp_path, store="phone.db", token=lambda: mint("user:theo")) as theo:
+        index = await theo.index()
+        await until(lambda: theo.subject == "user:theo")
+        assert index.rows == []
+        assert (await theo.index()).rows == []
+        theo.use_token(mint("user:mona"))
+        await until(lambda: (theo.subject, names(index)) == ("user:mona", ["m1"]))
+
+
+async def test_a_list_that_becomes_somebody_elses_shows_nothing_of_before(server: Server, tmp_path: Path) -> None:
+    """From the moment on at which it is known whose it is; what was told to one is not stored for the other."""
+    tokens = {name: mint(f"user:{name}", sessions=f"{name}*") for name in ("mona", "theo")}
+    for name, token in tokens.items():
+        async with device(server.url, name, tmp_path, token=token) as client:
+            for number in range(3):
+                await (await (await client.open(f"{name}{number}")).post("hi")).synced()
+    async with device(server.url, "", tmp_path, store="shared.db", token=tokens["mona"]) as client:
+        index = await client.index(count=2)
+        await until(lambda: index.live and names(index) == ["mona2", "mona1"])
+        client.use_token(tokens["theo"])
+        await until(lambda: not client.connected)
+        await client.live()
+        assert (client.subject, names(index)) == ("user:theo", [])
+        await until(lambda: index.live)
+        assert names(index) == ["theo2", "theo1"]
+        assert [row.session for row in await index.older()] == ["theo0"]
+        for name in tokens:
+            kept = await client.store.index.rows(f"user:{name}", archived=False, limit=9)
+            assert {row.session.rstrip("012") for row in kept} == {name}
+
+
 async def test_everybody_is_one_row_over_all_devices(server: Server, tmp_path: Path) -> None:
     """`people` has each person once with the best status; who was last seen when comes from the server."""
     async with (

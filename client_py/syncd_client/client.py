@@ -56,7 +56,7 @@ _BACKOFF_MAX_S = 15.0
 _STABLE_S = 2.0
 #: How often other processes' writes into the same store are looked for.
 _POLL_S = 0.25
-#: A token is refreshed this long before it ends, or after nine tenths of its life if that is shorter.
+#: A token is refreshed this long before it ends, or after half of what is left of its life if that is later.
 _REFRESH_BEFORE_S = 60.0
 
 
@@ -120,7 +120,10 @@ class Client:
         self._live = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._kept: set[asyncio.Task[None]] = set()
+        # By the server's clock, so far ahead of this process' monotonic one: this machine's own may be set wrong.
         self._expires_at = 0.0
+        self._clock_ahead_s = 0.0
+        self._refreshed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.store.open()
@@ -355,7 +358,7 @@ class Client:
         transport = Transport(self.url)
         welcome = await transport.connect(token, Hello((1,), token, self.store.device, self._agent))
         self._transport = transport
-        self._expires_at = welcome.expires_at - welcome.now + time.time() if welcome.expires_at else 0.0
+        self._expires_at, self._clock_ahead_s = welcome.expires_at, welcome.now - time.monotonic()
         try:
             self.frame_bytes_max, self.presence_bytes_max = welcome.frame_bytes_max, welcome.presence_bytes_max
             self._identified(welcome.subject)
@@ -405,6 +408,7 @@ class Client:
                 session.receive(message)
         elif isinstance(message, Refreshed):
             self._expires_at = message.expires_at
+            self._refreshed.set()
             self._index.link_up()  # The fresh token may name other sessions.
         elif isinstance(message, Index | IndexChanged):
             self._index.receive(message)
@@ -430,16 +434,18 @@ class Client:
                     await transport.send(message)
 
     async def _refresh_token(self) -> None:
-        while True:
-            left_s = self._expires_at - time.time()
-            await asyncio.sleep(max(1.0, min(left_s - _REFRESH_BEFORE_S, left_s * 0.9) if left_s > 0 else 1.0))
+        while self._expires_at:
+            left_s = self._expires_at - self._clock_ahead_s - time.monotonic()
+            await asyncio.sleep(max(1.0, left_s - _REFRESH_BEFORE_S, left_s * 0.5))
             try:
-                self._loose.append(Refresh(await self._fetch_token()))
+                refresh = Refresh(await self._fetch_token())
             except Unreachable as error:
                 _log.warning("token_refresh_failed", reason=str(error))
                 continue
+            self._refreshed.clear()
+            self._loose.append(refresh)
             self._send_wake.set()
-            await asyncio.sleep(1.0)
+            await self._refreshed.wait()
 
     async def _watch_store(self) -> None:
         while True:

@@ -56,7 +56,7 @@ _BACKOFF_MAX_S = 15.0
 _STABLE_S = 2.0
 #: How often other processes' writes into the same store are looked for.
 _POLL_S = 0.25
-#: A token is refreshed this long before it ends, or after nine tenths of its life if that is shorter.
+#: A token is refreshed this long before it ends, or after half of what is left of its life if that is later.
 _REFRESH_BEFORE_S = 60.0
 
 
@@ -98,7 +98,7 @@ class Client:
         self.limits = limits
         self.life = uuid7(time.time_ns() // 1_000_000, secrets.token_bytes(10))
         self.store = LocalStore(Path(store))
-        #: Who the token names, as the server said; before that, as the token itself says.
+        #: Who the token names, as the server said; before that, as the token says, or whoever used the store last.
         self.subject = _subject_of(token) if isinstance(token, str) else ""
         #: As the server last said.
         self.frame_bytes_max = limits.frame_bytes_max
@@ -120,10 +120,14 @@ class Client:
         self._live = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._kept: set[asyncio.Task[None]] = set()
+        # By the server's clock, so far ahead of this process' monotonic one: this machine's own may be set wrong.
         self._expires_at = 0.0
+        self._clock_ahead_s = 0.0
+        self._refreshed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.store.open()
+        self.subject = self.subject or self.store.subject
         self._tasks = [
             asyncio.create_task(self._keep_link(), name="link"),
             asyncio.create_task(self._watch_store(), name="store watch"),
@@ -134,9 +138,10 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Save what is not saved, close sessions, link and store. What is not synced stays for the next time."""
+        """Save what is not saved, close sessions, lists, link and store. What is not synced stays for the next time."""
         for session in list(self._sessions.values()):
             await session.close()
+        self._index.close()
         self._closing = True
         for task in (*self._tasks, *self._kept):
             task.cancel()
@@ -348,13 +353,16 @@ class Client:
     async def _link(self) -> None:
         """Make one link and serve it until it ends."""
         token = await self._fetch_token()
+        if claimed := _subject_of(token):
+            self._identified(claimed)  # It may be long until a server says so.
         transport = Transport(self.url)
         welcome = await transport.connect(token, Hello((1,), token, self.store.device, self._agent))
         self._transport = transport
-        self._expires_at = welcome.expires_at - welcome.now + time.time() if welcome.expires_at else 0.0
+        self._expires_at, self._clock_ahead_s = welcome.expires_at, welcome.now - time.monotonic()
         try:
             self.frame_bytes_max, self.presence_bytes_max = welcome.frame_bytes_max, welcome.presence_bytes_max
             self._identified(welcome.subject)
+            self.keep(asyncio.create_task(self._remember(welcome.subject), name="remember subject"))
             self._status = Status(Link.LIVE)
             self._live.set()
             if self.worker is not None and (hello := self.worker.hello()) is not None:
@@ -377,11 +385,18 @@ class Client:
             await transport.close()
 
     def _identified(self, subject: str) -> None:
-        """Note who the token names. Copies that were opened for somebody else are read again."""
+        """Note who the token names. Copies and lists that were opened for somebody else are read again."""
         before, self.subject = self.subject, subject
         if before != subject:
             for session in list(self._sessions.values()):
                 session.reload()
+            self._index.identified()
+
+    async def _remember(self, subject: str) -> None:
+        try:
+            await self.store.remember(subject)
+        except StoreError as error:
+            _log.warning("subject_not_stored", error=type(error).__name__, reason=str(error))
 
     async def _receive(self, transport: Transport) -> None:
         async for message in transport.messages():
@@ -393,6 +408,7 @@ class Client:
                 session.receive(message)
         elif isinstance(message, Refreshed):
             self._expires_at = message.expires_at
+            self._refreshed.set()
             self._index.link_up()  # The fresh token may name other sessions.
         elif isinstance(message, Index | IndexChanged):
             self._index.receive(message)
@@ -418,16 +434,18 @@ class Client:
                     await transport.send(message)
 
     async def _refresh_token(self) -> None:
-        while True:
-            left_s = self._expires_at - time.time()
-            await asyncio.sleep(max(1.0, min(left_s - _REFRESH_BEFORE_S, left_s * 0.9) if left_s > 0 else 1.0))
+        while self._expires_at:
+            left_s = self._expires_at - self._clock_ahead_s - time.monotonic()
+            await asyncio.sleep(max(1.0, left_s - _REFRESH_BEFORE_S, left_s * 0.5))
             try:
-                self._loose.append(Refresh(await self._fetch_token()))
+                refresh = Refresh(await self._fetch_token())
             except Unreachable as error:
                 _log.warning("token_refresh_failed", reason=str(error))
                 continue
+            self._refreshed.clear()
+            self._loose.append(refresh)
             self._send_wake.set()
-            await asyncio.sleep(1.0)
+            await self._refreshed.wait()
 
     async def _watch_store(self) -> None:
         while True:

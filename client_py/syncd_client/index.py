@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -45,6 +45,10 @@ class IndexHost(Protocol):
         """Keep a task until it is done; say it if it failed."""
         ...
 
+    def backoff_s(self, attempt: int) -> float:
+        """Return how long to wait before attempt number `attempt` (from 0)."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class _Ask:
@@ -57,6 +61,7 @@ class IndexLink:
 
     1. One question is under way at a time: an answer does not say which it is of.
     2. What is told is stored first, then shown.
+    3. What was told to one subject is neither stored nor shown for another.
     """
 
     def __init__(self, host: IndexHost, store: LocalIndex) -> None:
@@ -81,6 +86,18 @@ class IndexLink:
             if not self._lists and self.host.connected:
                 self._ask(_Ask(Watch("", 0), asyncio.get_running_loop().create_future()))
 
+    def close(self) -> None:
+        """Close all lists: whoever follows one, or waits for a page, is told."""
+        for index in list(self._lists):
+            index.close()
+        self._unanswered()
+
+    def identified(self) -> None:
+        """The token names somebody else than before."""
+        self._changes.clear()
+        for index in self._lists:
+            index.identified()
+
     def link_up(self) -> None:
         """There is a link."""
         for index in self._lists:
@@ -88,13 +105,16 @@ class IndexLink:
 
     def link_down(self) -> None:
         """There is none any more: nobody answers."""
+        self._unanswered()
+        for index in self._lists:
+            index.link_down()
+
+    def _unanswered(self) -> None:
         asks, self._asks = self._asks, deque()
         for ask in asks:
             if not ask.answer.done():
                 ask.answer.set_exception(Unreachable("the link ended before the answer came"))
                 ask.answer.exception()  # Nobody may wait for it.
-        for index in self._lists:
-            index.link_down()
 
     async def page(self, after: str, limit: int, *, archived: bool) -> Index:
         """Ask for a page.
@@ -131,13 +151,14 @@ class IndexLink:
     async def _write(self) -> None:
         try:
             while self._changes:
-                change = self._changes.popleft()
+                change, subject = self._changes.popleft(), self.host.subject
                 try:
-                    await self.store.put(self.host.subject, change.rows, change.gone)  # Invariant 2.
+                    await self.store.put(subject, change.rows, change.gone)  # Invariant 2.
                 except StoreError as error:
                     _log.warning("index_not_stored", error=type(error).__name__, reason=str(error))
-                for index in self._lists:
-                    index.change(change)
+                if subject == self.host.subject:  # Invariant 3.
+                    for index in self._lists:
+                        index.change(change)
         finally:
             self._writing = False
 
@@ -146,7 +167,13 @@ class SessionIndex:
     """One's list of sessions, the one where something happened last first. Open it with `Client.index`.
 
     Without a network it is as it was when there was one. Iterate over it to get `rows` whenever they are another:
-    `async for rows in index`. `close` it, or use it as `async with`.
+    `async for rows in index`. `close` it, or use it as `async with`; the client that closes does so.
+
+    1. Who is there is shown only while there is a link: nobody knows it otherwise.
+    2. Rows older than the last page are kept when they change, but neither shown nor counted: between them others are
+       missing.
+    3. An empty page that is not the last one says that the server could not read its list: everything stays as it is,
+       and is asked for again.
     """
 
     def __init__(self, link: IndexLink, *, archived: bool, count: int) -> None:
@@ -166,9 +193,15 @@ class SessionIndex:
 
     async def load(self) -> None:
         """Read what this device heard last. Called by `Client.index`."""
-        stored = await self._link.store.rows(self._link.host.subject, archived=self.archived, limit=self._count)
-        self._rows = {row.session: row for row in stored}
-        self._low_ms = min((row.at_ms for row in stored), default=0)
+        stored: Sequence[IndexRow] = ()
+        subject = None
+        while subject != self._link.host.subject:  # It may become another meanwhile.
+            subject = self._link.host.subject
+            stored = await self._link.store.rows(subject, archived=self.archived, limit=self._count)
+        if not self.live:  # Else the server was faster.
+            self._rows = {row.session: replace(row, here={}) for row in stored}  # Invariant 1.
+            self._low_ms = min((row.at_ms for row in stored), default=0)
+            self._tell()
 
     # What its users ask
 
@@ -186,17 +219,22 @@ class SessionIndex:
     @property
     def unread(self) -> int:
         """How many messages of the rows are not read, for a badge."""
-        return sum(row.unread for row in self._rows.values())
+        return sum(row.unread for row in self.rows)
 
     async def older(self, count: int = 100) -> list[IndexRow]:
-        """Have `count` more rows; return those that are new. Offline they are those that this device heard of."""
-        before = set(self._rows)
-        self._count += count
-        if self.live and not self._whole:
-            await self._fetch(self._next, self._count - len(before))
-        elif not self.live:
+        """Have `count` more rows; return those that are new. Offline they are those that this device heard of.
+
+        None also while the server cannot read its list: ask again later, unless it is `whole`.
+
+        Raises:
+            Unreachable: the link ended before they came.
+        """
+        before = {row.session for row in self.rows}  # Invariant 2.
+        self._count = len(before) + count
+        if not self.live:
             await self.load()
-            self._tell()
+        if self.live and not self._whole:
+            await self._fetch(self._next, self._count - len(self.rows))
         return [row for row in self.rows if row.session not in before]
 
     async def changed(self) -> list[IndexRow]:
@@ -232,6 +270,15 @@ class SessionIndex:
 
     # What the link tells
 
+    def identified(self) -> None:
+        """The list is somebody else's: begin anew with what this device heard of theirs."""
+        if self._fetching is not None:
+            self._fetching.cancel()
+        self.live = self._whole = False
+        self._rows, self._next, self._low_ms = {}, "", 0
+        self._tell()
+        self._link.host.keep(asyncio.create_task(self.load(), name="session index load"))
+
     def link_up(self) -> None:
         """There is a link: ask for all that is shown."""
         if self._fetching is not None:
@@ -241,15 +288,16 @@ class SessionIndex:
 
     def link_down(self) -> None:
         """There is no link any more."""
-        if self.live:
+        before = self._rows
+        # Invariant 1: rows that came before all were there, too.
+        self._rows = {session: replace(row, here={}) for session, row in before.items()}
+        if self.live or self._rows != before:
             self.live = False
-            # Who is there is known only while there is a link.
-            self._rows = {session: replace(row, here={}) for session, row in self._rows.items()}
             self._tell()
 
     def change(self, change: IndexChanged) -> None:
         """Take rows that changed."""
-        before = dict(self._rows)
+        before = self.rows
         for row in change.rows:
             if row.archived == self.archived:
                 self._rows[row.session] = row
@@ -257,22 +305,29 @@ class SessionIndex:
                 self._rows.pop(row.session, None)
         for session in change.gone:
             self._rows.pop(session, None)
-        if self._rows != before:
+        if self.rows != before:  # Invariant 2.
             self._tell()
 
     async def _begin(self) -> None:
+        attempt = 0
         try:
-            await self._fetch("", self._count)
+            # New sessions made it longer than it was asked for.
+            while not await self._fetch("", max(self._count, len(self.rows))):
+                await asyncio.sleep(self._link.host.backoff_s(attempt))  # Invariant 3.
+                attempt += 1
         except Unreachable:
             return  # Asked again with the next link.
         self.live = True
         self._tell()
 
-    async def _fetch(self, after: str, count: int) -> None:
+    async def _fetch(self, after: str, count: int) -> bool:
+        """Take pages until there are `count` rows more, or no older ones; return whether the server could read them."""
         below_ms = self._low_ms if after else None
         fetched = 0
         while fetched < count:
             page = await self._link.page(after, min(_PAGE, count - fetched), archived=self.archived)
+            if not page.rows and not page.whole:
+                return False
             subject = self._link.host.subject
             try:
                 await self._link.store.put_page(
@@ -280,20 +335,22 @@ class SessionIndex:
                 )
             except StoreError as error:
                 _log.warning("index_not_stored", error=type(error).__name__, reason=str(error))
+            if subject != self._link.host.subject:
+                return False
             self._take(page, below_ms)
             fetched += len(page.rows)
-            if page.whole or not page.rows:
-                return
+            if page.whole:
+                break
             after, below_ms = page.next, page.rows[-1].at_ms
+        return True
 
     def _take(self, page: Index, below_ms: int | None) -> None:
         high = 1 << 62 if below_ms is None else below_ms
-        low = -1 if page.whole else page.rows[-1].at_ms if page.rows else high
+        low = -1 if page.whole else page.rows[-1].at_ms
         self._rows = {s: row for s, row in self._rows.items() if not low < row.at_ms < high}
         self._rows |= {row.session: row for row in page.rows}
         self._next, self._whole = page.next, page.whole
-        if page.rows or page.whole:
-            self._low_ms = max(low, 0)
+        self._low_ms = max(low, 0)
         self._tell()
 
     def _tell(self) -> None:

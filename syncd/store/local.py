@@ -49,6 +49,7 @@ SCHEMA = Schema(
             *search.SEARCH_TABLES,
         ),
         LOCAL_INDEX_TABLES,
+        ("ALTER TABLE device ADD COLUMN subject TEXT NOT NULL DEFAULT ''",),
     ),
 )
 
@@ -175,7 +176,7 @@ class LocalStore:
         #: What this device heard of its subject's list of sessions.
         self.index = LocalIndex(self._database)
         self._writer = GroupCommit(self._database, self._write_all)
-        self._device = ""
+        self._device = self._subject = ""
         self._data_version = 0
         # Words of texts taken out may be left in the index: by this process, or by one that ended before it purged.
         self._purge_due = True
@@ -186,6 +187,22 @@ class LocalStore:
         if not self._device:
             raise LocalProtocolError("the store has no device id before it is open; call open() first")
         return self._device
+
+    @property
+    def subject(self) -> str:
+        """Who used this store last, as a server said; empty if none ever did."""
+        return self._subject
+
+    async def remember(self, subject: str) -> None:
+        """Keep who uses this store, for a start at which nobody can be asked.
+
+        Raises:
+            StorageFull: no space, or another process kept the file locked.
+        """
+        if subject != self._subject:
+            sql = "UPDATE device SET subject = ?"
+            await self._database.transaction(lambda connection: connection.execute(sql, (subject,)))
+            self._subject = subject
 
     async def open(self) -> None:
         """Open the file, or make it (mode 0600). Call `close` afterwards.
@@ -199,7 +216,7 @@ class LocalStore:
         await self._database.open()
         self._writer.start()
         try:
-            self._device = await self._database.run(_device)
+            self._device, self._subject = await self._database.run(_device)
             self._data_version = await self._database.run(_data_version)
         except BaseException:
             await self.close()
@@ -477,11 +494,11 @@ def _snapshot(
         connection.execute("ROLLBACK")
 
 
-def _device(connection: sqlite3.Connection) -> str:
+def _device(connection: sqlite3.Connection) -> tuple[str, str]:
     sql = "INSERT OR IGNORE INTO device (one, device) VALUES (1, ?)"
     connection.execute(sql, (secrets.token_urlsafe(16),))
-    device: str = connection.execute("SELECT device FROM device").fetchone()[0]
-    return device
+    device, subject = connection.execute("SELECT device, subject FROM device").fetchone()
+    return device, subject
 
 
 def _data_version(connection: sqlite3.Connection) -> int:

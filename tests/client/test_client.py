@@ -3,9 +3,11 @@
 import asyncio
 import shutil
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from syncd_client import (
@@ -212,6 +214,33 @@ async def test_a_token_function_is_asked_again_for_an_expired_token(server: Serv
         assert len(refused) == 2
         client.use_token(mint("user:ann"))
         await (await session.post("now")).synced()
+
+
+async def test_a_token_is_refreshed_once_in_its_life(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute before it ends; a short one at half of its life; also where this machine's clock is wrong."""
+    monkeypatch.setattr(
+        "syncd_client.client.time",
+        SimpleNamespace(time=lambda: time.time() + 900, time_ns=time.time_ns, monotonic=time.monotonic),
+    )
+    lives_s = [3, 45, 600]
+    asked: list[float] = []
+
+    def token() -> str:
+        asked.append(time.monotonic())
+        return mint("user:ann", ttl_s=lives_s[min(len(asked), len(lives_s)) - 1])
+
+    async with person(server.url, "ann", tmp_path, token=token) as (client, _):
+        await until(lambda: len(asked) == 2)
+        assert 1.0 < asked[1] - asked[0] < 2.9
+        await asyncio.sleep(2.2)  # The first one's end. Of a short token, or one that seems over, more were asked for.
+        assert len(asked) == 2
+        assert client.status.live
+    async with person(server.url, "ann", tmp_path, token=token) as (client, _):
+        await live(client)
+        await asyncio.sleep(1.2)
+        assert len(asked) == 3
 
 
 async def test_a_fixed_token_that_expired_stops_and_says_so(server: Server, tmp_path: Path) -> None:

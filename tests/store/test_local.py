@@ -15,6 +15,7 @@ import pytest
 from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged, StoreTooNew
 from syncd.core.messages import Layer
 from syncd.store.local import (
+    SCHEMA,
     AppendUpdate,
     IndexText,
     LocalSession,
@@ -25,6 +26,7 @@ from syncd.store.local import (
     RefuseUpdates,
     SetSession,
 )
+from syncd.store.sqlite import Database, Schema
 
 
 def theirs(*data: bytes, session: str = "s", layer: Layer = Layer.TRANSCRIPT) -> list[AppendUpdate]:
@@ -88,6 +90,22 @@ async def test_the_device_is_made_once(tmp_path: Path, local: LocalStore) -> Non
     assert second.device == local.device != other.device
     await second.close()
     await other.close()
+
+
+async def test_who_used_it_last_is_kept(tmp_path: Path) -> None:
+    """Nobody in a new file, nor in one of before this was kept, which keeps its device."""
+    old = Database(tmp_path / "old.db", Schema(SCHEMA.name, SCHEMA.application_id, SCHEMA.migrations[:2]))
+    await old.open()
+    await old.run(lambda connection: connection.execute("INSERT INTO device VALUES (1, 'laptop')"))
+    await old.close()
+    for subject in ("", "user:ann", "user:bob"):
+        store = LocalStore(tmp_path / "old.db")
+        await store.open()
+        assert (store.device, store.subject) == ("laptop", subject)
+        following = {"": "user:ann", "user:ann": "user:bob"}.get(subject, subject)
+        await store.remember(following)
+        assert store.subject == following
+        await store.close()
 
 
 async def test_files_are_for_their_owner_only(tmp_path: Path, local: LocalStore) -> None:

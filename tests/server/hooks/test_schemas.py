@@ -67,6 +67,7 @@ async def test_what_webhooks_send_is_what_is_published(tmp_path: Path) -> None:
         await here.happened([(e.type, e.by, "s", e.body) for e in story().server.events])
         here.people.change("s", "user:mona", "offline", "active")
         here.people.change("s", "agent:a", "active", "offline")
+        here.hooks.offline("agent:a", ["s"])
         await until(lambda: types <= {got.json["type"] for got in receiver.got}, "every type's webhook")
 
     for got in receiver.got:

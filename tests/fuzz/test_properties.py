@@ -60,8 +60,10 @@ plain = (
     | st.floats(allow_nan=False, allow_infinity=False)
     | words
 )
+#: All but the one that is refused, which Hypothesis finds in what it tests.
+keys = words.filter(lambda word: word != "__proto__")
 jsons = st.recursive(
-    plain, lambda part: st.lists(part, max_size=4) | st.dictionaries(words, part, max_size=4), max_leaves=8
+    plain, lambda part: st.lists(part, max_size=4) | st.dictionaries(keys, part, max_size=4), max_leaves=8
 )
 vectors = st.dictionaries(uints, st.integers(0, CLOCK_MAX), max_size=8)
 by_layer = st.dictionaries(st.sampled_from(LAYERS), st.binary(max_size=40))

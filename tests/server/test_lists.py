@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ async def test_unread_is_the_same_on_two_devices(server: Server) -> None:
             await post(bob, pen, text, to=(ANN,))
         for list_ in lists[:2]:
             await list_.until(unread=2)
-        await lists[2].until(unread=0, seq=2)
+        before = await lists[2].until(unread=0, seq=2)
         await laptop.open()
         await laptop.push(put_read(Pen().transcript, ANN, seq=1, at=1))
         for list_ in lists[:2]:
@@ -170,8 +171,9 @@ async def test_unread_is_the_same_on_two_devices(server: Server) -> None:
         await laptop.push(put_read(Pen().transcript, ANN, seq=2, at=1))
         for list_ in lists[:2]:
             await list_.until(unread=0)
-        read = [row for m in bob.got if isinstance(m, IndexChanged) for row in m.rows]
-        assert all(ANN in row.here for row in read)  # Told that she came, which is all of it that is not hers.
+        told = [before, *(row for m in bob.got if isinstance(m, IndexChanged) for row in m.rows)]
+        # Who came is all that he was told of, himself and then her: nothing of it twice.
+        assert all(replace(one, here=two.here) == two and one.here != two.here for one, two in pairwise(told))
 
 
 async def test_agents_that_run_and_what_waits_for_a_yes(server: Server) -> None:

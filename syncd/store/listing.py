@@ -171,10 +171,11 @@ def _crc(number: int, data: bytes) -> int:
     return crc32(data, crc32(b"%d\n" % number))
 
 
-def participants(connection: sqlite3.Connection, number: int) -> Sequence[tuple[str, int]]:
-    """Return the persons that take part in the session of this number, and how far they have read."""
-    sql = "SELECT subject, read_seq FROM standing WHERE number = ? AND part ORDER BY subject"
-    return connection.execute(sql, (number,)).fetchall()
+def participants(connection: sqlite3.Connection, number: int) -> Sequence[tuple[str, int, bool]]:
+    """Return the persons that take part in the session of this number, how far they have read, and whether they wrote
+    or read there themselves."""
+    sql = "SELECT subject, read_seq, part FROM standing WHERE number = ? AND part ORDER BY subject"
+    return [(subject, read_seq, part == _DID) for subject, read_seq, part in connection.execute(sql, (number,))]
 
 
 # What lists ask for
@@ -249,11 +250,13 @@ class Listing:
 
         The others were addressed or made responsible. Who only put it away does not take part.
         """
-        sql = (
-            "SELECT subject, part FROM standing JOIN session USING (number) WHERE session = ? AND part ORDER BY subject"
-        )
-        rows = await self._database.run(lambda connection: connection.execute(sql, (session,)).fetchall())
-        return {subject: part == _DID for subject, part in rows}
+
+        def read(connection: sqlite3.Connection) -> Mapping[str, bool]:
+            number = _number(connection, session)
+            found = participants(connection, number) if number is not None else ()
+            return {subject: did for subject, _, did in found}
+
+        return await self._database.run(read)
 
     async def stand(self, session: str, subject: str, *, archived: bool, now_ms: int) -> bool:
         """Put a session away for one subject, or back; return whether there is such a session."""

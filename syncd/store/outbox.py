@@ -98,7 +98,7 @@ class HookStore:
                     else ()
                 )
                 kept = {key.decode(): data for key, crc, data in rows if crc == checksum(key, data)}
-                for subject, read_seq in participants(connection, number) if number else ():
+                for subject, read_seq, _ in participants(connection, number) if number else ():
                     kept.setdefault(f"s:{subject}", pack(read_seq))
                 found[session, incarnation] = kept
             return found

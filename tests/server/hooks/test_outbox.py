@@ -41,14 +41,19 @@ async def read(here: Bench, seq: int, session: str = "s") -> None:
     await here.judged()
 
 
+async def held_up(here: Bench, channel: HeldChannel) -> None:
+    """Have five messages be told, of which the first is under way."""
+    for seq in range(1, 6):
+        await here.message(THEO, seq)
+    await until(lambda: channel.sent, "the first")
+    await here.judged()
+
+
 async def test_what_was_read_before_its_turn_is_not_sent(tmp_path: Path) -> None:
     """Of five messages of which the first is under way, no other is told of once all were read."""
     channel = HeldChannel()
     async with bench(tmp_path, config_of([push()]), push=channel) as here:
-        for seq in range(1, 6):
-            await here.message(THEO, seq)
-        await until(lambda: channel.sent, "the first")
-        await here.judged()
+        await held_up(here, channel)
         await read(here, 5)
         channel.go.set()
         await here.settled()
@@ -61,10 +66,7 @@ async def test_what_was_erased_before_its_turn_is_not_sent(tmp_path: Path) -> No
     """A session that is deleted is not told of any more, and nothing is counted that waits no longer."""
     channel = HeldChannel()
     async with bench(tmp_path, config_of([push()]), push=channel) as here:
-        for seq in range(1, 6):
-            await here.message(THEO, seq)
-        await until(lambda: channel.sent, "the first")
-        await here.judged()
+        await held_up(here, channel)
         await here.log.delete("s", 1)
         here.hooks.deleted("s")
         channel.go.set()

@@ -12,8 +12,17 @@ from syncd.server.hooks.judge import Stage
 from syncd.server.hooks.overlooked import Lookout, Overlooked
 from syncd.store.hook_rows import Committed, HookTurn
 from tests.harness import until
-from tests.server.hooks.bench import bench, config_of
+from tests.server.hooks.bench import Bench, bench, config_of
 from tests.server.hooks.test_conditions import EVE, MONA, THEO, push, told
+
+
+async def missed(here: Bench) -> None:
+    """Have Mona's machine found dead, and the time pass in which it could be back."""
+    here.people.lose("s", MONA, 0)
+    await asyncio.sleep(0.1)
+    here.later(12)
+    await asyncio.sleep(0.1)
+    await here.settled()
 
 
 async def test_what_came_while_a_dead_machine_seemed_to_look_is_told_after_all(tmp_path: Path) -> None:
@@ -90,11 +99,7 @@ async def test_what_somebody_answered_meanwhile_does_not_come_back(tmp_path: Pat
         await here.happen("approval.requested", "agent:planner", "s", **call)
         await here.happen("tool.decided", THEO, "s", decision="approved", **call)
         await here.settled()
-        here.people.lose("s", MONA, 0)
-        await asyncio.sleep(0.1)
-        here.later(12)
-        await asyncio.sleep(0.1)
-        await here.settled()
+        await missed(here)
 
         assert told(here) == []
 
@@ -107,11 +112,7 @@ async def test_with_nobody_watching_whoever_else_watched_has_seen_it(tmp_path: P
         await here.happen("run.ended", "agent:planner", "s", run="r1", agent="agent:planner", status="completed")
         await here.settled()
         here.people.watches.discard(("s", THEO))
-        here.people.lose("s", MONA, 0)
-        await asyncio.sleep(0.1)
-        here.later(12)
-        await asyncio.sleep(0.1)
-        await here.settled()
+        await missed(here)
 
         assert told(here) == []
 

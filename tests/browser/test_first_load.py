@@ -10,12 +10,12 @@ from playwright.async_api import Page, Request, expect
 from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in
-from tests.harness import Running
+from tests.harness import Running, until
 from tests.node import WEB_CLIENT, run_node
 
 #: Begun when the session is shown and synced: the list beside it, who is there, then the search with its worker and
-#: SQLite. No part of showing a session.
-_LATER = re.compile(r"/assets/(?:attending|session_list|everywhere|scan|words|worker|sqlite3)[-.]")
+#: SQLite; and when the page is loaded, the registering of the service worker. No part of showing a session.
+_LATER = re.compile(r"/assets/(?:attending|session_list|everywhere|scan|words|worker|sqlite3|install)[-.]")
 
 
 async def test_what_is_measured_is_what_is_loaded(served: Running, new_device: MakeDevice, tmp_path: Path) -> None:
@@ -69,6 +69,20 @@ async def test_what_is_loaded_on_first_use_is_there_without_a_network(
             await tab.keyboard.press("Escape")
         after = await _chunks(tab)
         assert {"timeline", "forms", "dialog", "share", "hand_over", "search"} <= after
+
+
+async def test_the_worker_takes_charge_of_a_page_that_came_past_it(served: Running, new_device: MakeDevice) -> None:
+    """Loaded anew by force, or while the worker was just becoming active: what it uses is kept all the same."""
+    device = await new_device("ana", served)
+    tab = await sign_in(device, "ana", "/s/trip")
+    await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+    loaded: list[bool] = []
+    tab.on("domcontentloaded", lambda _: loaded.append(True))
+    chrome = await device.context.new_cdp_session(tab)
+    await chrome.send("Page.reload", {"ignoreCache": True})
+    await until(lambda: loaded, "the page to be loaded anew")
+
+    await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
 
 
 def _path_of(request: Request) -> str:

@@ -1,6 +1,6 @@
 /** Installing: the service worker that lets the console start without a network, and tells what happens meanwhile. */
 
-import type { Said } from "./push/said.js";
+import type { Asked, Said } from "./push/said.js";
 import { go, routeOf } from "./routes.js";
 
 const WORKER = "/sw.js";
@@ -33,9 +33,16 @@ export async function install(): Promise<void> {
   const policy = window.trustedTypes?.createPolicy("worker", rules) ?? rules;
   try {
     await navigator.serviceWorker.register(policy.createScriptURL(WORKER));
+    await charged();
     // The copies may be all there is of what was written without a network: the browser is asked not to drop them.
     await navigator.storage?.persist?.();
   } catch (error) {
     console.warn("the console will not start without a network here:", error);
   }
+}
+
+/** Resolves when a worker is active. One that becomes so leaves out the pages that are loading: it is asked again. */
+async function charged(): Promise<void> {
+  const { active } = await navigator.serviceWorker.ready;
+  if (!navigator.serviceWorker.controller) active?.postMessage({ type: "claim" } satisfies Asked);
 }

@@ -4,7 +4,12 @@ import { render } from "preact";
 // Any tab may be the one that connects: with the rest, it is smaller than it would be apart.
 import "../src/core/lead.js";
 import { App } from "./app.js";
-import { install } from "./install.js";
 
 render(<App />, document.getElementById("app")!);
-void install();
+// After all that the page needs itself.
+addEventListener("load", () => {
+  import("./install.js").then(
+    ({ install }) => install(),
+    (error: unknown) => console.warn("the console will not start without a network here:", error),
+  );
+});

@@ -8,6 +8,7 @@
 
 /// <reference lib="webworker" />
 
+import type { Asked } from "./push/said.js";
 import { takePushes } from "./push/worker.js";
 
 declare const self: ServiceWorkerGlobalScope;
@@ -38,6 +39,10 @@ self.addEventListener("activate", (event) => {
       await self.clients.claim();
     })(),
   );
+});
+
+self.addEventListener("message", (event) => {
+  if ((event.data as Asked | null)?.type === "claim") event.waitUntil(self.clients.claim());
 });
 
 self.addEventListener("fetch", (event) => {

@@ -1,5 +1,5 @@
 /**
- * What the service worker says to the pages.
+ * What the service worker and the pages say to each other.
  *
  * Types alone: code that both had would be a file of its own, and the worker has to be one.
  */
@@ -11,6 +11,11 @@ export type Said =
   | { readonly type: "subscribed" }
   /** Say over the port that comes with it which session is shown, empty for none. */
   | { readonly type: "where" };
+
+/** What a page says to the service worker. */
+export type Asked =
+  /** Take charge of the pages that are open. */
+  { readonly type: "claim" };
 
 /** What is kept with a notification. */
 export interface Kept {

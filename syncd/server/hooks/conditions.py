@@ -85,15 +85,22 @@ def reason_not(rule: Rule, event: Happened, subject: str, facts: SessionFacts, p
             return Reason("caused it")
         if was_read(event, [subject], facts):
             return Reason("has read it")
-        if people.watching(event.session, subject):
-            # With the condition below, whoever else watches is a reason as well, should this one turn out to be gone.
-            others = people.watchers(event.session) if rule.when.nobody_watching else frozenset[str]()
-            return Reason("is looking at it", others | {subject}, event.session)
+        if looks := looking(rule, event, subject, people):
+            return looks
         if rule.when.away_on_all_devices and people.status(subject) not in _AWAY:
             return Reason(f"is {people.status(subject)}", frozenset([subject]))
     if rule.when.nobody_watching and (here := people.watchers(event.session)):
         return Reason("somebody is watching", here, event.session)
     return None
+
+
+def looking(rule: Rule, event: Happened, subject: str, people: PeoplePort) -> Reason | None:
+    """Return that a person has an event's session before their eyes; None if they have not."""
+    if not people.watching(event.session, subject):
+        return None
+    # Where nobody may be watching, whoever else does is a reason as well, should this one turn out to be gone.
+    others = people.watchers(event.session) if rule.when.nobody_watching else frozenset[str]()
+    return Reason("is looking at it", others | {subject}, event.session)
 
 
 def answers(event: Happened, told: Happened) -> bool:

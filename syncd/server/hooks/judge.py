@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from syncd.core.record import record
-from syncd.server.hooks.conditions import PeoplePort, Reason, named, reason_not
+from syncd.server.hooks.conditions import PeoplePort, Reason, looking, named, reason_not
 from syncd.server.hooks.happened import Happened, SessionFacts
 from syncd.server.hooks.rules import Rule
 
@@ -57,8 +57,7 @@ def judge(
         if subject == event.by:
             return Verdict("no", "caused it")
         # Of a message it is known whether it was read; of anything else only that it happened before their eyes.
-        if event.type != "message.created" and people.watching(event.session, subject):
-            looks = Reason("is looking at it", frozenset([subject]), event.session)
+        if event.type != "message.created" and (looks := looking(rule, event, subject, people)):
             return Verdict("no", looks.text, why=looks)
         return Verdict("wait", f"unread for {unread_s:g} s", event.at_ms + int(unread_s * 1000), Stage.UNREAD)
     settles_ms = people.settles_ms()

@@ -104,9 +104,10 @@ async def test_what_somebody_answered_meanwhile_does_not_come_back(tmp_path: Pat
         assert told(here) == []
 
 
-async def test_with_nobody_watching_whoever_else_watched_has_seen_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unread", [{}, {"unread_for_s": 5}])
+async def test_with_nobody_watching_whoever_else_watched_has_seen_it(tmp_path: Path, unread: dict[str, Any]) -> None:
     """The rule is for when nobody is there: another was, who has left since."""
-    rule = push(on=["run.ended"], whom=[MONA], when={"nobody_watching": True})
+    rule = push(on=["run.ended"], whom=[MONA], when={"nobody_watching": True} | unread)
     async with bench(tmp_path, config_of([rule])) as here:
         here.people.watches |= {("s", MONA), ("s", THEO)}
         await here.happen("run.ended", "agent:planner", "s", run="r1", agent="agent:planner", status="completed")

@@ -14,6 +14,8 @@ from syncd.server.hooks.rules import Rule
 
 _AWAY: Final = ("away", "offline")
 _RUN_WAITS: Final = ("run.suspended", "run.interrupted", "run.queued", "agent.needed")
+#: Types of events that others may answer. A message is not answered: it is read.
+ANSWERED: Final = ("approval.requested", "session.assigned", *_RUN_WAITS)
 _RUN_GOES_ON: Final = ("run.started", "run.resumed", "run.ended")
 
 

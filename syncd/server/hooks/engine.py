@@ -35,6 +35,8 @@ _log = structlog.get_logger("syncd.hooks")
 PAGE: Final = 100
 #: Events that are kept behind the place, so that they can be tried on rules.
 KEPT: Final = 10_000
+#: Deliveries and waits of one transaction, after which it takes no further event: an event may concern a crowd.
+_STORED: Final = 1_000
 _DROP_EVERY: Final = 1_000
 _RETRY_S: Final = 1.0
 #: How long events gather before they are judged, and how long where there is no rule to judge them by.
@@ -217,9 +219,11 @@ class Engine:
             self._known.clear()  # It is ahead of what is stored.
             self._changes.extendleft(reversed(changes))
             raise
-        self._metrics.hook_events.inc(len(page))
+        self._metrics.hook_events.inc(sum(stored.row <= turn.cursor for stored in page))
         self._metrics.hook_waits.set(len(self._room))
-        self._cursor = last
+        self._cursor = turn.cursor
+        if turn.hurried:
+            _log.warning("hooks_full", told_at_once=turn.hurried, waits=len(self._room))
         self._lookout.add(turn.overlooked, self._world.now_ms())
         losses, self._losses = self._losses, None
         for loss in losses:
@@ -239,10 +243,14 @@ class Engine:
         sessions |= {(waiting.event.session, waiting.event.incarnation) for waiting in due}
         moved = [change for change in changes if not isinstance(change, Overlooked)]
         await self._known.load(sessions | {(change.session, "") for change in moved if change.session})
-        turn = Turn(self._world, last)
+        turn = Turn(self._world, self._cursor)
         for stored in page:
             turn.take(stored)
             await asyncio.sleep(0)  # With many rules an event takes a while: others' turn.
+            if len(turn) >= _STORED:
+                break
+        else:
+            turn.cursor = last
         for change in changes:
             if isinstance(change, Overlooked):
                 turn.again(change)

@@ -64,14 +64,17 @@ class Lookout:
 
     def add(self, notices: Iterable[Overlooked], now_ms: int) -> None:
         """Take notices that were not told."""
+        full: dict[str, None] = {}
         for notice in notices:
             session = notice.event.session
             kept = self._sessions.setdefault(session, deque(maxlen=_EACH_MAX))
             if len(kept) == _EACH_MAX:
-                _log.warning("hooks_overlooked_full", session=session, kept=_EACH_MAX)
+                full[session] = None
             kept.append(notice)
             if not notice.session:
                 self._elsewhere.setdefault(notice.subject, set()).add(session)
+        for session in full:
+            _log.warning("hooks_overlooked_full", session=session, kept=_EACH_MAX)
         if not 0 <= now_ms - self._swept_ms < self._kept_ms:
             self._swept_ms = now_ms
             for session in [*self._sessions]:

@@ -6,7 +6,7 @@ Made in memory, to be stored as one. Knows nothing of the log, the store or of c
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -94,7 +94,8 @@ class Turn:
     def __init__(self, world: World, cursor: int) -> None:
         self._world = world
         self._now_ms = world.now_ms()
-        self._cursor = cursor
+        #: The row of the last event that it took.
+        self.cursor = cursor
         self._about: dict[tuple[str, str, str], About] = {}
         self._settled: list[Settled] = []
         self._deliveries: list[Delivery] = []
@@ -102,18 +103,27 @@ class Turn:
         self.overlooked: list[Overlooked] = []
         #: What waits from now on, and rows of what does not wait any more.
         self.waits: list[Waiting] = []
+        #: When those are due that are told together, of those that wait from now on.
+        self._gathering: dict[tuple[str, str, Stage], int] = {}
+        #: How many did not wait since too many did.
+        self.hurried = 0
         self.done: dict[int, None] = {}
+
+    def __len__(self) -> int:
+        """How much there is to store."""
+        return len(self._deliveries) + len(self.waits)
 
     def stored(self) -> HookTurn:
         """Return all of it, to be stored."""
         waits = [waiting.wait() for waiting in self.waits]
         about = [*self._about.values()]
-        return HookTurn(self._cursor, self._deliveries, waits, [*self.done], about, self._settled, self._now_ms)
+        return HookTurn(self.cursor, self._deliveries, waits, [*self.done], about, self._settled, self._now_ms)
 
     # Events
 
     def take(self, stored: StoredEvent) -> None:
         """Take an event of the log. Its session is known."""
+        self.cursor = stored.row
         try:
             self._take(stored)
         except Exception:  # noqa: BLE001 - invariant 3
@@ -141,17 +151,14 @@ class Turn:
         """Take back what this event answers, and what its person has read."""
         where = event.session, event.incarnation
         settled = [Settled(*where, tag=tag, withdraw=WITHDRAWN_LANES) for tag in settled_tags(event, facts)]
-        reader = event.by if event.type == "message.created" else str(event.data.get("subject", ""))
+        room, reader = self._world.room, event.by
         if event.type in ("message.created", "read.moved") and is_person(reader):
-            read = facts.reads.get(reader, 0)
-            settled.append(Settled(*where, subject=reader, seq=read, withdraw=WITHDRAWN_LANES))
+            settled.append(Settled(*where, subject=reader, seq=facts.reads.get(reader, 0), withdraw=WITHDRAWN_LANES))
+            self._end(room.of_person(event.session, reader), lambda w: was_read(w.event, [reader], facts))
+        self._end(room.answerable(event.session), lambda w: answers(event, w.event))
         for one in settled:  # Invariant 1.
             self._deliveries = [delivery for delivery in self._deliveries if not settles(one, delivery)]
         self._settled += settled
-        for waiting in self._world.room.of(event.session):
-            concerned = waiting.told if waiting.stage is Stage.ESCALATE else [waiting.subject]
-            if answers(event, waiting.event) or was_read(waiting.event, concerned, facts):
-                self.done[waiting.row] = None
         self.waits = [w for w in self.waits if w.event.session != event.session or not answers(event, w.event)]
 
         def over(notice: Overlooked) -> bool:
@@ -159,6 +166,10 @@ class Turn:
 
         self.overlooked = [n for n in self.overlooked if n.event.session != event.session or not over(n)]
         self._world.lookout.drop(event.session, over)
+
+    def _end(self, stored: Iterator[Waiting], holds: Callable[[Waiting], bool]) -> None:
+        """Have those not wait any more for which something holds."""
+        self.done |= dict.fromkeys(waiting.row for waiting in stored if holds(waiting))
 
     def _tell(self, event: Happened, facts: SessionFacts) -> None:
         for rule in self._world.rules.on(event.type):
@@ -188,14 +199,12 @@ class Turn:
 
     def _wait(self, waiting: Waiting) -> None:
         if waiting.stage is Stage.DIGEST:
-            stored = (before for before in self._world.room.gathered(waiting) if before.row not in self.done)
-            begun = next(stored, None) or next((one for one in self.waits if one.group == waiting.group), None)
-            waiting = replace(waiting, due_ms=begun.due_ms) if begun is not None else waiting
+            waiting = replace(waiting, due_ms=self._gathered_ms(waiting))
         waits_max = self._world.limits.hooks_waits_max * (_ESCALATIONS if waiting.stage is Stage.ESCALATE else 1)
         if len(self._world.room) + len(self.waits) < waits_max:
             self.waits.append(waiting)
             return
-        _log.warning("hooks_full", rule=waiting.rule, waits=waits_max)
+        self.hurried += 1
         if (rule := self._world.rules.get(waiting.rule)) is None:
             return
         facts = self._world.known.of(waiting.event)
@@ -203,6 +212,13 @@ class Turn:
             self._apply(rule, waiting.event, facts, waiting.step, waiting.told)
         elif not reason_not(rule, waiting.event, waiting.subject, facts, self._world.people):
             self._deliver(rule, waiting.subject, [waiting.event], waiting.step)
+
+    def _gathered_ms(self, waiting: Waiting) -> int:
+        """Return when the first is due of what is told together with this one, and is not due yet."""
+        before = (one.due_ms for one in self._world.room.gathered(waiting) if one.row not in self.done)
+        return self._gathering.setdefault(
+            waiting.group, next((due_ms for due_ms in before if due_ms > self._now_ms), waiting.due_ms)
+        )
 
     def _deliver(self, rule: Rule, subject: str, events: Sequence[Happened], step: int) -> None:
         route = route_of(rule, subject, self._world.concurrency)
@@ -289,9 +305,7 @@ class Turn:
             self._settled.append(settled)
             if self._world.people.watching(session, subject):  # What this turn brought they see as well.
                 self._deliveries = [delivery for delivery in self._deliveries if not settles(settled, delivery)]
-        for waiting in self._world.room.of(session):
-            if waiting.subject == subject:
-                self.done[waiting.row] = None
+        self._end(self._world.room.of_person(session, subject), lambda waiting: waiting.subject == subject)
         mine = (session, subject)
         self.waits = [w for w in self.waits if (w.event.session, w.subject) != mine or w.event.at_ms > at_ms]
 

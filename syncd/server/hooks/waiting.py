@@ -1,6 +1,6 @@
 """Waiting: notices in the making that are looked at again when they are due, and what is due first.
 
-The rows in memory. Knows nothing of why anything waits.
+The rows in memory, found by what may end them. Knows nothing of why anything waits.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from typing import TypeVar
 
 from syncd.core.codec import pack, unpack
+from syncd.server.hooks.conditions import ANSWERED
 from syncd.server.hooks.happened import Happened
 from syncd.server.hooks.judge import Stage
 from syncd.store.hook_rows import Wait
@@ -36,6 +37,11 @@ class Waiting:
         """What it is told together with: same rule, same person, same stage."""
         return self.rule, self.subject, self.stage
 
+    @property
+    def persons(self) -> frozenset[str]:
+        """Those whose reading may end it."""
+        return frozenset(self.told) if self.stage is Stage.ESCALATE else frozenset([self.subject])
+
     def wait(self) -> Wait:
         """Return it as it is kept."""
         data = pack([self.rule, str(self.stage), self.step, self.subject, [*self.told], self.event.packed()])
@@ -49,11 +55,13 @@ class Waiting:
 
 
 class WaitingRoom:
-    """All that waits."""
+    """All that waits. Its iterators end where something is added or removed meanwhile."""
 
     def __init__(self) -> None:
         self._rows: dict[int, Waiting] = {}
         self._by_session: dict[str, dict[int, Waiting]] = {}
+        self._by_person: dict[tuple[str, str], dict[int, Waiting]] = {}
+        self._answerable: dict[str, dict[int, Waiting]] = {}
         self._by_group: dict[tuple[str, str, Stage], dict[int, Waiting]] = {}
         self._due: list[tuple[int, int]] = []
 
@@ -64,7 +72,12 @@ class WaitingRoom:
         """Have something wait that was stored."""
         kept = replace(waiting, row=row)
         self._rows[row] = kept
-        self._by_session.setdefault(kept.event.session, {})[row] = kept
+        session = kept.event.session
+        self._by_session.setdefault(session, {})[row] = kept
+        for person in kept.persons:
+            self._by_person.setdefault((session, person), {})[row] = kept
+        if kept.event.type in ANSWERED:
+            self._answerable.setdefault(session, {})[row] = kept
         self._by_group.setdefault(kept.group, {})[row] = kept
         heappush(self._due, (kept.due_ms, row))
 
@@ -73,12 +86,25 @@ class WaitingRoom:
         for row in rows:
             kept = self._rows.pop(row, None)
             if kept is not None:
-                _discard(self._by_session, kept.event.session, row)
+                session = kept.event.session
+                _discard(self._by_session, session, row)
+                for person in kept.persons:
+                    _discard(self._by_person, (session, person), row)
+                if kept.event.type in ANSWERED:
+                    _discard(self._answerable, session, row)
                 _discard(self._by_group, kept.group, row)
 
     def of(self, session: str) -> Iterator[Waiting]:
         """Return what waits in a session."""
-        return iter([*self._by_session.get(session, {}).values()])
+        return iter(self._by_session.get(session, {}).values())
+
+    def of_person(self, session: str, person: str) -> Iterator[Waiting]:
+        """Return what waits in a session for somebody to read it, or to be told to them."""
+        return iter(self._by_person.get((session, person), {}).values())
+
+    def answerable(self, session: str) -> Iterator[Waiting]:
+        """Return what waits in a session and may be answered by another event."""
+        return iter(self._answerable.get(session, {}).values())
 
     def due_ms(self) -> int | None:
         """Return when the first is due, None if nothing waits."""
@@ -101,7 +127,7 @@ class WaitingRoom:
 
     def gathered(self, like: Waiting) -> Iterator[Waiting]:
         """Return what waits to be told together with one, itself included; oldest first."""
-        return iter([*self._by_group.get(like.group, {}).values()])
+        return iter(self._by_group.get(like.group, {}).values())
 
 
 def _discard(index: dict[K, dict[int, Waiting]], key: K, row: int) -> None:

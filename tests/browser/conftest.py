@@ -23,6 +23,14 @@ from tests.e2e.stories.stage import ProcessStage, Stage
 from tests.harness import SECRET, Running, serving
 
 MakeDevice = Callable[..., Awaitable[Device]]
+#: Without a rule that tells by push nobody is asked for anything.
+_RULES = """
+[[hooks.rules]]
+name = "done"
+on = ["run.ended"]
+whom = ["asker"]
+channel = "push"
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -80,6 +88,16 @@ async def bare_process(tmp_path: Path, bare_pages: Path) -> AsyncIterator[Server
 async def served(tmp_path: Path, console_pages: Path) -> AsyncIterator[Running]:
     """A server in development mode that shows the console."""
     async with serving(tmp_path / "server.db", dev=True, console=console_pages) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def told(tmp_path: Path, console_pages: Path) -> AsyncIterator[ServerProcess]:
+    """A server in development mode that shows the console, and has a rule by which people are told on their devices."""
+    rules = tmp_path / "hooks.toml"
+    rules.write_text(_RULES)
+    settings = {"CONSOLE": str(console_pages), "HOOKS": str(rules), "PUSH_ALLOW": "127.0.0.0/8"}
+    async with ServerProcess(tmp_path / "server.db", settings=settings) as server:
         yield server
 
 

@@ -7,10 +7,10 @@ from random import Random
 import pytest
 from playwright.async_api import CDPSession, Page, Playwright, expect
 
+from tests.browser.bare import have, live, look, on_server, started, synced, write
 from tests.browser.chromium import Device, device, launch, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
-from tests.browser.test_tabs import have, live, look, on_server, started, synced, write
 from tests.e2e.stories.stage import SESSION, Stage
 from tests.harness import Running, mint
 

@@ -1,7 +1,6 @@
-"""Push in real Chromium: what the service worker shows, replaces and takes back, and when somebody is asked.
+"""Push on the page: who is asked, and when; what a device is told of and what is taken back from it.
 
-No push service is there, so a message is given to the worker over the debugger, and `subscribe` is replaced. What
-travels in between has its tests on the server's side.
+`subscribe` is replaced, since no push service is there.
 """
 
 import asyncio
@@ -13,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest_asyncio
-from playwright.async_api import CDPSession, Page, expect
+from playwright.async_api import Page, expect
 from syncd_client import Agent, Run
 
 from examples.server_process import ServerProcess
 from tests.browser.chromium import Device, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import shown, sign_in
+from tests.browser.pushes import NOTICE, Pushes, grown
 from tests.browser.test_accessibility import findings
 from tests.harness import PATIENCE_S, meanwhile, until
 from tests.server.hooks.push_service import Browser, push_service
@@ -48,271 +47,6 @@ window.asked = 0;
 const ask = Notification.requestPermission.bind(Notification);
 Notification.requestPermission = () => { window.asked += 1; return ask(); };
 """
-#: In the worker: count the pushes that it is through with. A notification that is shown while somebody lists them may
-#: be lost, so nobody looks before.
-_COUNTS = """() => {
-  if (self.through !== undefined) return self.through;
-  self.through = 0;
-  const wait = ExtendableEvent.prototype.waitUntil;
-  ExtendableEvent.prototype.waitUntil = function (work) {
-    if (this instanceof PushEvent) work.finally(() => { self.through += 1; });
-    return wait.call(this, work);
-  };
-  return 0;
-}"""
-_SHOWN = """navigator.serviceWorker.ready.then(async (registration) =>
-  (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, ...data })))"""
-#: As the console does it, without loading anything.
-_MOVED = "(path) => { history.pushState(null, '', path); dispatchEvent(new Event('syncd:moved')); }"
-
-NOTICE = {
-    "id": "msg_1",
-    "type": "run.ended",
-    "session": "trip",
-    "title": "planner is done",
-    "text": "Three days in Lisbon",
-    "path": "/s/trip?m=m1",
-    "tag": "trip/r1",
-}
-
-
-#: Without a rule that tells by push nobody is asked for anything.
-_RULES = """
-[[hooks.rules]]
-name = "done"
-on = ["run.ended"]
-whom = ["asker"]
-channel = "push"
-"""
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def told(tmp_path: Path, console_pages: Path) -> AsyncIterator[ServerProcess]:
-    """A server in development mode that shows the console, and has a rule by which people are told on their devices."""
-    rules = tmp_path / "hooks.toml"
-    rules.write_text(_RULES)
-    settings = {"CONSOLE": str(console_pages), "HOOKS": str(rules), "PUSH_ALLOW": "127.0.0.0/8"}
-    async with ServerProcess(tmp_path / "server.db", settings=settings) as server:
-        yield server
-
-
-class Pushes:
-    """Gives messages to the service worker of a tab's page, as the browser does when one comes."""
-
-    def __init__(self, page: Page, session: CDPSession, registration: str) -> None:
-        self.page = page
-        self._session = session
-        self._registration = registration
-
-    @classmethod
-    async def of(cls, page: Page) -> "Pushes":
-        await grown(page)
-        session = await page.context.new_cdp_session(page)
-        found: list[dict[str, Any]] = []
-        session.on("ServiceWorker.workerRegistrationUpdated", lambda event: found.extend(event["registrations"]))
-        await session.send("ServiceWorker.enable")
-        [one, *_] = await until(lambda: [each for each in found if not each["isDeleted"]], "the worker's registration")
-        return cls(page, session, one["registrationId"])
-
-    async def deliver(self, message: Any) -> None:
-        """Have a message come, and return when the worker is through with it. A text is sent as it is."""
-        [worker] = self.page.context.service_workers
-        before = await worker.evaluate(_COUNTS)
-        data = message if isinstance(message, str) else json.dumps(message)
-        origin = self.page.url.split("/s/")[0].rstrip("/")
-        await self._session.send(
-            "ServiceWorker.deliverPushMessage",
-            {"origin": origin, "registrationId": self._registration, "data": data},
-        )
-        deadline = time.monotonic() + PATIENCE_S
-        while await worker.evaluate("self.through") == before:
-            assert time.monotonic() < deadline, "the worker was given a push and is not through with it"
-            await asyncio.sleep(0.02)
-
-    async def shown(self) -> list[dict[str, Any]]:
-        """What is shown."""
-        found: list[dict[str, Any]] = await self.page.evaluate(_SHOWN)
-        return found
-
-    async def until_shown(self, *titles: str) -> list[dict[str, Any]]:
-        """Return when exactly these titles are shown."""
-        deadline = time.monotonic() + PATIENCE_S
-        while titles_of(found := await self.shown()) != sorted(titles):
-            assert time.monotonic() < deadline, f"{titles_of(found)} are shown, not {titles}"
-            await asyncio.sleep(0.02)
-        return found
-
-    async def click(self, title: str) -> list[str]:
-        """Have the worker told that a notification was clicked; return what it wanted to open.
-
-        A browser without a screen has nothing to click at. Windows are opened and brought to the front only after a
-        real click, so both are noted here instead.
-        """
-        [worker] = self.page.context.service_workers
-        opened: list[str] = await worker.evaluate(
-            """async (title) => {
-              const opened = [];
-              const all = await registration.getNotifications();
-              const notification = all.find((one) => one.title === title);
-              clients.openWindow = async (path) => { opened.push(path); return null; };
-              WindowClient.prototype.focus = async function () { opened.push("focus"); return this; };
-              const event = new NotificationEvent("notificationclick", { notification });
-              const waits = [];
-              event.waitUntil = (work) => waits.push(work);
-              self.dispatchEvent(event);
-              await Promise.all(waits);
-              return opened;
-            }""",
-            title,
-        )
-        return opened
-
-
-async def grown(page: Page) -> None:
-    """Return when the service worker is in charge of a page, and takes messages: while it activates, none come."""
-    await true_in(page, "navigator.serviceWorker.controller?.state === 'activated'", "the service worker in charge")
-
-
-async def test_a_push_is_shown_replaced_and_taken_back(told: ServerProcess, new_device: MakeDevice) -> None:
-    """Title, words and tag as they were told; a later one under the same tag replaces it; withdrawn it is gone."""
-    device = await new_device("ana", told, permissions=["notifications"])
-    pushes = await Pushes.of(await sign_in(device, "ana"))
-    await pushes.deliver(NOTICE)
-    [first] = await pushes.until_shown("planner is done")
-    assert first == {"title": "planner is done", "body": "Three days in Lisbon", "tag": "trip/r1"} | {
-        name: NOTICE[name] for name in ("id", "session", "path")
-    }
-
-    await pushes.deliver(NOTICE | {"id": "msg_2", "title": "planner waits for you"})
-    await pushes.deliver(NOTICE | {"id": "msg_3", "title": "critic is done", "tag": "trip/r2"})
-    await pushes.until_shown("critic is done", "planner waits for you")
-    await pushes.deliver({"withdraw": "trip/r1"})
-    await pushes.until_shown("critic is done")
-    await pushes.deliver({"withdraw": "trip/unknown"})
-    await pushes.until_shown("critic is done")
-
-
-async def test_what_is_not_understood_is_shown_without_words(told: ServerProcess, new_device: MakeDevice) -> None:
-    """A browser takes a site's pushes away whose pushes show nothing; and nothing in one is run or followed."""
-    device = await new_device("ana", told, permissions=["notifications"])
-    pushes = await Pushes.of(await sign_in(device, "ana"))
-    for message in ("", "no json", "[1]", "null", json.dumps({"title": 7, "tag": ["x"], "path": {}})):
-        await pushes.deliver(message)
-        shown = await true_in(pushes.page, f"({_SHOWN}).then((all) => all.length ? all : null)", "it to be shown")
-        assert {(one["title"], one["body"], one["path"]) for one in shown} == {("Something is new", "", "/")}
-        await pushes.page.evaluate(
-            "navigator.serviceWorker.ready.then(async (r) => (await r.getNotifications()).forEach((n) => n.close()))"
-        )
-
-
-async def test_nobody_is_shown_what_they_look_at(told: ServerProcess, new_device: MakeDevice) -> None:
-    """The session is open before their eyes; another one's notice is shown."""
-    device = await new_device("ana", told, permissions=["notifications"])
-    tab = await sign_in(device, "ana", "/s/trip")
-    await tab.bring_to_front()
-    pushes = await Pushes.of(tab)
-    await pushes.deliver(NOTICE)
-    await pushes.deliver(NOTICE | {"session": "other", "title": "of another", "tag": "other"})
-
-    await pushes.until_shown("of another")
-
-
-async def test_where_somebody_moved_to_counts_and_not_where_the_page_was_loaded(
-    told: ServerProcess, new_device: MakeDevice
-) -> None:
-    """The console moves without loading: the session they left is told of, the one they came to is not."""
-    device = await new_device("ana", told, permissions=["notifications"])
-    tab = await sign_in(device, "ana", "/s/other")
-    await tab.bring_to_front()
-    pushes = await Pushes.of(tab)
-    await tab.evaluate(_MOVED, "/s/trip")
-    await pushes.deliver(NOTICE)
-    await pushes.deliver(NOTICE | {"session": "other", "title": "of the one they left", "tag": "other"})
-
-    await pushes.until_shown("of the one they left")
-
-
-async def test_a_page_that_does_not_say_where_it_is_shows_nothing(told: ServerProcess, new_device: MakeDevice) -> None:
-    """One of an older build, or one that is frozen: nothing is kept from somebody because of it."""
-    device = await new_device("ana", told, permissions=["notifications"])
-    tab = await sign_in(device, "ana", "/s/trip")
-    await tab.bring_to_front()
-    pushes = await Pushes.of(tab)
-    await tab.evaluate("MessagePort.prototype.postMessage = () => {}")
-    await pushes.deliver(NOTICE)
-
-    await pushes.until_shown("planner is done")
-
-
-async def test_a_click_leads_to_the_window_that_shows_the_session(told: ServerProcess, new_device: MakeDevice) -> None:
-    """Whatever address it was loaded at; the other windows stay as they are."""
-    device = await new_device("ana", told, permissions=["notifications"])
-    there = await sign_in(device, "ana", "/s/other")
-    here = await device.tab("/s/another")
-    pushes = await Pushes.of(here)
-    await pushes.deliver(NOTICE)
-    await pushes.until_shown("planner is done")
-    # Not before the notice: without a screen every window has the focus.
-    await there.evaluate(_MOVED, "/s/trip")
-
-    assert await pushes.click("planner is done") == ["focus"]
-    await true_in(there, "location.search === '?m=m1'", "the message shown in the window that had its session")
-    assert here.url.endswith("/s/another")
-
-
-async def test_a_click_does_not_lead_to_a_page_that_is_none_of_the_console(
-    told: ServerProcess, new_device: MakeDevice
-) -> None:
-    """What the server answers to a program may stand in a window too: it could show nothing."""
-    device = await new_device("ana", told, permissions=["notifications"])
-    tab = await sign_in(device, "ana")
-    pushes = await Pushes.of(tab)
-    await pushes.deliver(NOTICE)
-    await pushes.until_shown("planner is done")
-    await tab.goto(f"{device.url}/v1/console")
-
-    assert await pushes.click("planner is done") == ["/s/trip?m=m1"]
-
-
-async def test_a_click_leads_to_the_message(told: ServerProcess, new_device: MakeDevice) -> None:
-    """In the window that shows the session, else in any of the console's; it is brought to the front."""
-    device = await new_device("ana", told, permissions=["notifications"])
-    tab = await sign_in(device, "ana", "/s/other")
-    pushes = await Pushes.of(tab)
-    await pushes.deliver(NOTICE)
-    await pushes.until_shown("planner is done")
-
-    assert await pushes.click("planner is done") == ["focus"]
-    await true_in(tab, "location.pathname + location.search === '/s/trip?m=m1'", "the session opened at the message")
-    assert await pushes.shown() == []
-
-
-async def test_a_click_without_a_window_opens_one(told: ServerProcess, new_device: MakeDevice) -> None:
-    """At the message; and never anywhere else than in this console."""
-    device = await new_device("ana", told, permissions=["notifications"])
-    tab = await sign_in(device, "ana")
-    pushes = await Pushes.of(tab)
-    paths = {
-        "foreign": "https://example.com/s/trip",
-        "relative": "//example.com/s/trip",
-        "script": "javascript:alert(1)",
-        "file": "/sw.js",
-        "api": "/v1/sessions",
-    }
-    await pushes.deliver(NOTICE | {"title": "first", "tag": "first"})
-    await pushes.until_shown("first")
-    [worker] = device.context.service_workers
-    await worker.evaluate("clients.matchAll = async () => []")
-
-    opened = {"first": await pushes.click("first")}
-    for name, path in paths.items():
-        await pushes.deliver(NOTICE | {"title": name, "tag": name, "path": path})
-        await pushes.until_shown(name)
-        opened[name] = await pushes.click(name)
-    assert opened == {"first": ["/s/trip?m=m1"]} | {name: ["/"] for name in paths}
-
-
-# On the page: who is asked, and when
 
 
 async def gone(url: str, session: str, subject: str) -> None:
@@ -326,11 +60,6 @@ async def gone(url: str, session: str, subject: str) -> None:
                 return
             assert time.monotonic() < deadline, f"{people} are there"
             await asyncio.sleep(0.02)
-
-
-def titles_of(found: list[dict[str, Any]]) -> list[str]:
-    """The titles of what is shown, in order of the alphabet."""
-    return sorted(str(one["title"]) for one in found)
 
 
 class Asked:

@@ -3,6 +3,7 @@
 Knows which commands there are, not what they do.
 """
 
+import inspect
 import sys
 from typing import Annotated
 
@@ -56,6 +57,10 @@ for _register in (
     register_doctor,
 ):
     _register(app)
+for _command in app.registered_commands:
+    # Typer keeps the line breaks in a docstring's later paragraphs, wherever they fall on the screen.
+    _paragraphs = (inspect.getdoc(_command.callback) or "").split("\n\n")
+    _command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in _paragraphs)
 
 
 def main() -> None:

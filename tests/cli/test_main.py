@@ -36,8 +36,9 @@ def test_every_command_has_help_with_an_example(command: str, terminal: Terminal
 
     assert ran.exit_code == 0
     assert re.search(rf"Examples?\s+.*syncd {command}\b", ran.out, re.DOTALL), ran.out
-    parameters = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
-    assert [parameter.name for parameter in parameters if not parameter.help] == []
+    made = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    assert [parameter.name for parameter in made.params if not parameter.help] == []
+    assert all("\n" not in paragraph for paragraph in made.help.split("\n\n")), "lines break where they end"
 
 
 @pytest.mark.parametrize(

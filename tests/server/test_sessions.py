@@ -372,7 +372,7 @@ async def test_a_grown_log_is_compacted_and_goes_on(tmp_path: Path) -> None:
 async def test_after_a_commit_the_next_batch_gathers() -> None:
     """What comes within `commit_pause_s` of a commit is in one batch, however many pushes it is."""
     log = Faulty()
-    async with running(log, replace(DEFAULT_LIMITS, commit_pause_s=0.3)) as sessions:
+    async with running(log, replace(DEFAULT_LIMITS, commit_pause_s=2.0)) as sessions:
         ann = await join(sessions)
         push(sessions, "ann", 1, Pen().message("first"))
         await until(lambda: Ack("s", 1) in ann.got)

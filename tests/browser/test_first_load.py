@@ -14,8 +14,9 @@ from tests.harness import Running, until
 from tests.node import WEB_CLIENT, run_node
 
 #: Begun when the session is shown and synced: the list beside it, who is there, then the search with its worker and
-#: SQLite; and when the page is loaded, the registering of the service worker. No part of showing a session.
-_LATER = re.compile(r"/assets/(?:attending|session_list|everywhere|scan|words|worker|sqlite3|install)[-.]")
+#: SQLite; and what comes when the page is loaded: the service worker, and styles of what opens later. No part of
+#: showing a session.
+_LATER = re.compile(r"/assets/(?:attending|session_list|everywhere|scan|words|worker|sqlite3|loaded|later)[-.]")
 
 
 async def test_what_is_measured_is_what_is_loaded(served: Running, new_device: MakeDevice, tmp_path: Path) -> None:
@@ -66,6 +67,8 @@ async def test_what_is_loaded_on_first_use_is_there_without_a_network(
         ):
             await tab.get_by_role("button", name=button, exact=True).click()
             await tab.get_by_role("dialog", name=title).wait_for()
+            styled = "getComputedStyle(document.querySelector('dialog[open] .sheet')).display === 'grid'"
+            await true_in(tab, styled, "its styles")
             await tab.keyboard.press("Escape")
         after = await _chunks(tab)
         assert {"timeline", "forms", "dialog", "share", "hand_over", "search"} <= after

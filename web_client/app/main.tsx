@@ -6,10 +6,9 @@ import "../src/core/lead.js";
 import { App } from "./app.js";
 
 render(<App />, document.getElementById("app")!);
-// After all that the page needs itself.
 addEventListener("load", () => {
-  import("./install.js").then(
-    ({ install }) => install(),
+  import("./loaded.js").then(
+    ({ loaded }) => loaded(),
     (error: unknown) => console.warn("the console will not start without a network here:", error),
   );
 });

@@ -9,3 +9,8 @@ declare module "*?worker&url" {
   const url: string;
   export default url;
 }
+
+declare module "*.css?url" {
+  const path: string;
+  export default path;
+}

@@ -33,7 +33,7 @@ function shell(): Plugin {
 }
 
 /**
- * Load what is loaded later by nothing but `import()`: no chunk has styles of its own, and the service worker has the rest.
+ * Load what is loaded later by nothing but `import()`: no chunk has styles of its own, and the worker has the rest.
  * What Vite would do around each would be two thirds of a kilobyte.
  */
 function bareImports(): Plugin {

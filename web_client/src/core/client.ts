@@ -171,8 +171,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
     }
     if (this.#closed) throw new LocalProtocolError("the client is closed: make a new one");
     await this.#opened;
-    const copy = await this.#copies.load(session);
-    copy.users += 1;
+    const copy = await this.#copies.use(session);
     this.#say();
     return copy;
   }
@@ -218,7 +217,10 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   /** Called when a session is opened or closed in this tab. */
   inUseMoved: () => void = () => {};
 
-  /** The sessions that are open in this tab. */
+  /** Called when the copy of a session is erased, by this tab or another. */
+  erased: (session: string) => void = () => {};
+
+  /** The sessions that are open in this tab, but for those whose copies were erased meanwhile. */
   get inUse(): Iterable<Session> {
     return this.#sessions;
   }
@@ -471,6 +473,8 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   #forgotten(session: string): void {
     this.#lead?.forget(session);
     this.#copies.drop(session);
+    for (const opened of this.#sessions) if (opened.id === session) this.#sessions.delete(opened);
+    this.erased(session);
   }
 
   // Places

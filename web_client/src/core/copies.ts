@@ -6,6 +6,7 @@
 
 import { Copy } from "./copy.js";
 import type { CopyHost } from "./copy.js";
+import { StoreError } from "./errors.js";
 import type { TabMessage } from "./tabs.js";
 
 type Told = "rows" | "synced" | "refused" | "reload" | "caught-up" | "standing";
@@ -42,11 +43,27 @@ export class Copies {
     return entry.loaded;
   }
 
+  /** The same for somebody who uses it from now on, until its `close`. Throws too where it was erased meanwhile. */
+  async use(session: string): Promise<Copy> {
+    const loaded = this.load(session);
+    const copy = this.get(session)!;
+    copy.users += 1; // At once: whoever is through with it while it is read does not let go of it.
+    try {
+      await loaded;
+    } catch (error) {
+      copy.users -= 1;
+      throw error;
+    }
+    if (this.get(session) !== copy)
+      throw new StoreError("the copy was erased as it was opened: open it anew", "erased");
+    return copy;
+  }
+
   async #read(copy: Copy): Promise<Copy> {
     try {
       await copy.load();
     } catch (error) {
-      this.#entries.delete(copy.session);
+      if (this.get(copy.session) === copy) this.#entries.delete(copy.session);
       throw error;
     }
     await copy.catchUp();

@@ -43,9 +43,10 @@ export class Attached {
     return (this.session.message(id) ?? null) !== null;
   }
 
-  /** Look now for what changed. */
+  /** Look now for what changed, if anything did. */
   look(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#timer === null) return;
+    clearTimeout(this.#timer);
     this.#timer = null;
     const [before, now] = [this.#seen, this.session.messages()];
     // An array that is changed in place would hide what changed.

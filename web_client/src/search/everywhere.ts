@@ -31,6 +31,8 @@ export interface SearchClient {
   readonly inUse: Iterable<{ readonly id: string }>;
   /** Called when one is opened or closed. */
   inUseMoved: () => void;
+  /** Called when a copy is erased, by this tab or another. */
+  erased: (session: string) => void;
 }
 
 export interface Found {
@@ -69,6 +71,7 @@ export class Everywhere {
     });
     this.#copy.start();
     client.inUseMoved = () => this.#follow();
+    client.erased = (id) => this.#forget(id);
     this.#follow();
   }
 
@@ -126,9 +129,6 @@ export class Everywhere {
 
   /** Take a session out of the index. Invariant 2. */
   async erase(id: string): Promise<void> {
-    this.#detach(id);
-    this.#gathered.delete(id);
-    this.#gone.add(id);
     this.#note(id, true);
     try {
       await this.#copy.remove(id);
@@ -140,7 +140,7 @@ export class Everywhere {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.client.inUseMoved = () => {};
+    this.client.inUseMoved = this.client.erased = () => {};
     await this.#copy.close();
   }
 
@@ -155,6 +155,14 @@ export class Everywhere {
       this.#attached.set(id, { session, end: this.#copy.attach(session) });
       this.#gathered.delete(id);
     }
+  }
+
+  /** A copy is erased: whichever tab does that takes it out of the index as well. */
+  #forget(id: string): void {
+    this.#gone.add(id);
+    this.#detach(id);
+    this.#gathered.delete(id);
+    this.#copy.removed(id).catch((error: unknown) => console.warn(`session ${id} may still be found:`, error));
   }
 
   #detach(id: string): void {

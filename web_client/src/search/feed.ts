@@ -39,6 +39,9 @@ export class Feed {
   /** Sessions to be gone through as a whole. */
   readonly #whole = new Set<string>();
   #sending: Piece | null = null;
+  #sent: Promise<Unanswered | null> = Promise.resolve(null);
+  /** What is being sent and is not to be sent again. */
+  #dropped: Piece | null = null;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #isRunning = false;
   #isClosed = false;
@@ -62,10 +65,14 @@ export class Feed {
     this.kick();
   }
 
-  /** Forget what is to be indexed of a session. */
-  drop(session: string): void {
+  /** Forget what is to be indexed of a session, and wait for what is on its way; return whether anything was. */
+  async drop(session: string): Promise<boolean> {
     this.#whole.delete(session);
     this.#batch.drop(session);
+    if (this.#sending?.session !== session) return false;
+    this.#dropped = this.#sending;
+    await this.#sent;
+    return true;
   }
 
   /** What is not indexed yet, of this tab. */
@@ -92,7 +99,8 @@ export class Feed {
       const next = this.#next();
       if (next === null) break;
       this.#sending = next;
-      const failure = await this.#send(holder, next);
+      this.#sent = this.#send(holder, next);
+      const failure = await this.#sent;
       this.#sending = null;
       if (failure !== null) this.host.failed(holder, failure);
     }
@@ -112,17 +120,21 @@ export class Feed {
     return due === null ? null : { ...due, isWhole: false };
   }
 
-  async #send(holder: Holder, { session, messages, isWhole }: Piece): Promise<Unanswered | null> {
+  async #send(holder: Holder, piece: Piece): Promise<Unanswered | null> {
+    const { session, messages, isWhole } = piece;
     try {
       if (isWhole) await this.#sendWhole(holder, session, messages);
       else await this.#sendSome(holder, session, messages);
       return null;
     } catch (error) {
-      // Invariant 1.
-      if (isWhole) this.#whole.add(session);
-      else this.#batch.back(session, messages, performance.now());
+      if (piece !== this.#dropped) this.#again(piece); // Invariant 1.
       return error instanceof Unanswered ? error : new Unanswered("failed", String(error));
     }
+  }
+
+  #again({ session, messages, isWhole }: Piece): void {
+    if (isWhole) this.#whole.add(session);
+    else this.#batch.back(session, messages, performance.now());
   }
 
   async #sendWhole(holder: Holder, session: string, messages: readonly Searchable[]): Promise<void> {

@@ -150,12 +150,22 @@ export class SearchCopy {
 
   /** Take a session out, without a trace in the copy's file. Rejects with `Unanswered` when nobody holds a copy. */
   async remove(session: string): Promise<void> {
-    this.#attached.get(session)?.close();
-    this.#attached.delete(session);
-    this.#feed.drop(session);
+    await this.#drop(session);
     const holder = this.#holder;
     if (holder === null) throw new Unanswered("gone", "no tab holds the search copy: remove the session again later");
     await holder.ask({ kind: "remove", session });
+  }
+
+  /** Another tab takes a session out: bring nothing more of it, and take out what was on its way. Rejects as `remove`. */
+  async removed(session: string): Promise<void> {
+    if (await this.#drop(session)) await this.remove(session);
+  }
+
+  /** Let go of a session, and wait for what is on its way to the copy; return whether there was anything. */
+  #drop(session: string): Promise<boolean> {
+    this.#attached.get(session)?.close();
+    this.#attached.delete(session);
+    return this.#feed.drop(session);
   }
 
   /**
@@ -168,6 +178,7 @@ export class SearchCopy {
     query: string,
     { session, limit = 50 }: { session?: string; limit?: number } = {},
   ): Promise<SearchHit[]> {
+    this.#look();
     const holder = this.#holder;
     if (holder !== null) {
       try {
@@ -182,7 +193,7 @@ export class SearchCopy {
 
   /** When all that was attached and put is indexed: true. False if there is no copy that this tab could bring it to. */
   settled(): Promise<boolean> {
-    for (const attached of this.#attached.values()) attached.look();
+    this.#look();
     if (this.#holder !== null && this.#feed.isIdle) return Promise.resolve(true);
     if (this.#status.mode === "scan" && this.#status.code !== "starting") return Promise.resolve(false);
     return new Promise((resolve) => this.#settling.add(resolve));
@@ -300,6 +311,10 @@ export class SearchCopy {
       return !newer.has(`${session}\n${message}`) && this.#attached.get(session)?.has(message) !== false;
     });
     return [...fresh, ...rest].slice(0, limit);
+  }
+
+  #look(): void {
+    for (const attached of this.#attached.values()) attached.look();
   }
 
   *#haystack(of: string | undefined): Generator<Haystack extends Iterable<infer One> ? One : never> {

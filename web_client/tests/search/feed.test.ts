@@ -127,6 +127,37 @@ describe("the feed", () => {
     expect([next.texts.get("z"), feed.isIdle]).toEqual(["newest", true]);
   });
 
+  test("is through with what is under way of a session before that is removed", async () => {
+    const holder = new FakeHolder();
+    const { feed, sessions } = feedOf(holder);
+    const answers: (() => void)[] = [];
+    const ask = holder.ask.bind(holder);
+    holder.ask = (asked) => new Promise((resolve) => answers.push(() => resolve(ask(asked))));
+    sessions.set("trip", [message("a", "words")]);
+    feed.bring("trip");
+    let isDropped = false;
+    void feed.drop("trip").then(() => (isDropped = true));
+    for (const kind of ["same", "offer", "put"]) {
+      expect(isDropped).toBe(false);
+      answers.shift()!();
+      await vi.advanceTimersByTimeAsync(0);
+      expect(holder.kinds.at(-1)).toBe(kind);
+    }
+    expect(isDropped).toBe(true);
+  });
+
+  test("does not send again what failed of a session that is to be removed", async () => {
+    const holder = new FakeHolder();
+    const { feed, sessions } = feedOf(holder);
+    sessions.set("trip", [message("a", "words")]);
+    holder.fails = new Unanswered("moved", "another tab has it now");
+    feed.bring("trip");
+    await feed.drop("trip");
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(holder.kinds).toEqual(["same"]);
+    expect(feed.isIdle).toBe(true);
+  });
+
   test("forgets a session that is to be removed", async () => {
     const holder = new FakeHolder();
     const { feed } = feedOf(holder);

@@ -2,6 +2,7 @@
 
 import "fake-indexeddb/auto";
 import { expect, test } from "vitest";
+import * as Y from "yjs";
 import { Copy } from "../src/core/copy.js";
 import type { CopyHost } from "../src/core/copy.js";
 import { DEFAULT_LIMITS } from "../src/core/limits.js";
@@ -88,3 +89,37 @@ test("presence is measured by what the server takes", async () => {
   session.presence.update({ draft: "x".repeat(9_000) });
   expect(copy.ownPresence).toEqual(session.presence.mine);
 });
+
+test.each([false, true])(
+  "an edit that another tab tells of while the copy is read is in it: awaited %s",
+  async (awaited) => {
+    const { copy, host } = await made();
+    const { store } = host;
+    const load = store.load.bind(store);
+    let reads = () => {};
+    let tells = () => {};
+    const read = new Promise<void>((resolve) => (reads = resolve));
+    const told = new Promise<void>((resolve) => (tells = resolve));
+    store.load = async (session) => {
+      const found = await load(session);
+      reads();
+      await told;
+      return found;
+    };
+    const loaded = copy.load();
+    await read;
+    const elsewhere = new Y.Doc();
+    elsewhere.getMap("messages").set("m", "words");
+    const update = Y.encodeStateAsUpdate(elsewhere);
+    const row = await store.append("s", "state", update);
+    copy.absorb([{ row, session: "s", layer: "state", update, own: true }]);
+    const synced = awaited ? copy.synced() : null;
+    tells();
+    await loaded;
+    await copy.catchUp();
+    expect(copy.document("state").getMap("messages").toJSON()).toEqual({ m: "words" });
+    expect(copy.unsynced).toBe(1);
+    copy.syncedRows([row]);
+    await synced;
+  },
+);

@@ -82,8 +82,9 @@ export class Rows {
         continue;
       }
       this.#mine.set(row, own);
+      if (own === null || own.update.length === 0) continue; // Another tab's: to be read.
       this.#known.add(row);
-      if (own !== null) behind.push(own);
+      behind.push(own);
     }
     return behind;
   }

@@ -49,7 +49,7 @@ type Sheet = "share" | "hand-over" | "panel" | null;
 
 export function Screen({ client, session, shelf, account, token, target, wide, told, openMenu, signOut }: Props) {
   const me = account.subject;
-  const view = useSelection(session);
+  const view = useSelection(session, me);
   const [cut, setCut] = useState(false);
   const [sheet, setSheet] = useState<Sheet>(null);
   const [panel, setPanel] = usePanel();
@@ -151,6 +151,9 @@ function useTitle(session: Session): string {
   const title = titled(session.summary().title);
   useEffect(() => {
     document.title = title ? `${title} · syncd` : "syncd";
+    return () => {
+      document.title = "syncd";
+    };
   }, [title]);
   return title;
 }

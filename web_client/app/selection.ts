@@ -7,9 +7,9 @@ import type { View } from "../src/view.js";
 
 const PAGE = 50;
 
-/** A view of the session as it was left on this device. */
-export function useSelection(session: Session): View {
-  const name = `syncd:branch:${session.id}`;
+/** A view of the session as `me` left it on this device. */
+export function useSelection(session: Session, me: string): View {
+  const name = `syncd:branch:${me}:${session.id}`;
   const [view] = useState(() => session.view({ page: PAGE, selected: kept(name) }));
   useEffect(
     () =>

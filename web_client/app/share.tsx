@@ -15,21 +15,22 @@ const TIMES: readonly (readonly [label: string, seconds: number])[] = [
 ];
 
 export function Share({ token, title, close }: { token: () => Promise<string>; title: string; close: () => void }) {
-  const { session } = useHere();
+  const { session, me } = useHere();
+  const place = { session: session.id, me };
   const ask = useAsk();
   const [role, setRole] = useState<RoleName>("editor");
   const [seconds, setSeconds] = useState(DAY_S);
   const [link, setLink] = useState("");
-  const [given, setGiven] = useState<readonly Invitation[]>(() => invitations(session.id));
+  const [given, setGiven] = useState<readonly Invitation[]>(() => invitations(place));
   const [failed, setFailed] = useState("");
   const attempt = (asked: () => Promise<unknown>) => {
     setFailed("");
     asked().catch((error: unknown) => setFailed(error instanceof Error ? error.message : String(error)));
   };
-  const look = () => setGiven(invitations(session.id));
+  const look = () => setGiven(invitations(place));
   const make = () =>
     attempt(async () => {
-      const made = await invite(await token(), session.id, role, seconds);
+      const made = await invite(await token(), place, role, seconds);
       setLink(made);
       look();
     });
@@ -82,7 +83,7 @@ export function Share({ token, title, close }: { token: () => Promise<string>; t
                 <button
                   onClick={() =>
                     attempt(async () => {
-                      await withdraw(await token(), session.id, one.id);
+                      await withdraw(await token(), place, one.id);
                       look();
                     })
                   }

@@ -38,9 +38,9 @@ export function keep(account: Account): void {
   localStorage.setItem(STORED, JSON.stringify(account));
 }
 
-/** Call `then` when who is signed in signs out in another tab. Returns what ends that. */
-export function onForgotten(then: () => void): () => void {
-  const look = ({ key, newValue }: StorageEvent) => key === STORED && newValue === null && then();
+/** Call `then` when another tab signed out, or signed in as somebody: it is one account in all tabs. */
+export function onMoved(then: () => void): () => void {
+  const look = ({ key }: StorageEvent) => (key ?? STORED) === STORED && then();
   addEventListener("storage", look);
   return () => removeEventListener("storage", look);
 }

@@ -1,7 +1,7 @@
 /** The console: who is here, and then their desk. */
 
 import { useEffect, useState } from "preact/hooks";
-import { forget, keep, onForgotten, stored, type Account } from "./account.js";
+import { forget, keep, onMoved, stored, type Account } from "./account.js";
 import { serverInfo, type ServerInfo } from "./api.js";
 import { Desk } from "./desk.js";
 import { lazy } from "./lazy.js";
@@ -17,7 +17,7 @@ export function App() {
   const [account, setAccount] = useState<Account | null>(stored);
   const [reason, setReason] = useState("");
   const info = useServerInfo();
-  useEffect(() => onForgotten(() => setAccount(null)), []);
+  useEffect(() => onMoved(() => setAccount(stored)), []);
   const signedIn = (next: Account, session: string) => {
     keep(next);
     setAccount(next);
@@ -32,12 +32,12 @@ export function App() {
   }
   return (
     <Desk
-      key={`${account.subject} ${account.codes.length}`}
+      key={JSON.stringify(account)}
       account={account}
       route={route}
       demo={info?.demo ?? null}
       push={info?.push ?? false}
-      signOut={(why) => {
+      signedOut={(why) => {
         forget();
         setReason(why);
         setAccount(null);

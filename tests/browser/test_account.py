@@ -91,6 +91,17 @@ async def test_who_comes_next_finds_nothing_of_who_left(served: Running, new_dev
     await expect(other.page.get_by_role("dialog", name="Share")).not_to_contain_text("Links made here")
 
 
+async def test_a_server_that_did_not_answer_is_asked_again(served: Running, new_device: MakeDevice) -> None:
+    """A page that was loaded while the server told it nothing lets people in once it does, without a reload."""
+    device = await new_device("mona", served, service_workers="block")
+    await device.context.route("**/v1/console", lambda route: route.abort())
+    page = await device.tab("/s/one")
+    await shown(page, "The server does not answer")
+    await device.context.unroute("**/v1/console")
+
+    await expect(page.get_by_label("Your name")).to_be_visible()
+
+
 async def test_a_link_to_a_message_outlives_the_sign_in(served: Running, new_device: MakeDevice) -> None:
     """Whoever follows it and has to come in first is led to the message."""
     device = await new_device("mona", served)

@@ -11,6 +11,8 @@ const Join = lazy(() => import("./join.js").then((module) => module.Join));
 const SignIn = lazy(() => import("./sign_in.js").then((module) => module.SignIn));
 
 const KNOWN_INFO = "syncd:server";
+/** How often a server that was never heard is asked again, milliseconds. */
+const AGAIN_MS = 4000;
 
 export function App() {
   const route = useRoute();
@@ -18,16 +20,20 @@ export function App() {
   const [reason, setReason] = useState("");
   const info = useServerInfo();
   useEffect(() => onMoved(() => setAccount(stored)), []);
-  const signedIn = (next: Account, session: string) => {
+  const signedIn = (next: Account, session: string, message = "") => {
     keep(next);
     setAccount(next);
     setReason("");
-    go(pathOf(session), { replace: true });
+    go(pathOf(session, message), { replace: true });
   };
   if (route.invite) return <Join code={route.invite} account={account} joined={signedIn} />;
   if (account === null) {
     return (
-      <SignIn info={info} reason={reason} signedIn={(next) => signedIn(next, route.session || (info?.demo ?? ""))} />
+      <SignIn
+        info={info}
+        reason={reason}
+        signedIn={(next) => signedIn(next, route.session || (info?.demo ?? ""), route.message)}
+      />
     );
   }
   return (
@@ -58,16 +64,19 @@ function useServerInfo(): ServerInfo | null {
       try {
         const answer = await serverInfo();
         if (over) return;
+        clearInterval(timer);
         localStorage.setItem(KNOWN_INFO, JSON.stringify(answer));
         setInfo(answer);
       } catch {
         // Said where it matters: only signing in needs the server.
       }
     };
+    const timer = info ? 0 : setInterval(() => document.hidden || ask(), AGAIN_MS);
     void ask();
     addEventListener("online", ask);
     return () => {
       over = true;
+      clearInterval(timer);
       removeEventListener("online", ask);
     };
   }, []);

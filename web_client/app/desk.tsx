@@ -55,6 +55,8 @@ export function Desk({ account, route, demo, push, signedOut }: Props) {
     }
     signedOut(leaving!);
   };
+  // It is the client's, whichever session is looked at.
+  const [cut, setCut] = useState(false);
   const wide = useMedia(WIDE);
   const [menu, setMenu] = useState(false);
   const [searching, setSearching] = useState(false);
@@ -99,9 +101,14 @@ export function Desk({ account, route, demo, push, signedOut }: Props) {
           account={account}
           token={token}
           id={route.session}
-          target={route.message}
+          target={route}
           wide={wide}
           told={told}
+          cut={cut}
+          network={() => {
+            client.network(cut);
+            setCut(!cut);
+          }}
           openMenu={() => setMenu(true)}
           signOut={signOut}
         />

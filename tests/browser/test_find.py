@@ -77,7 +77,7 @@ async def visited(page: Page) -> None:
 
 
 async def test_a_session_that_is_not_open_is_found_offline(stage: Stage, new_device: MakeDevice) -> None:
-    """By the index, which begins by itself: on the next visit, without a network, a hit leads to where it stands, each time."""
+    """By the index, which begins by itself: on the next visit, without a network, a hit leads there, each time."""
     mona = await stage.person("mona")
     await mona.post("the azulejos of Lisbon")
     for number in range(60):

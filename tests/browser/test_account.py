@@ -4,10 +4,12 @@ import re
 
 from playwright.async_api import Page, expect
 
+from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import shown, sign_in
 from tests.browser.desk import Desk
-from tests.e2e.stories.stage import Stage
+from tests.browser.test_find import delete
+from tests.e2e.stories.stage import SESSION, Stage
 from tests.harness import Running, mint
 
 _ADMIN = ("transcript", "state", "presence", "command", "admin")
@@ -108,3 +110,20 @@ async def test_a_link_to_a_message_outlives_the_sign_in(served: Running, new_dev
     page = await sign_in(device, "mona", "/s/one?m=m1")
 
     await expect(page).to_have_url(f"{device.url}/s/one?m=m1")
+
+
+async def test_what_was_not_sent_can_be_kept_before_the_copy_is_erased(stage: Stage, new_device: MakeDevice) -> None:
+    """Where a session is over on the server, the words that it never had are copied by one press."""
+    device = await new_device("ana", stage.server, permissions=["clipboard-read", "clipboard-write"])
+    ana = await Desk.of(device)
+    await ana.say("sent")
+    await ana.live()
+    await ana.press("Cut network")
+    await ana.say("one")
+    await ana.say("two")
+    await delete(stage.server.url, SESSION)
+    await ana.press("Reconnect")
+    await expect(ana.trouble).to_contain_text("deleted for good")
+    await ana.press("Copy what was not sent")
+
+    await true_in(ana.page, "navigator.clipboard.readText().then((text) => text === 'one\\n\\ntwo')")

@@ -91,6 +91,9 @@ async def test_who_comes_next_finds_nothing_of_who_left(served: Running, new_dev
         await tab.shows("second")
     await other.press("Share")
     await expect(other.page.get_by_role("dialog", name="Share")).not_to_contain_text("Links made here")
+    # A page that the browser kept for the way back was told of nothing: storage says nothing to who writes, either.
+    await mona.page.evaluate("localStorage.removeItem('syncd:account'); dispatchEvent(new Event('pageshow'))")
+    await mona.page.get_by_label("Your name").wait_for()
 
 
 async def test_a_server_that_did_not_answer_is_asked_again(served: Running, new_device: MakeDevice) -> None:

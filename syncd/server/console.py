@@ -84,6 +84,7 @@ class Console:
         """Serve the pages. Call it after all other routes were added: it takes every name that is left."""
         app.router.add_get("/", self._index, name="consoleIndex")
         app.router.add_get("/s/{session}", self._index, name="consoleSession")
+        app.router.add_get("/s/{session}/", self._index, name="consoleSessionSlash")
         app.router.add_get("/assets/{name}", self._asset, name="consoleAsset")
         app.router.add_get("/{name}", self._file, name="consoleFile")
 

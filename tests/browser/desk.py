@@ -117,8 +117,9 @@ class Desk:
             await expect(self.transcript).to_contain_text(text)
 
     async def live(self) -> None:
-        """Return when the pill says that the server is heard and has everything."""
+        """Return when the pill says that the server is heard, and it has everything, which is not said at once."""
         await expect(self.pill).to_have_text(re.compile(r"^(Live|Caught up \d+ events?)$"))
+        await expect(self.pill).to_have_attribute("data-link", "live")
 
     async def says(self, words: str) -> None:
         """Return when the pill holds these words."""

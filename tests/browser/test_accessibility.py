@@ -4,16 +4,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
+from syncd_client import Client
 
 from tests.browser.conftest import MakeDevice
-from tests.browser.console import busy_session
+from tests.browser.console import busy_session, shown, sign_in
 from tests.browser.scenes import walk
-from tests.harness import Running
+from tests.harness import Running, until
 from tests.node import WEB_CLIENT
 
 _AXE = WEB_CLIENT / "node_modules" / "axe-core" / "axe.min.js"
 _PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+#: What the pill says of edits that have been on their way for less than a second.
+_SAID_TOO_SOON = """{
+  const pill = document.querySelector("header [role=status]");
+  let since = null;
+  window.tooSoon = [];
+  new MutationObserver(() => {
+    since = pill.dataset.link === "sending" ? (since ?? performance.now()) : null;
+    const late = since !== null && performance.now() - since > 1000;
+    if (pill.textContent.includes("sending") && !late) tooSoon.push(pill.textContent);
+  }).observe(pill, { attributes: true, childList: true, subtree: true, characterData: true });
+}"""
 _SERIOUS = ("serious", "critical")
 
 
@@ -48,6 +60,27 @@ async def test_nothing_serious_is_found(
 
     assert {scene: serious for scene, serious in found.items() if serious} == {}
     assert len(found) >= 7
+
+
+async def test_what_others_write_is_told(served: Running, new_device: MakeDevice, tmp_path: Path) -> None:
+    """To a screen reader, and not with the words; that it was read is no news, and not said."""
+    device = await new_device("ana", served)
+    tab = await sign_in(device, "ana", "/s/trip")
+    async with Client(served.url, token="dev:theo", store=tmp_path / "theo.db") as client:
+        here = await client.open("trip")
+        await here.post("before")
+        await shown(tab, "before")
+        told = tab.locator("[aria-live=polite]")
+        await told.wait_for(state="attached")
+        await tab.evaluate(_SAID_TOO_SOON)
+        message = await here.post("hello")
+        await expect(told).to_have_text("theo wrote")
+        await message.synced()
+        seq = message.view.seq
+        assert seq is not None
+        await until(lambda: here.reads().get("user:ana", 0) >= seq, "ana to have read it")
+
+    assert await tab.evaluate("tooSoon") == []
 
 
 async def test_what_is_serious_is_found(served: Running, new_device: MakeDevice) -> None:

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 from tests.browser.chromium import Device, frozen, renderer, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
-from tests.e2e.stories.stage import Stage, ended
+from tests.e2e.stories.stage import SESSION, Stage, ended
 from tests.harness import until
 
 _DAY_MS = 86_400_000
@@ -131,6 +131,20 @@ async def test_the_button_cuts_this_tab_alone(stage: Stage, new_device: MakeDevi
     fresh = await stage.curtain()
     for tab in (one, two):
         await tab.agrees(fresh)
+
+
+async def test_a_tab_that_was_cut_off_is_so_in_every_session(stage: Stage, new_device: MakeDevice) -> None:
+    """Another one that is opened says so too, and one press there brings the tab back."""
+    ana = await Desk.of(await new_device("ana", stage.server))
+    await ana.say("before")
+    await ana.live()
+    await ana.press("Cut network")
+    await ana.press("New session")
+    await expect(ana.page).not_to_have_url(re.compile(f"/s/{SESSION}$"))
+    await ana.says("Offline, this tab's network is cut")
+    await ana.press("Reconnect")
+
+    await ana.live()
 
 
 async def test_who_was_away_is_told_what_came(stage: Stage, new_device: MakeDevice) -> None:

@@ -77,7 +77,7 @@ async def visited(page: Page) -> None:
 
 
 async def test_a_session_that_is_not_open_is_found_offline(stage: Stage, new_device: MakeDevice) -> None:
-    """By the index, which begins by itself: on the next visit, without a network, a hit leads to where it stands."""
+    """By the index, which begins by itself: on the next visit, without a network, a hit leads there, each time."""
     mona = await stage.person("mona")
     await mona.post("the azulejos of Lisbon")
     for number in range(60):
@@ -99,6 +99,11 @@ async def test_a_session_that_is_not_open_is_found_offline(stage: Stage, new_dev
     await home.page.keyboard.press("Enter")
 
     await expect(home.page).to_have_url(re.compile(f"/s/{SESSION}[?]m="))
+    await expect(home.message("azulejos")).to_be_in_viewport()
+    await home.transcript.evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
+    await expect(home.message("azulejos")).not_to_be_in_viewport()
+    await find(home.page, "AZUL")
+    await home.page.get_by_role("option").click()
     await expect(home.message("azulejos")).to_be_in_viewport()
     assert not await home.page.evaluate(_IS_KEPT % ["opfs-async-proxy"])
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from playwright.async_api import expect
+
 from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in
@@ -32,3 +34,36 @@ async def test_who_follows_a_link_is_in_until_it_is_taken_back(
         again = await ben.tab(link.removeprefix(ana.url))
         await again.get_by_role("button", name="Join").click()
         await shown(again, "revoked")
+
+
+async def test_a_page_that_may_not_copy_says_how_to(served: Running, new_device: MakeDevice) -> None:
+    """One that is not secure has no clipboard: the link is selected, and the dialog says what to press."""
+    ana = await new_device("ana", served)
+    await ana.context.add_init_script("Object.defineProperty(Navigator.prototype, 'clipboard', { value: undefined })")
+    tab = await sign_in(ana, "ana", "/s/trip")
+    await tab.get_by_role("button", name="Share", exact=True).click()
+    dialog = tab.get_by_role("dialog", name="Share")
+    await dialog.get_by_role("button", name="Make a link").click()
+    link = await dialog.get_by_label("Link", exact=True).input_value()
+    await dialog.get_by_role("button", name="Copy", exact=True).click()
+
+    await expect(dialog.get_by_role("status")).to_contain_text("press Ctrl+C")
+    assert await tab.evaluate("getSelection().toString()") == link
+
+
+async def test_what_leads_nowhere_says_so_and_where_to_go(served: Running, new_device: MakeDevice) -> None:
+    """An address that is no session's, and a link that is no invitation; a slash behind an address is no matter."""
+    ana = await new_device("ana", served)
+    tab = await sign_in(ana, "ana", "/s/trip/")
+    field = tab.get_by_role("textbox", name="Message", exact=True)
+    await expect(field).to_be_visible()
+    await tab.goto(f"{ana.url}/s/a%20b")
+    await expect(tab.get_by_role("alert")).to_contain_text("There is no session at this address")
+    await tab.goto(f"{ana.url}/#invite=nonsense")
+    await tab.get_by_role("button", name="Join").click()
+    await expect(tab.get_by_role("alert")).to_be_visible()
+    await tab.get_by_role("button", name="Go on without it").click()
+
+    await expect(tab.get_by_role("heading", name="syncd")).to_be_visible()
+    await expect(tab.get_by_role("alert")).to_have_count(0)
+    assert tab.url == f"{ana.url}/"

@@ -48,7 +48,7 @@ async def http(tmp_path: Path, folder: Path) -> AsyncIterator[Running]:
         yield here
 
 
-@pytest.mark.parametrize("path", ["/", "/s/trip", "/s/whatever%20it%20is"])
+@pytest.mark.parametrize("path", ["/", "/s/trip", "/s/trip/", "/s/whatever%20it%20is"])
 async def test_the_page_is_the_same_everywhere_and_asked_for_again(http: Running, path: str) -> None:
     """What it shows is for its script to say; an update is seen at the next visit."""
     reply = await http.call("GET", path, token=None)

@@ -38,11 +38,12 @@ export function keep(account: Account): void {
   localStorage.setItem(STORED, JSON.stringify(account));
 }
 
-/** Call `then` when who is signed in signs out in another tab. Returns what ends that. */
-export function onForgotten(then: () => void): () => void {
-  const look = ({ key, newValue }: StorageEvent) => key === STORED && newValue === null && then();
+/** Call `then` when another tab may have signed out, or in as somebody: it is one account in all tabs. For as long as the page lives. */
+export function onMoved(then: () => void): void {
+  // Without a key all was erased; or the page was kept for the way back, and is told of nothing meanwhile.
+  const look = (event: Event) => ((event as StorageEvent).key ?? STORED) === STORED && then();
   addEventListener("storage", look);
-  return () => removeEventListener("storage", look);
+  addEventListener("pageshow", look);
 }
 
 export function forget(): void {

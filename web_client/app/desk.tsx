@@ -18,6 +18,7 @@ const Attending = lazy(() => import("./push/bell.js").then((module) => module.At
 const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
 const SessionList = lazy(() => import("./session_list.js").then((module) => module.SessionList));
 const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
+const Leaving = lazy(() => import("./leaving.js").then((module) => module.Leaving));
 const Welcome = lazy(
   () => import("./welcome.js").then((module) => module.Welcome),
   ({ children }) => <main class="welcome">{children}</main>,
@@ -37,21 +38,25 @@ interface Props {
   /** Whether the server can tell people's devices what they were not there for. */
   push: boolean;
   /** Somebody else is to sign in, and why. */
-  signOut: (reason: string) => void;
+  signedOut: (reason: string) => void;
 }
 
-export function Desk({ account, route, demo, push, signOut: leave }: Props) {
+export function Desk({ account, route, demo, push, signedOut }: Props) {
   const [desk] = useState(() => open(account));
   const { client, shelf, token } = desk;
   const told = push && canBeTold();
-  const signOut = (why: string) => {
+  // Why somebody is about to sign out, empty if by themselves; null for nobody.
+  const [leaving, signOut] = useState<string | null>(null);
+  const leave = () => {
     if (told) {
       import("./push/device.js")
         .then((device) => device.leave(account.subject, token))
         .catch((error: unknown) => console.warn("this device may still be told what happens:", error));
     }
-    leave(why);
+    signedOut(leaving!);
   };
+  // It is the client's, whichever session is looked at.
+  const [cut, setCut] = useState(false);
   const wide = useMedia(WIDE);
   const [menu, setMenu] = useState(false);
   const [searching, setSearching] = useState(false);
@@ -96,9 +101,14 @@ export function Desk({ account, route, demo, push, signOut: leave }: Props) {
           account={account}
           token={token}
           id={route.session}
-          target={route.message}
+          target={route}
           wide={wide}
           told={told}
+          cut={cut}
+          network={() => {
+            client.network(cut);
+            setCut(!cut);
+          }}
           openMenu={() => setMenu(true)}
           signOut={signOut}
         />
@@ -107,6 +117,7 @@ export function Desk({ account, route, demo, push, signOut: leave }: Props) {
       )}
       {told && <Attending subject={account.subject} token={token} session={route.session} />}
       {searching && <Search shelf={shelf} token={token} close={() => setSearching(false)} />}
+      {leaving !== null && <Leaving {...{ client, account, leave }} why={leaving} stay={() => signOut(null)} />}
     </div>
   );
 }

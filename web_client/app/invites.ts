@@ -17,21 +17,27 @@ export interface Invitation {
   readonly expiresAt: number;
 }
 
+/** What somebody invites to: one keeps their own invitations, for who signs in after them has not made them. */
+export interface Place {
+  readonly session: string;
+  /** Who invites, such as `user:mona`. */
+  readonly me: string;
+}
+
 /** Make an invitation; returns the link to give away. It is shown once. */
-export async function invite(token: string, session: string, role: RoleName, seconds: number): Promise<string> {
-  const made = await request<{ code: string; invite: string; expires_at: number }>(`/v1/sessions/${session}/invites`, {
-    method: "POST",
-    token,
-    body: { role, expires_in_s: seconds },
-  });
-  keep(session, [...invitations(session), { id: made.invite, role, expiresAt: made.expires_at * 1000 }]);
+export async function invite(token: string, place: Place, role: RoleName, seconds: number): Promise<string> {
+  const made = await request<{ code: string; invite: string; expires_at: number }>(
+    `/v1/sessions/${place.session}/invites`,
+    { method: "POST", token, body: { role, expires_in_s: seconds } },
+  );
+  keep(place, [...invitations(place), { id: made.invite, role, expiresAt: made.expires_at * 1000 }]);
   return `${location.origin}/#invite=${encodeURIComponent(made.code)}`;
 }
 
 /** Those made here that are not over. */
-export function invitations(session: string): Invitation[] {
+export function invitations(place: Place): Invitation[] {
   try {
-    const kept = JSON.parse(localStorage.getItem(place(session)) ?? "[]") as Invitation[];
+    const kept = JSON.parse(localStorage.getItem(keyOf(place)) ?? "[]") as Invitation[];
     return kept.filter(({ expiresAt }) => expiresAt > Date.now());
   } catch {
     return [];
@@ -39,18 +45,18 @@ export function invitations(session: string): Invitation[] {
 }
 
 /** Take one back, and with it the tokens that were got by it. */
-export async function withdraw(token: string, session: string, id: string): Promise<void> {
-  await request<null>(`/v1/sessions/${session}/invites/${id}`, { method: "DELETE", token });
+export async function withdraw(token: string, place: Place, id: string): Promise<void> {
+  await request<null>(`/v1/sessions/${place.session}/invites/${id}`, { method: "DELETE", token });
   keep(
-    session,
-    invitations(session).filter((one) => one.id !== id),
+    place,
+    invitations(place).filter((one) => one.id !== id),
   );
 }
 
-function keep(session: string, made: readonly Invitation[]): void {
-  localStorage.setItem(place(session), JSON.stringify(made));
+function keep(place: Place, made: readonly Invitation[]): void {
+  localStorage.setItem(keyOf(place), JSON.stringify(made));
 }
 
-function place(session: string): string {
-  return `syncd:invites:${session}`;
+function keyOf({ session, me }: Place): string {
+  return `syncd:invites:${me}:${session}`;
 }

@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import type { Account } from "./account.js";
 import { join } from "./arrival.js";
 import { focused } from "./frame.js";
+import { go } from "./routes.js";
 
 interface Props {
   code: string;
@@ -65,6 +66,11 @@ export function Join({ code, account, joined }: Props) {
           <p class="failure" role="alert">
             {failed}
           </p>
+        )}
+        {(account || failed) && (
+          <button type="button" class="plain" onClick={() => go("/", { replace: true })}>
+            {account ? "Go on without it" : "Come in another way"}
+          </button>
         )}
       </form>
     </main>

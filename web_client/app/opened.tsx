@@ -6,6 +6,7 @@ import type { Session } from "../src/session.js";
 import type { Account } from "./account.js";
 import { Markdown } from "./parts.js";
 import { Screen } from "./screen.js";
+import type { Route } from "./routes.js";
 import type { Shelf } from "./shelf.js";
 
 interface Props {
@@ -14,10 +15,12 @@ interface Props {
   account: Account;
   token: () => Promise<string>;
   id: string;
-  /** The message to show; empty for the live end. */
-  target: string;
+  /** What was asked for: the message to show, if it names one. */
+  target: Route;
   wide: boolean;
   told: boolean;
+  cut: boolean;
+  network: () => void;
   openMenu: () => void;
   signOut: (reason: string) => void;
 }

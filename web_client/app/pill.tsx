@@ -7,25 +7,24 @@ import { useHere } from "./here.js";
 
 /** How long it says that it caught up, milliseconds. */
 const TOLD_MS = 8000;
+/** How long edits are on their way until it is said: each time it changes, a screen reader reads it. */
+const SLOW_MS = 1500;
 
 export function Pill({ absence, cut }: { absence: Absence | null; cut: boolean }) {
   const { client, session } = useHere();
-  const [fresh, setFresh] = useState(false);
-  useEffect(() => {
-    setFresh(absence !== null);
-    const timer = setTimeout(() => setFresh(false), TOLD_MS);
-    return () => clearTimeout(timer);
-  }, [absence]);
   const { status, unsynced } = session;
+  const told = useLater(absence, TOLD_MS);
+  const slow = useLater(unsynced > 0, SLOW_MS);
+  const sends = unsynced > 0 && status.link === "live";
   const { tone, word, detail } = connection(status, {
-    unsynced,
-    caughtUp: fresh ? (absence?.count ?? null) : null,
+    unsynced: sends && !slow ? 0 : unsynced,
+    caughtUp: told ? null : (absence?.count ?? null),
     cut,
   });
   const retry = !cut && status.link === "offline";
   return (
     <span class="connection">
-      <span class={`pill ${tone}`} role="status" data-link={cut ? "cut" : status.link}>
+      <span class={`pill ${tone}`} role="status" data-link={cut ? "cut" : sends ? "sending" : status.link}>
         {word}
         {detail && <span class="detail">{word === "Caught up" ? ` ${detail}` : `, ${detail}`}</span>}
       </span>
@@ -36,4 +35,18 @@ export function Pill({ absence, cut }: { absence: Absence | null; cut: boolean }
       )}
     </span>
   );
+}
+
+/** Whether `since` has been as it is for so long; never while it is nothing. */
+function useLater(since: unknown, ms: number): boolean {
+  const [later, setLater] = useState(false);
+  useEffect(() => {
+    if (!since) return undefined;
+    const timer = setTimeout(() => setLater(true), ms);
+    return () => {
+      clearTimeout(timer);
+      setLater(false);
+    };
+  }, [since]);
+  return later;
 }

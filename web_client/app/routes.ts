@@ -11,7 +11,7 @@ export interface Route {
 }
 
 const MOVED = "syncd:moved";
-const SESSION = /^\/s\/([A-Za-z0-9_-]{1,64})$/;
+const SESSION = /^\/s\/([A-Za-z0-9_-]{1,64})\/?$/;
 
 export function routeOf({ pathname, search, hash }: { pathname: string; search: string; hash: string }): Route {
   return {

@@ -17,6 +17,7 @@ import { useRead } from "./hooks.js";
 import { lazy } from "./lazy.js";
 import { useLinkStory } from "./link_story.js";
 import { callGuest, titled } from "./names.js";
+import type { Route } from "./routes.js";
 import { useSelection, useTarget } from "./selection.js";
 import type { Shelf } from "./shelf.js";
 import { Transcript } from "./transcript.js";
@@ -37,20 +38,24 @@ interface Props {
   shelf: Shelf;
   account: Account;
   token: () => Promise<string>;
-  target: string;
+  target: Route;
   wide: boolean;
   /** Whether somebody can be told on this device while they are not here. */
   told: boolean;
+  /** Whether this tab was cut off by hand. */
+  cut: boolean;
+  /** Cut it off, or let it back. */
+  network: () => void;
   openMenu: () => void;
   signOut: (reason: string) => void;
 }
 
 type Sheet = "share" | "hand-over" | "panel" | null;
 
-export function Screen({ client, session, shelf, account, token, target, wide, told, openMenu, signOut }: Props) {
+export function Screen(props: Props) {
+  const { client, session, shelf, account, token, target, wide, told, cut, network, openMenu, signOut } = props;
   const me = account.subject;
-  const view = useSelection(session);
-  const [cut, setCut] = useState(false);
+  const view = useSelection(session, me);
   const [sheet, setSheet] = useState<Sheet>(null);
   const [panel, setPanel] = usePanel();
   const version = useRead(session, (now) => now.version);
@@ -74,10 +79,6 @@ export function Screen({ client, session, shelf, account, token, target, wide, t
     // A branch that was left has no place for the line of what is new.
     if (absence && !view.items.some((item) => (item.message.seq ?? 0) > absence.behind)) dismiss();
   }
-  const network = () => {
-    client.network(cut);
-    setCut(!cut);
-  };
   return (
     <HereProvider value={here}>
       <Header
@@ -151,6 +152,9 @@ function useTitle(session: Session): string {
   const title = titled(session.summary().title);
   useEffect(() => {
     document.title = title ? `${title} · syncd` : "syncd";
+    return () => {
+      document.title = "syncd";
+    };
   }, [title]);
   return title;
 }

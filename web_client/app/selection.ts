@@ -4,12 +4,13 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Selection } from "../src/branches.js";
 import type { Session } from "../src/session.js";
 import type { View } from "../src/view.js";
+import type { Route } from "./routes.js";
 
 const PAGE = 50;
 
-/** A view of the session as it was left on this device. */
-export function useSelection(session: Session): View {
-  const name = `syncd:branch:${session.id}`;
+/** A view of the session as `me` left it on this device. */
+export function useSelection(session: Session, me: string): View {
+  const name = `syncd:branch:${me}:${session.id}`;
   const [view] = useState(() => session.view({ page: PAGE, selected: kept(name) }));
   useEffect(
     () =>
@@ -23,29 +24,29 @@ export function useSelection(session: Session): View {
 }
 
 /**
- * Make the message that a link names visible: on its branch, and not above what is shown. Returns its id once it is,
- * empty before that. `version` moves when something changed: it may have come meanwhile.
+ * Make the message that a link names visible: on its branch, and not above what is shown. Returns the route once it is,
+ * null before that: the same link followed again is another route. `version` moves when something changed: it may have
+ * come meanwhile.
  */
-export function useTarget(view: View, target: string, version: number): string {
-  const [shown, setShown] = useState("");
-  const tried = useRef("");
+export function useTarget(view: View, target: Route, version: number): Route | null {
+  const [shown, setShown] = useState<Route | null>(null);
+  const tried = useRef<Route>(null);
   useEffect(() => {
-    if (!target || tried.current === target) return undefined;
+    const { message } = target;
+    if (!message || tried.current === target) return;
     try {
-      view.select(target);
+      view.select(message);
     } catch {
-      return undefined; // Not in this copy yet.
+      return; // Not in this copy yet.
     }
     tried.current = target;
-    let over = false;
     void (async () => {
-      while (!over && view.olderCount > 0 && !view.items.some((item) => item.message.id === target))
+      // Until another one is asked for: whatever comes meanwhile is no reason to give up.
+      const wanted = () => tried.current === target;
+      while (wanted() && view.olderCount > 0 && !view.items.some((item) => item.message.id === message))
         await view.older(4 * PAGE);
-      if (!over) setShown(target);
+      if (wanted()) setShown(target);
     })();
-    return () => {
-      over = true;
-    };
   }, [view, target, version]);
   return shown;
 }

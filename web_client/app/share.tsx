@@ -1,9 +1,10 @@
 /** Share: a link that lets somebody in, with a role, for a time, and the way to take it back. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ROLES, invitations, invite, withdraw, type Invitation, type RoleName } from "./invites.js";
+import { copyOut } from "./copying.js";
 import { Dialog } from "./dialog.js";
-import { useAsk, useHere } from "./here.js";
+import { useHere } from "./here.js";
 import { titled } from "./names.js";
 import { lasted } from "./times.js";
 
@@ -15,24 +16,38 @@ const TIMES: readonly (readonly [label: string, seconds: number])[] = [
 ];
 
 export function Share({ token, title, close }: { token: () => Promise<string>; title: string; close: () => void }) {
-  const { session } = useHere();
-  const ask = useAsk();
+  const { session, me } = useHere();
+  const place = { session: session.id, me };
   const [role, setRole] = useState<RoleName>("editor");
   const [seconds, setSeconds] = useState(DAY_S);
   const [link, setLink] = useState("");
-  const [given, setGiven] = useState<readonly Invitation[]>(() => invitations(session.id));
+  const [given, setGiven] = useState<readonly Invitation[]>(() => invitations(place));
+  const field = useRef<HTMLInputElement>(null);
+  const [copied, setCopied] = useState("");
   const [failed, setFailed] = useState("");
   const attempt = (asked: () => Promise<unknown>) => {
     setFailed("");
     asked().catch((error: unknown) => setFailed(error instanceof Error ? error.message : String(error)));
   };
-  const look = () => setGiven(invitations(session.id));
+  const look = () => setGiven(invitations(place));
   const make = () =>
     attempt(async () => {
-      const made = await invite(await token(), session.id, role, seconds);
+      const made = await invite(await token(), place, role, seconds);
       setLink(made);
+      setCopied("");
       look();
     });
+  const copy = () => {
+    copyOut(link).then(
+      () => setCopied("Copied."),
+      () => {
+        field.current?.focus();
+        field.current?.select();
+        setCopied("This page may not copy by itself. The link is selected: press Ctrl+C (⌘C).");
+      },
+    );
+  };
+  useEffect(() => field.current?.select(), [link]);
   return (
     <Dialog title="Share" close={close}>
       <form
@@ -64,10 +79,15 @@ export function Share({ token, title, close }: { token: () => Promise<string>; t
       </form>
       {failed && <p class="failure">{failed}</p>}
       {link && (
-        <div class="line">
-          <input class="link" readOnly aria-label="Link" value={link} ref={(field) => field?.select()} />
-          <button onClick={() => ask(() => navigator.clipboard.writeText(link))}>Copy</button>
-        </div>
+        <>
+          <div class="line">
+            <input class="link" readOnly aria-label="Link" value={link} ref={field} />
+            <button onClick={copy}>Copy</button>
+          </div>
+          <p class="state" role="status">
+            {copied}
+          </p>
+        </>
       )}
       {given.length > 0 && (
         <>
@@ -82,7 +102,7 @@ export function Share({ token, title, close }: { token: () => Promise<string>; t
                 <button
                   onClick={() =>
                     attempt(async () => {
-                      await withdraw(await token(), session.id, one.id);
+                      await withdraw(await token(), place, one.id);
                       look();
                     })
                   }

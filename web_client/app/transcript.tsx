@@ -9,13 +9,17 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Absence } from "./caught_up.js";
 import { handoffsOf } from "./handoffs.js";
 import { useAsk, useHere } from "./here.js";
+import { lazy } from "./lazy.js";
 import { memo } from "./memo.js";
 import { MessageRow } from "./message_row.js";
 import { nameOf, plural, shown } from "./names.js";
+import type { Route } from "./routes.js";
 import { rowsOf, settled, type Row } from "./rows.js";
 import { RunCard } from "./run_card.js";
 import { day } from "./times.js";
 import { Typing } from "./typing.js";
+
+const Listening = lazy(() => import("./listening.js").then((module) => module.Listening));
 
 /** How near the end counts as being there, in pixels. */
 const NEAR_PX = 80;
@@ -28,12 +32,12 @@ interface Props {
   changed: () => void;
   /** Called when the end is seen, so that what stands there was read. */
   seen: () => void;
-  /** The message to show, from a link; empty for none. */
-  target: string;
+  /** Where a link led that names a message; null for nowhere. */
+  target: Route | null;
 }
 
 export function Transcript({ absence, dismiss, changed, seen, target }: Props) {
-  const { session, view } = useHere();
+  const { session, view, live } = useHere();
   const ask = useAsk();
   const box = useRef<HTMLElement>(null);
   const scroll = useStay(box, session.id, seen);
@@ -65,6 +69,7 @@ export function Transcript({ absence, dismiss, changed, seen, target }: Props) {
           <Typing />
         </div>
       </main>
+      {live && <Listening />}
     </>
   );
 }
@@ -194,12 +199,12 @@ function useStay(box: { current: HTMLElement | null }, session: string, seen: ()
   };
 }
 
-/** Go to the message that a link names, once for each link. */
-function useTarget(box: { current: HTMLElement | null }, target: string, leave: () => void): void {
-  const gone = useRef("");
+/** Go to the message that a link names, once each time that it is followed. */
+function useTarget(box: { current: HTMLElement | null }, target: Route | null, leave: () => void): void {
+  const gone = useRef<Route>(null);
   useLayoutEffect(() => {
     if (!target || gone.current === target) return;
-    const element = box.current?.querySelector<HTMLElement>(`#m-${CSS.escape(target)}`);
+    const element = box.current?.querySelector<HTMLElement>(`#m-${CSS.escape(target.message)}`);
     if (!element) return;
     gone.current = target;
     leave();

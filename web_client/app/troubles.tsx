@@ -2,12 +2,14 @@
 
 import type { ComponentChildren } from "preact";
 import type { RefusedEdit } from "../src/core/replica.js";
+import { copyOut } from "./copying.js";
 import type { Failures } from "./failures.js";
 import { useAsk, useHere } from "./here.js";
 import { plural, shown } from "./names.js";
 import { textsOf } from "./refused.js";
 import { go } from "./routes.js";
 import type { Shelf } from "./shelf.js";
+import { textsUnsent } from "./unsent.js";
 
 interface Props {
   failures: Failures;
@@ -33,7 +35,9 @@ const WORDS: Readonly<Record<number, string>> = {
 export function Troubles({ failures, shelf, signOut }: Props) {
   const { errors, clear, refused, look } = failures;
   const { client, session } = useHere();
+  const ask = useAsk();
   const { link, code, reason } = session.status;
+  const unsent = GONE_CODES.has(code) ? textsUnsent(session) : [];
   const words = WORDS[code] ?? (reason || `The server refused, with code ${code}.`);
   return (
     <>
@@ -42,6 +46,9 @@ export function Troubles({ failures, shelf, signOut }: Props) {
           <p>{words}</p>
           <button onClick={() => client.retry()}>Try again</button>
           {TOKEN_CODES.has(code) && <button onClick={() => signOut(words)}>Sign in again</button>}
+          {unsent.length > 0 && (
+            <button onClick={() => ask(() => copyOut(unsent.join("\n\n")))}>Copy what was not sent</button>
+          )}
           {GONE_CODES.has(code) && (
             <button
               onClick={() => {
@@ -80,9 +87,7 @@ function Refused({ edits, look }: { edits: readonly RefusedEdit[]; look: () => v
       {texts.map((text, at) => (
         <blockquote key={at}>{text}</blockquote>
       ))}
-      {texts.length > 0 && (
-        <button onClick={() => ask(() => navigator.clipboard.writeText(texts.join("\n\n")))}>Copy</button>
-      )}
+      {texts.length > 0 && <button onClick={() => ask(() => copyOut(texts.join("\n\n")))}>Copy</button>}
       <button
         onClick={() =>
           ask(async () => {

@@ -7,6 +7,11 @@ export function Welcome({ demo, children }: { demo: string | null; children: Com
   return (
     <main class="welcome">
       <h1>syncd</h1>
+      {location.pathname !== "/" && (
+        <p class="failure" role="alert">
+          There is no session at this address. A session's id has up to 64 letters, digits, dashes and underscores.
+        </p>
+      )}
       <p>Choose a session, or begin a new one.</p>
       {demo && (
         <p>

@@ -39,7 +39,7 @@ test("a path names a session, a message in it, or an invitation", () => {
     message: "",
     invite: "a+b",
   });
-  for (const pathname of ["/s/", "/s/a/b", "/s/..%2f", "/x"])
+  for (const pathname of ["/s/", "/s/a/b", "/s/a//", "/s/a%20b", "/s/..%2f", "/x"])
     expect(routeOf({ pathname, search: "", hash: "" }).session).toBe("");
   expect(routeOf(new URL(pathOf("trip", "a&b"), "http://x"))).toMatchObject({ session: "trip", message: "a&b" });
 });

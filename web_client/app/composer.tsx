@@ -7,6 +7,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RunView } from "../src/runs.js";
+import { Draft } from "./draft.js";
 import { useAsk, useHere, useMay } from "./here.js";
 import { lazy } from "./lazy.js";
 import { addressed, begun, complete, known, offered, type Known } from "./mentions.js";
@@ -27,7 +28,13 @@ export function Composer({ sent }: { sent: () => void }) {
   const ask = useAsk();
   const may = useMay("transcript");
   const commands = useMay("command");
-  const [text, setText] = useDraft(session.id);
+  const [draft] = useState(() => new Draft(me, session.id));
+  const [, draw] = useState({});
+  const { text } = draft;
+  const setText = (next: string) => {
+    draft.write(next);
+    draw({});
+  };
   const field = useRef<HTMLTextAreaElement>(null);
   const typing = useShown(session, "status");
   const typed = (writing: boolean) => typing(writing ? () => "typing" : null, QUIET_MS);
@@ -46,20 +53,27 @@ export function Composer({ sent }: { sent: () => void }) {
     if (document.activeElement === document.body && matchMedia("(pointer: fine)").matches) field.current?.focus();
   }, [session]);
 
-  const done = () => {
-    setText("");
+  /** Have what is in the field saved; not twice, since the field is empty by then. */
+  const give = (save: () => Promise<unknown>) => {
+    if (draft.text.trim() === "") return;
+    ask(() =>
+      draft
+        .send(save)
+        .then(sent)
+        .finally(() => draw({})),
+    );
+    draw({});
     typed(false);
     field.current?.focus();
-    sent();
   };
   const send = () => {
     const name = ownName(me);
-    if (!blank) ask(() => view.post(text.trim(), { to, ...(name && { metadata: { name } }) }).then(done));
+    give(() => view.post(text.trim(), { to, ...(name && { metadata: { name } }) }));
   };
   const steer = () => {
-    if (blank || steered.length === 0) return;
+    if (steered.length === 0) return;
     const said = withoutMentions(text, here);
-    ask(() => Promise.all(steered.map((run) => session.steer(said, { run: run.id }))).then(done));
+    give(() => Promise.all(steered.map((run) => session.steer(said, { run: run.id }))));
   };
 
   if (!may) {
@@ -256,19 +270,4 @@ function knownHere(session: ReturnType<typeof useHere>["session"]): Known {
   for (const run of session.runs()) subjects.push(run.agent);
   if (session.responsible) subjects.push(session.responsible);
   return known(subjects);
-}
-
-/** What is written in this session and not sent, kept on this device. */
-function useDraft(session: string): [string, (text: string) => void] {
-  const name = `syncd:draft:${session}`;
-  const [text, setText] = useState("");
-  useEffect(() => setText(localStorage.getItem(name) ?? ""), [name]);
-  return [
-    text,
-    (next) => {
-      setText(next);
-      if (next) localStorage.setItem(name, next);
-      else localStorage.removeItem(name);
-    },
-  ];
 }

@@ -14,9 +14,9 @@ from tests.harness import Running, until
 from tests.node import WEB_CLIENT, run_node
 
 #: Begun when the session is shown and synced: the list beside it, who is there, then the search with its worker and
-#: SQLite; and what comes when the page is loaded: the service worker, and styles of what opens later. No part of
-#: showing a session.
-_LATER = re.compile(r"/assets/(?:attending|session_list|everywhere|scan|words|worker|sqlite3|loaded|later)[-.]")
+#: SQLite; and what comes when the page is loaded: the service worker, styles of what opens later, and the list of whom
+#: an `@` may name. No part of showing a session.
+_LATER = re.compile(r"/assets/(?:attending|offers|session_list|everywhere|scan|words|worker|sqlite3|loaded|later)[-.]")
 
 
 async def test_what_is_measured_is_what_is_loaded(served: Running, new_device: MakeDevice, tmp_path: Path) -> None:

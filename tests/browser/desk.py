@@ -61,10 +61,11 @@ class Desk:
     # What a person does
 
     async def say(self, text: str) -> None:
-        """Write a message and send it."""
+        """Write a message and send it. Returns when it is saved: until then the device keeps it as a draft."""
         await self.field.fill(text)
         await self.field.press("Enter")
         await expect(self.field).to_have_value("")
+        await true_in(self.page, f"!Object.values(localStorage).includes({text!r})", f"{text!r} to be saved")
 
     async def insist(self, text: str) -> None:
         """Write a message, and send it as often as it stays in the field."""

@@ -13,11 +13,11 @@ from tests.browser.console import busy_session, shown, sign_in
 from tests.harness import Running, until
 from tests.node import WEB_CLIENT, run_node
 
-#: Begun when the session is shown and synced: the list beside it, who is there, what a screen reader is told, then the
-#: search with its worker and SQLite; and what comes when the page is loaded: the service worker, and styles of what
-#: opens later. No part of showing a session.
+#: Begun when the session is shown and synced: the list beside it, who is there, what a screen reader is told, whom an
+#: `@` may name, then the search with its worker and SQLite; and what comes when the page is loaded: the service worker,
+#: and styles of what opens later. No part of showing a session.
 _LATER = re.compile(
-    r"/assets/(?:attending|listening|session_list|everywhere|scan|words|worker|sqlite3|loaded|later)[-.]"
+    r"/assets/(?:attending|listening|offers|session_list|everywhere|scan|words|worker|sqlite3|loaded|later)[-.]"
 )
 
 

@@ -22,7 +22,7 @@ async def focus(page: Page, name: str, *, back: bool = False) -> None:
 
 
 async def test_a_session_is_handed_over(stage: Stage, new_device: MakeDevice) -> None:
-    """Everybody sees who is responsible now, and the note; an agent that is answers what names nobody."""
+    """To a name that can be one. Everybody sees whose, and the note; an agent that is answers what names nobody."""
     await stage.agent()
     ana = await Desk.of(await new_device("ana", stage.server))
     ben = await Desk.of(await new_device("ben", stage.server))
@@ -30,6 +30,11 @@ async def test_a_session_is_handed_over(stage: Stage, new_device: MakeDevice) ->
     await expect(ben.card()).to_contain_text("done in")
     await ana.press("Hand over")
     dialog = ana.page.get_by_role("dialog", name="Hand over")
+    await dialog.get_by_role("combobox").select_option(label="Somebody else…")
+    other = dialog.get_by_label("Name", exact=True)
+    await other.fill("user: bob the builder")
+    await dialog.get_by_role("button", name="Hand over").click()
+    assert "without spaces" in await other.evaluate("(field) => field.validationMessage")
     await dialog.get_by_role("combobox").select_option(label="planner, an agent")
     await dialog.get_by_label("Note").fill("until Monday")
     await dialog.get_by_role("button", name="Hand over").click()
@@ -46,7 +51,7 @@ async def test_a_session_is_handed_over(stage: Stage, new_device: MakeDevice) ->
 
 
 async def test_a_guest_comes_by_a_link(stage: Stage, new_device: MakeDevice) -> None:
-    """In the link's role: they read and write, but not in the document; what they write is a guest's by its author."""
+    """In the link's role: they write, but not in the document, and are named by what they call themselves."""
     ana = await Desk.of(await new_device("ana", stage.server), token=mint("user:ana", _ADMIN))
     await ana.say("welcome")
     await ana.write("ours")
@@ -55,6 +60,7 @@ async def test_a_guest_comes_by_a_link(stage: Stage, new_device: MakeDevice) -> 
     await dialog.get_by_label("read and write", exact=True).check()
     await dialog.get_by_role("button", name="Make a link").click()
     link = await dialog.get_by_label("Link", exact=True).input_value()
+    await dialog.press("Escape")
     there = await new_device("guest", stage.server)
     page = await there.tab(link.removeprefix(ana.device.url))
     await page.get_by_label("Your name").fill("Gwen")
@@ -67,9 +73,20 @@ async def test_a_guest_comes_by_a_link(stage: Stage, new_device: MakeDevice) -> 
     await guest.say("good evening")
     await ana.shows("good evening")
     await expect(ana.page.get_by_role("list", name="Who is here")).to_contain_text("Gwen")
+    await ana.field.press_sequentially("@gw")
+    await expect(ana.page.get_by_role("option")).to_have_text("Gwen guest")
+    await ana.field.press("Enter")
+    await expect(ana.page.get_by_text("To Gwen (guest)")).to_be_visible()
+    await ana.field.fill("@planner, or nobody")
+    await expect(ana.page.get_by_text("To planner, not met here yet")).to_be_visible()
+    await ana.say("@gwen are you here?")
+    await expect(ana.message("are you here?")).not_to_contain_text("not sent yet")
 
     fresh = await stage.curtain()
-    assert (fresh.messages()[-1].by or "").startswith("user:guest-")
+    by, asked = fresh.messages()[-2].by or "", fresh.messages()[-1].to
+    assert by.startswith("user:guest-")
+    assert asked == (by,)
+    assert not fresh.runs()
     for desk in (ana, guest):
         await desk.agrees(fresh)
 
@@ -101,3 +118,65 @@ async def test_the_keyboard_alone(stage: Stage, new_device: MakeDevice) -> None:
 
     await ana.shows("booked by user:ana")
     await ana.agrees(await stage.curtain())
+
+
+async def test_the_focus_comes_back(stage: Stage, new_device: MakeDevice) -> None:
+    """From an editor, the title and the word why, to the button that opened it; after an answer, to the card."""
+    await stage.agent()
+    ana = await Desk.of(await new_device("ana", stage.server))
+    page = ana.page
+    await ana.say("@planner books LX1")
+    await expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    for name, field in (("Edit", "Edit: @planner books LX1"), ("Rename", "Title"), ("Deny and say why", "Why not")):
+        opener = page.get_by_role("button", name=name, exact=True)
+        await opener.focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("textbox", name=field)).to_be_focused()
+        await page.keyboard.press("Escape")
+        await expect(opener).to_be_focused()
+    await page.get_by_role("button", name="Approve").focus()
+    await page.keyboard.press("Enter")
+
+    await ana.shows("booked by user:ana")
+    await expect(ana.card()).to_be_focused()
+
+
+async def test_a_title_that_was_typed_is_kept(stage: Stage, new_device: MakeDevice) -> None:
+    """Also when one goes on elsewhere, and on a phone; not after Esc. Without space it stays, and is said why."""
+    device = await new_device("ana", stage.server, viewport={"width": 390, "height": 844}, has_touch=True)
+    await device.context.add_init_script(_FULL)
+    ana = await Desk.of(device)
+    await ana.say("hello")
+    name, title = ana.page.get_by_role("heading", level=1), ana.page.get_by_label("Title")
+
+    async def typed(text: str) -> None:
+        await ana.press("Rename")
+        await title.fill(text)
+
+    await typed("Two days in Lisbon")
+    await ana.field.click()
+    await expect(name).to_have_text("Two days in Lisbon")
+    await typed("never mind")
+    await title.press("Escape")
+    await expect(name).to_have_text("Two days in Lisbon")
+    await ana.page.evaluate("window.full = true")
+    await typed("Three days")
+    await title.press("Enter")
+    await expect(ana.trouble).to_contain_text("no space left")
+    await expect(title).to_have_value("Three days")
+    await ana.page.evaluate("window.full = false")
+    await title.press("Enter")
+
+    await expect(name).to_have_text("Three days")
+    await expect(ana.page.get_by_role("button", name="Rename")).to_be_focused()
+    assert (await stage.curtain()).state.map("session")["title"] == "Three days"
+
+
+#: What a browser says that has no space left, while `full` is true.
+_FULL = """for (const name of ["add", "put"]) {
+  const before = IDBObjectStore.prototype[name];
+  IDBObjectStore.prototype[name] = function (...given) {
+    if (window.full) throw new DOMException("no space", "QuotaExceededError");
+    return before.apply(this, given);
+  };
+}"""

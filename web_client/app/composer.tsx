@@ -7,31 +7,40 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { RunView } from "../src/runs.js";
+import { Draft } from "./draft.js";
 import { useAsk, useHere, useMay } from "./here.js";
+import { knownHere } from "./known.js";
 import { lazy } from "./lazy.js";
-import { addressed, begun, complete, known, offered, type Known } from "./mentions.js";
+import { addressed, type Known } from "./mentions.js";
 import { listed, nameOf, ownName } from "./names.js";
+import type { Keys } from "./offers.js";
 import { askedOf } from "./queued.js";
 import { useShown } from "./shown.js";
 
+const Offers = lazy(() => import("./offers.js").then((module) => module.Offers));
 const Queue = lazy(() => import("./queue.js").then((module) => module.Queue));
 
 const ROWS_MAX = 10;
 /** How long somebody counts as typing after a keystroke, milliseconds. */
 const QUIET_MS = 4000;
-/** How far back those who wrote are looked for, messages. */
-const BACK = 500;
 
 export function Composer({ sent }: { sent: () => void }) {
   const { session, view, me } = useHere();
   const ask = useAsk();
   const may = useMay("transcript");
   const commands = useMay("command");
-  const [text, setText] = useDraft(session.id);
+  const [draft] = useState(() => new Draft(me, session.id));
+  const [, draw] = useState({});
+  const { text } = draft;
+  const setText = (next: string) => {
+    draft.write(next);
+    draw({});
+  };
   const field = useRef<HTMLTextAreaElement>(null);
   const typing = useShown(session, "status");
   const typed = (writing: boolean) => typing(writing ? () => "typing" : null, QUIET_MS);
   const here = knownHere(session);
+  const met = new Set(here.values());
   const asksFor = askedOf(session, me);
   const running = session.runs().filter((run) => run.status === "running" && !run.cancelledBy);
   const to = addressed(text, here);
@@ -46,20 +55,27 @@ export function Composer({ sent }: { sent: () => void }) {
     if (document.activeElement === document.body && matchMedia("(pointer: fine)").matches) field.current?.focus();
   }, [session]);
 
-  const done = () => {
-    setText("");
+  /** Have what is in the field saved; not twice, since the field is empty by then. */
+  const give = (save: () => Promise<unknown>) => {
+    if (draft.text.trim() === "") return;
+    ask(() =>
+      draft
+        .send(save)
+        .then(sent)
+        .finally(() => draw({})),
+    );
+    draw({});
     typed(false);
     field.current?.focus();
-    sent();
   };
   const send = () => {
     const name = ownName(me);
-    if (!blank) ask(() => view.post(text.trim(), { to, ...(name && { metadata: { name } }) }).then(done));
+    give(() => view.post(text.trim(), { to, ...(name && { metadata: { name } }) }));
   };
   const steer = () => {
-    if (blank || steered.length === 0) return;
+    if (steered.length === 0) return;
     const said = withoutMentions(text, here);
-    ask(() => Promise.all(steered.map((run) => session.steer(said, { run: run.id }))).then(done));
+    give(() => Promise.all(steered.map((run) => session.steer(said, { run: run.id }))));
   };
 
   if (!may) {
@@ -121,7 +137,7 @@ export function Composer({ sent }: { sent: () => void }) {
       </form>
       <p class="to" aria-hidden={to.length === 0}>
         {to.length > 0
-          ? `To ${listed(to.map(nameOf))}`
+          ? `To ${listed(to.map((subject) => nameOf(subject) + (met.has(subject) ? "" : ", not met here yet")))}`
           : session.responsible
             ? `For whoever is responsible: ${session.responsible === me ? "you" : nameOf(session.responsible)}`
             : ""}
@@ -143,32 +159,13 @@ interface FieldProps {
 /** The text field, with a list of those who can be named while an `@` is typed. */
 function Field({ field, text, here, hint, changed, send, steer }: FieldProps) {
   const [caret, setCaret] = useState(0);
-  const [active, setActive] = useState(0);
   const [shut, setShut] = useState(true);
-  const place = shut ? null : begun(text, caret);
-  const offers = place ? offered(here, place.name) : [];
-  const at = Math.min(active, offers.length - 1);
-  const open = offers.length > 0;
+  const keys = useRef<Keys>(null);
 
   const look = (element: HTMLTextAreaElement) => setCaret(element.selectionStart);
-  const choose = (name: string) => {
-    const full = complete(text, caret, name);
-    changed(full.text);
-    setShut(true);
-    setCaret(full.caret);
-    requestAnimationFrame(() => field.current?.setSelectionRange(full.caret, full.caret));
-    field.current?.focus();
-  };
   const key = (event: KeyboardEvent) => {
-    if (event.isComposing) return;
-    if (open && listKey(event, offers.length, at, setActive)) return;
-    if (open && (event.key === "Enter" || event.key === "Tab")) {
-      event.preventDefault();
-      choose(offers[at]!.name);
-    } else if (open && event.key === "Escape") {
-      event.preventDefault();
-      setShut(true);
-    } else if (event.key === "Enter" && !event.shiftKey) {
+    if (event.isComposing || keys.current?.(event)) return;
+    if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       if (event.ctrlKey || event.metaKey) steer();
       else send();
@@ -177,23 +174,8 @@ function Field({ field, text, here, hint, changed, send, steer }: FieldProps) {
 
   return (
     <div class="field">
-      {open && (
-        <ul class="offers" id="offers" role="listbox" aria-label="Whom to name">
-          {offers.map(({ name, subject }, index) => (
-            <li
-              key={subject}
-              id={`offer-${index}`}
-              role="option"
-              aria-selected={index === at}
-              onMouseDown={(event) => {
-                event.preventDefault();
-                choose(name);
-              }}
-            >
-              <b>{name}</b> <small>{subject.slice(0, subject.indexOf(":"))}</small>
-            </li>
-          ))}
-        </ul>
+      {!shut && text.includes("@") && (
+        <Offers field={field} text={text} caret={caret} here={here} keys={keys} changed={changed} shut={setShut} />
       )}
       <textarea
         ref={(element) => {
@@ -205,32 +187,21 @@ function Field({ field, text, here, hint, changed, send, steer }: FieldProps) {
         value={text}
         rows={1}
         aria-haspopup="listbox"
-        aria-controls={open ? "offers" : undefined}
         aria-autocomplete="list"
-        aria-activedescendant={open ? `offer-${at}` : undefined}
         enterkeyhint="send"
         onInput={(event) => {
           setShut(false);
-          setActive(0);
           look(event.currentTarget);
           changed(event.currentTarget.value);
         }}
         onKeyDown={key}
         onKeyUp={(event) => look(event.currentTarget)}
         onClick={(event) => look(event.currentTarget)}
+        onFocus={() => void Offers.preload()}
         onBlur={() => setShut(true)}
       />
     </div>
   );
-}
-
-/** Move in the list; whether the key was for that. */
-function listKey(event: KeyboardEvent, count: number, at: number, move: (to: number) => void): boolean {
-  const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-  if (step === 0) return false;
-  event.preventDefault();
-  move((at + step + count) % count);
-  return true;
 }
 
 /** The runs that a steer is for: of those at work the ones that are named, or the only one. */
@@ -247,28 +218,4 @@ function withoutMentions(text: string, here: Known): string {
 
 function names(runs: readonly RunView[]): string[] {
   return [...new Set(runs.map((run) => nameOf(run.agent)))];
-}
-
-function knownHere(session: ReturnType<typeof useHere>["session"]): Known {
-  const subjects = session.presence.everyone().map((entry) => entry.subject);
-  for (const message of session.messages().slice(-BACK))
-    subjects.push(...message.to, ...(message.by ? [message.by] : []));
-  for (const run of session.runs()) subjects.push(run.agent);
-  if (session.responsible) subjects.push(session.responsible);
-  return known(subjects);
-}
-
-/** What is written in this session and not sent, kept on this device. */
-function useDraft(session: string): [string, (text: string) => void] {
-  const name = `syncd:draft:${session}`;
-  const [text, setText] = useState("");
-  useEffect(() => setText(localStorage.getItem(name) ?? ""), [name]);
-  return [
-    text,
-    (next) => {
-      setText(next);
-      if (next) localStorage.setItem(name, next);
-      else localStorage.removeItem(name);
-    },
-  ];
 }

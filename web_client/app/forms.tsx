@@ -1,33 +1,53 @@
 /** Forms: small ones that stand in place of what they change, for as long as they are needed. Loaded on first use. */
 
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { MessageView } from "../src/transcript.js";
 import { focused } from "./frame.js";
-import { useAsk, useHere } from "./here.js";
-import { shown } from "./names.js";
+import { useHere, useOnce } from "./here.js";
+import { knownHere } from "./known.js";
+import { addressed, type Known } from "./mentions.js";
+import { listed, nameOf, shown } from "./names.js";
 
-/** Another title for the session. */
+/** Another title for the session. What was typed counts also when one goes on elsewhere; Esc leaves the old one. */
 export function RenameSession({ title, close }: { title: string; close: () => void }) {
   const { session } = useHere();
-  const ask = useAsk();
   const [text, setText] = useState(title);
+  const { busy, once } = useOnce();
+  const form = useFocusBack((header) => header.querySelector("button.rename"));
+  const over = useRef(false);
+  const end = () => {
+    over.current = true;
+    close();
+  };
+  const save = () => {
+    const next = text.trim();
+    // A field that goes away loses the focus, too.
+    if (over.current) return;
+    if (next === title) return end();
+    once(async () => {
+      session.state.map("session").set("title", next);
+      await session.saved();
+      end();
+    });
+  };
   return (
     <form
       class="rename"
+      ref={form}
       onSubmit={(event) => {
         event.preventDefault();
-        ask(() => session.state.map("session").set("title", text.trim()));
-        close();
+        save();
       }}
     >
       <input
         aria-label="Title"
         value={text}
         maxLength={80}
+        readOnly={busy}
         ref={focused}
         onInput={(event) => setText(event.currentTarget.value)}
-        onKeyDown={(event) => event.key === "Escape" && close()}
-        onBlur={close}
+        onKeyDown={(event) => event.key === "Escape" && end()}
+        onBlur={save}
       />
     </form>
   );
@@ -36,14 +56,17 @@ export function RenameSession({ title, close }: { title: string; close: () => vo
 /** Deny a tool call, and say why. */
 export function DenyCall({ call, back }: { call: string; back: () => void }) {
   const { session } = useHere();
-  const ask = useAsk();
   const [reason, setReason] = useState("");
+  const { once } = useOnce();
+  // Once it is denied there is no button any more: it is the card's then.
+  const form = useFocusBack((tool) => tool.querySelector("button.plain") ?? tool.closest("[tabindex]"));
   return (
     <form
       class="line"
+      ref={form}
       onSubmit={(event) => {
         event.preventDefault();
-        ask(() => session.deny(call, reason));
+        once(() => session.deny(call, reason));
       }}
     >
       <input
@@ -62,15 +85,21 @@ export function DenyCall({ call, back }: { call: string; back: () => void }) {
   );
 }
 
-/** Another wording of a message, which asks again. */
+/** Another wording of a message, which asks again: those whom it names now in place of those whom it named. */
 export function EditMessage({ message, close }: { message: MessageView; close: () => void }) {
-  const { view } = useHere();
-  const ask = useAsk();
+  const { session, view } = useHere();
   const [text, setText] = useState(message.text);
-  const save = () => ask(() => view.edit(message.id, text).then(close));
+  const { busy, once } = useOnce();
+  const form = useFocusBack((body) => body.parentElement?.querySelector("[aria-label=Edit]"));
+  const same = text.trim() === "" || text === message.text;
+  const to = addressees(message, text, knownHere(session));
+  const save = () => {
+    if (!same) once(() => view.edit(message.id, text, { to }).then(close));
+  };
   return (
     <form
       class="editor"
+      ref={form}
       onSubmit={(event) => {
         event.preventDefault();
         save();
@@ -80,6 +109,7 @@ export function EditMessage({ message, close }: { message: MessageView; close: (
         aria-label={`Edit: ${shown(message.text).slice(0, 40)}`}
         value={text}
         rows={Math.min(12, text.split("\n").length + 1)}
+        readOnly={busy}
         ref={begin}
         onInput={(event) => setText(event.currentTarget.value)}
         onKeyDown={(event) => {
@@ -91,13 +121,16 @@ export function EditMessage({ message, close }: { message: MessageView; close: (
         }}
       />
       <div class="line">
-        <button class="primary" disabled={!text.trim() || text === message.text}>
+        <button class="primary" disabled={same || busy}>
           Ask again
         </button>
         <button type="button" onClick={close}>
           Cancel
         </button>
-        <span class="state">The first wording stays, beside this one.</span>
+        <span class="state">
+          {String(to) !== String(message.to) && `To ${listed(to.map(nameOf)) || "nobody"}. `}
+          The first wording stays, beside this one.
+        </span>
       </div>
     </form>
   );
@@ -107,4 +140,33 @@ export function EditMessage({ message, close }: { message: MessageView; close: (
 function begin(field: HTMLTextAreaElement | null): void {
   field?.focus();
   field?.setSelectionRange(field.value.length, field.value.length);
+}
+
+/** Whom another wording is for: who was asked stays so, but for those who are named no more. */
+function addressees(message: MessageView, text: string, here: Known): readonly string[] {
+  const before = addressed(message.text, here);
+  const after = addressed(text, here);
+  if (String(before) === String(after)) return message.to;
+  return [...new Set([...message.to.filter((subject) => !before.includes(subject)), ...after])];
+}
+
+/**
+ * A reference for a form that has the focus go back, when it is closed, to what `find` finds near it: the button that
+ * opened it, which is drawn again by then. Not where the focus is elsewhere already.
+ */
+function useFocusBack(find: (around: Element) => Element | null | undefined) {
+  const form = useRef<HTMLFormElement>(null);
+  useLayoutEffect(() => {
+    const around = form.current!.parentElement!;
+    return () =>
+      queueMicrotask(() => {
+        if (document.activeElement !== document.body) return;
+        const found = find(around);
+        if (found?.isConnected) (found as HTMLElement).focus({ preventScroll: true });
+        // On a phone a keyboard would cover half of what there is to read.
+        else if (matchMedia("(pointer: fine)").matches)
+          document.querySelector<HTMLElement>(".composer textarea")?.focus();
+      });
+  }, []);
+  return form;
 }

@@ -1,23 +1,25 @@
 /** Hand over: say who is responsible from now on, a person or an agent. */
 
 import { useState } from "preact/hooks";
-import type { Session } from "../src/session.js";
 import { Dialog } from "./dialog.js";
 import { useAsk, useHere } from "./here.js";
-import { known } from "./mentions.js";
+import { knownHere } from "./known.js";
+import { isSubject, subjectOf } from "./mentions.js";
 import { isAgent, nameOf } from "./names.js";
 
-/** How far back those who wrote are looked for, messages. */
-const BACK = 500;
+const WANTED = "Write one name, such as planner for an agent, or a person as user:ana, without spaces.";
 
 export function HandOver({ close }: { close: () => void }) {
   const { session, me } = useHere();
   const ask = useAsk();
-  const choices = choicesOf(session, me);
+  const here = knownHere(session, me);
+  // Everybody known here, but for who is responsible already.
+  const choices = [...new Set(here.values())].filter((subject) => subject && subject !== session.responsible);
   const [to, setTo] = useState(choices.find((subject) => subject !== me) ?? me);
   const [other, setOther] = useState("");
   const [note, setNote] = useState("");
-  const named = to === "" ? (other.includes(":") ? other.trim() : `agent:${other.trim()}`) : to;
+  const name = other.trim();
+  const named = to || (subjectOf(name, here) ?? `agent:${name}`);
   return (
     <Dialog title="Hand over" close={close}>
       <form
@@ -40,6 +42,7 @@ export function HandOver({ close }: { close: () => void }) {
               value={other}
               required
               placeholder="planner, or user:ana"
+              ref={(field) => field?.setCustomValidity(!name || isSubject(named) ? "" : WANTED)}
               onInput={(event) => setOther(event.currentTarget.value)}
             />
           </label>
@@ -88,13 +91,4 @@ function To({
       </select>
     </label>
   );
-}
-
-/** Those who may take over: everybody known here, but for who is responsible already. */
-function choicesOf(session: Session, me: string): string[] {
-  const subjects = [me, ...session.presence.everyone().map((entry) => entry.subject)];
-  for (const message of session.messages().slice(-BACK))
-    subjects.push(...message.to, ...(message.by ? [message.by] : []));
-  for (const run of session.runs()) subjects.push(run.agent);
-  return [...known(subjects).values()].filter((subject) => subject !== session.responsible);
 }

@@ -1,7 +1,7 @@
 /** Here: what every part of an open session's screen needs to know, handed down by a context. */
 
 import { createContext } from "preact";
-import { useContext } from "preact/hooks";
+import { useContext, useRef, useState } from "preact/hooks";
 import type { Client } from "../src/client.js";
 import type { Right } from "../src/core/messages.js";
 import type { Session } from "../src/session.js";
@@ -40,4 +40,21 @@ export function useAsk(): (asked: () => Promise<unknown> | unknown) => void {
   return (asked) => {
     void (async () => asked())().catch(report);
   };
+}
+
+/** As `useAsk`, one thing at a time: what is asked for while that is being done is dropped, as by a second Enter. */
+export function useOnce() {
+  const ask = useAsk();
+  const busy = useRef(false);
+  const [, draw] = useState({});
+  const set = (now: boolean) => {
+    busy.current = now;
+    draw({});
+  };
+  const once = (asked: () => Promise<unknown>) => {
+    if (busy.current) return;
+    set(true);
+    ask(() => asked().finally(() => set(false)));
+  };
+  return { busy: busy.current, once };
 }

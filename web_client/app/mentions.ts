@@ -1,22 +1,52 @@
 /**
- * Mentions: whom a message that is typed addresses, by `@name`. The same rules as in the terminal.
+ * Mentions: whom a message that is typed addresses, by `@name`. The same rules as in the terminal, and besides the names
+ * that people call themselves.
+ *
+ * 1. `@name` is who has that name in their subject, the agent before the person.
+ * 2. Else it is the one person here who calls themselves so. Where several do it is nobody: each is named by what is
+ *    offered for them.
+ * 3. Where nobody has the name as it is typed, capitals do not count.
  *
  * Pure: who is known comes in.
  */
 
-/** Names to subjects. */
+import { codeOf, isGuest } from "./names.js";
+
+/** Names to subjects; to an empty one for a name that several call themselves. */
 export type Known = ReadonlyMap<string, string>;
 
 const MENTION = /(?<![\p{L}\p{N}_@])@((?:[a-z]{1,16}:)?[\p{L}\p{N}_][\p{L}\p{N}_.-]*)/gu;
 const SUBJECT = /^[a-z]{1,16}:[^\s:\p{Cc}\p{Cf}]{1,110}$/u;
-const UNDER_CARET = /(?<![\p{L}\p{N}_@])@([\p{L}\p{N}_.:-]*)$/u;
 
-/** Who is known, name to subject: where an agent and a person have one name it is the agent's. */
-export function known(subjects: Iterable<string>): Known {
-  const sorted = [...new Set(subjects)].filter((subject) => SUBJECT.test(subject) && !subject.startsWith("server:"));
-  const rank = (subject: string) => (subject.startsWith("agent:") ? 1 : 0);
-  sorted.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
-  return new Map(sorted.map((subject) => [subject.slice(subject.indexOf(":") + 1), subject]));
+/** Who is known, name to subject, by rules 1 and 2. `called` says what somebody calls themselves; empty for nothing. */
+export function known(subjects: Iterable<string>, called: (subject: string) => string = () => ""): Known {
+  const sorted = [...new Set(subjects)].filter((subject) => isSubject(subject) && !subject.startsWith("server:"));
+  sorted.sort((a, b) => rank(a) - rank(b) || (a < b ? 1 : -1));
+  const names = new Map<string, string>();
+  for (const subject of sorted) if (!names.has(bare(subject))) names.set(bare(subject), subject);
+  const taken = new Set([...names.keys()].map(folded));
+  const claims = new Map<string, string>();
+  for (const subject of sorted) {
+    const claim = folded(typeable(called(subject)));
+    claims.set(claim, claims.has(claim) ? "" : subject);
+  }
+  for (const subject of sorted) {
+    const name = typeable(called(subject));
+    if (name && !taken.has(folded(name))) names.set(name, claims.get(folded(name))!);
+    if (isGuest(subject) && names.get(name) !== subject) names.set(`${name || "guest"}-${codeOf(subject)}`, subject);
+  }
+  return names;
+}
+
+/** The subject that `name` means here, or is; undefined if nobody has it, empty if nobody in particular. */
+export function subjectOf(name: string, here: Known): string | undefined {
+  if (name.includes(":")) return isSubject(name) ? name : "";
+  const near = here.has(name) ? name : [...here.keys()].find((other) => folded(other) === folded(name));
+  return here.get(near ?? name);
+}
+
+export function isSubject(text: string): boolean {
+  return SUBJECT.test(text);
 }
 
 /**
@@ -31,35 +61,30 @@ export function addressed(text: string, here: Known): string[] {
   for (const mention of text.matchAll(MENTION)) {
     const leads = /^[\s,:]*$/.test(text.slice(beginning, mention.index));
     const name = mention[1]!.replace(/[.-]+$/, "");
-    const subject = name.includes(":") ? name : (here.get(name) ?? (leads ? `agent:${name}` : ""));
+    const subject = subjectOf(name, here) ?? (leads ? `agent:${name}` : "");
     if (leads) beginning = mention.index + mention[0].length;
-    if (SUBJECT.test(subject) && !found.includes(subject)) found.push(subject);
+    if (isSubject(subject) && !found.includes(subject)) found.push(subject);
   }
   return found;
 }
 
-/** What is being typed behind an `@` right before the caret, and where that `@` stands; null if there is none. */
-export function begun(text: string, caret: number): { at: number; name: string } | null {
-  const match = UNDER_CARET.exec(text.slice(0, caret));
-  return match ? { at: match.index, name: match[1]! } : null;
+/** The part of a subject that is a name. */
+export function bare(subject: string): string {
+  return subject.slice(subject.indexOf(":") + 1);
 }
 
-/** Those whose name goes on from `beginning`, agents first; at most eight. */
-export function offered(here: Known, beginning: string): { name: string; subject: string }[] {
-  const wanted = beginning.toLowerCase();
-  const all = [...here].map(([name, subject]) => ({ name, subject }));
-  const fitting = all.filter(
-    ({ name, subject }) => name.toLowerCase().startsWith(wanted) || subject.startsWith(wanted),
-  );
-  const rank = (subject: string) => (subject.startsWith("agent:") ? 0 : 1);
-  return fitting.sort((a, b) => rank(a.subject) - rank(b.subject) || a.name.localeCompare(b.name)).slice(0, 8);
+export function folded(name: string): string {
+  return name.toLowerCase();
 }
 
-/** `text` with the mention that is being typed put in full, and where the caret is then. */
-export function complete(text: string, caret: number, name: string): { text: string; caret: number } {
-  const place = begun(text, caret);
-  if (!place) return { text, caret };
-  const rest = text.slice(caret);
-  const head = `${text.slice(0, place.at)}@${name}${/^\s/.test(rest) ? "" : " "}`;
-  return { text: head + rest, caret: /^\s/.test(rest) ? head.length + 1 : head.length };
+/** What somebody calls themselves as it can be typed behind an `@`, in one word. */
+function typeable(name: string): string {
+  return name
+    .normalize()
+    .replace(/[^\p{L}\p{N}_]+/gu, "-")
+    .replace(/^-|-$/g, "");
+}
+
+export function rank(subject: string): number {
+  return subject.startsWith("agent:") ? 0 : 1;
 }

@@ -5,7 +5,7 @@ import type { BranchItem } from "../src/branches.js";
 import { authorOf } from "./authors.js";
 import { Avatar } from "./avatar.js";
 import { BranchSteps } from "./branch.js";
-import { useAsk, useHere, useMay } from "./here.js";
+import { useAsk, useHere, useMay, useOnce } from "./here.js";
 import { AgainIcon, CopyIcon, EditIcon } from "./icons.js";
 import { lazy } from "./lazy.js";
 import { listed, nameOf } from "./names.js";
@@ -73,6 +73,7 @@ function Awaited({ item, stepped }: { item: BranchItem; stepped: () => void }) {
 export function Actions({ item, edit, stepped }: { item: BranchItem; edit: (() => void) | null; stepped: () => void }) {
   const { view } = useHere();
   const ask = useAsk();
+  const { once } = useOnce();
   const { message } = item;
   const may = useMay("transcript");
   const again = may && message.role === "assistant" && authorOf(message).startsWith("agent:") && !message.streaming;
@@ -98,7 +99,8 @@ export function Actions({ item, edit, stepped }: { item: BranchItem; edit: (() =
           class="plain"
           aria-label="Another answer"
           title="Another answer, beside this one"
-          onClick={() => ask(() => view.regenerate(message.id).then(stepped))}
+          // Of a double click the second one may come when the first is done.
+          onClick={({ detail }) => detail < 2 && once(() => view.regenerate(message.id).then(stepped))}
         >
           <AgainIcon />
         </button>

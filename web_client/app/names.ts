@@ -23,9 +23,14 @@ export function ownName(subject: string): string {
   return guests.get(subject) ?? "";
 }
 
+/** What tells a guest from others who call themselves the same. */
+export function codeOf(guest: string): string {
+  return guest.slice(GUEST.length, GUEST.length + 4);
+}
+
 /** The part of a subject that people say: `mona` of `user:mona`. */
 export function nameOf(subject: string): string {
-  if (isGuest(subject)) return `${guests.get(subject) ?? subject.slice(GUEST.length, GUEST.length + 4)} (guest)`;
+  if (isGuest(subject)) return `${guests.get(subject) ?? codeOf(subject)} (guest)`;
   const colon = subject.indexOf(":");
   return shown(colon < 0 ? subject : subject.slice(colon + 1)) || "somebody";
 }

@@ -26,7 +26,7 @@ export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) 
   const cancel = run && !run.ended && run.status === "suspended";
 
   return (
-    <section class="run" data-status={run?.status} aria-label={`${nameOf(agent)}: ${title(row)}`}>
+    <section class="run" data-status={run?.status} tabIndex={-1} aria-label={`${nameOf(agent)}: ${title(row)}`}>
       <details open>
         <summary>
           <Avatar subject={agent} />

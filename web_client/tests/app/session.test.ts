@@ -7,7 +7,7 @@ import { Session } from "../../src/session.js";
 import { Binding } from "../../app/binding.js";
 import { leave, since } from "../../app/caught_up.js";
 import { cursorOf, cursorsIn } from "../../app/cursors.js";
-import { eventsOf } from "../../app/events.js";
+import { eventsOf, type EventKind } from "../../app/events.js";
 import { handoffsOf } from "../../app/handoffs.js";
 import { textsOf } from "../../app/refused.js";
 import { MemoryReplica } from "../memory_replica.js";
@@ -36,6 +36,28 @@ test("the timeline tells messages and commands with who and what became of them"
   expect(told).toContain("planner run queued");
   expect(told).toContain("mona handoff to planner accepted");
   expect(eventsOf(story, 1)).toHaveLength(1);
+});
+
+test("kinds that are hidden make room for older ones of the others", async () => {
+  const { mona } = await two();
+  const part = { type: "tool", tool_call: "c", name: "look_up", state: "output-available" };
+  await mona.post("first", { parts: [part] });
+  for (let count = 0; count < 20; count++) await mona.post(`message ${count}`);
+  await settle();
+  const link = [{ key: "l", kind: "link" as const, at: 0, who: "", text: "live", raw: null }];
+  const story = { messages: mona.messages(), runs: mona.runs(), commands: mona.commands(), link };
+  const kinds = (limit: number, ...hidden: EventKind[]) =>
+    eventsOf(story, limit, new Set(hidden)).map(({ kind }) => kind);
+  expect(new Set(kinds(10))).toEqual(new Set(["messages"]));
+  expect(new Set(kinds(10, "messages"))).toEqual(new Set(["link", "tools"]));
+  expect(kinds(1, "messages", "link")).toEqual(["tools"]);
+  expect(kinds(100).length).toBe(23);
+  const texts = eventsOf(story, 100).map(
+    ({ raw }) => (raw as { parts?: { text?: string }[] } | null)?.parts?.[0]?.text,
+  );
+  expect(texts.filter((text) => text?.startsWith("message"))).toEqual(
+    Array.from({ length: 20 }, (_, count) => `message ${count}`),
+  );
 });
 
 test("a hand-over is told with its note, and made once for the same commands", async () => {

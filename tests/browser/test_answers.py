@@ -166,3 +166,20 @@ def _asked(session: Session) -> str:
 def _record(view: MessageView) -> dict[str, Any]:
     names = ("run", "attempt", "parent", "fork_of", "to", "metadata")
     return {name: getattr(view, name) for name in names} | view.json()
+
+
+async def test_a_table_stays_readable_on_a_phone(stage: Stage, new_device: MakeDevice) -> None:
+    """No word is cut in two: the table scrolls sideways, and the page does not."""
+    mona = await stage.person("mona")
+    days = "| Monday | Castle and the old town | Tram 28 to Graça | Fado in Alfama | 120 euros | Comfortable shoes |"
+    await mona.post(f"| Day | Morning | Afternoon | Evening | Cost | Notes |\n|---|---|---|---|---|---|\n{days}")
+    phone = await new_device("ana", stage.server, viewport={"width": 390, "height": 844})
+    ana = await Desk.of(phone)
+    await ana.shows("Castle")
+    heads = "[...document.querySelectorAll('th')].map((cell) => cell.clientHeight)"
+    wide = "(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)(document.querySelector('.wide'))"
+
+    assert len(set(await ana.page.evaluate(heads))) == 1
+    assert max(await ana.page.evaluate(heads)) < 50
+    assert await ana.page.evaluate(wide)
+    assert await ana.page.evaluate("document.documentElement.scrollWidth") == 390

@@ -76,6 +76,31 @@ async def test_what_is_loaded_on_first_use_is_there_without_a_network(
         assert {"timeline", "forms", "dialog", "share", "hand_over", "search"} <= after
 
 
+async def test_what_did_not_load_says_so_and_is_tried_again(served: Running, new_device: MakeDevice) -> None:
+    """Without a service worker yet, and without a network: by its button, by `online`, or let go of."""
+    device = await new_device("ana", served, service_workers="block")
+    tab = await sign_in(device, "ana", "/s/trip")
+    await expect(tab.get_by_role("banner").get_by_role("status")).to_have_text("Live")
+    await tab.get_by_role("button", name="New session").wait_for()
+    device.proxy.refusing = True
+    device.proxy.cut()
+    missing = tab.get_by_role("alert").filter(has_text="This part did not load.")
+    await tab.get_by_role("button", name="Share", exact=True).click()
+    await missing.get_by_role("button", name="Close").click()
+    await expect(missing).to_have_count(0)
+    await tab.get_by_role("button", name="Share", exact=True).click()
+    await expect(missing).to_be_visible()
+    await tab.get_by_role("tab", name="Timeline").click()
+    await expect(missing).to_have_count(2)
+
+    device.proxy.heal()
+    await tab.get_by_role("tabpanel").get_by_role("button", name="Try again").click()
+    await tab.get_by_role("group", name="Show").wait_for()
+    await tab.evaluate("dispatchEvent(new Event('online'))")
+    await tab.get_by_role("dialog", name="Share").wait_for()
+    await expect(missing).to_have_count(0)
+
+
 async def test_the_worker_takes_charge_of_a_page_that_came_past_it(served: Running, new_device: MakeDevice) -> None:
     """Loaded anew by force, or while the worker was just becoming active: what it uses is kept all the same."""
     device = await new_device("ana", served)

@@ -66,7 +66,7 @@ async def test_without_space_nothing_is_called_saved(bare: Running, new_device: 
 
 
 async def test_a_console_without_space_says_so(stage: Stage, new_device: MakeDevice) -> None:
-    """What was typed stays in the field, the reason is shown, and with space it is sent."""
+    """What was typed stays in the field, and with space it is sent; what leaves the document again is said to."""
     # Its service worker would take the space.
     device = await new_device("ana", stage.server, service_workers="block")
     limit = await limited(await device.tab("/manifest.webmanifest"), device, _QUOTA_BYTES // 2)
@@ -76,6 +76,14 @@ async def test_a_console_without_space_says_so(stage: Stage, new_device: MakeDev
     await ana.field.press("Enter")
     await expect(ana.trouble).to_contain_text("no space left")
     assert (await ana.field.input_value()).startswith("a long story")
+    await ana.press("Dismiss")
+    await ana.document.fill("a long text " + _LARGE)
+    await expect(ana.trouble).to_contain_text("no space left")
+    await expect(ana.document).to_have_value("")
+    await ana.press("Dismiss")
+    await ana.document.fill("one that no frame holds " + 3 * _LARGE)
+    await expect(ana.trouble).to_contain_text("one edit holds at most")
+    await expect(ana.document).to_have_value("")
     await limit.detach()
     await ana.say("a short one")
 

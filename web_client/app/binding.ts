@@ -4,14 +4,16 @@
  * 1. The field shows the text. What is typed goes to the text as the smallest edit that explains it; what others write
  *    comes into the field without moving the caret from its letter.
  * 2. While an input method composes, nothing is taken from the field or put into it: both wait for its end.
+ * 3. Line ends of another kind, which a field does not know, stay in the text as they are, and count there: what is
+ *    taken from the field or put into it is at its place in the text first.
  */
 
 import type * as Y from "yjs";
-import { caretAfter, editBetween, editsOfDelta, type TextEdit } from "./text_edit.js";
+import { asShown, caretAfter, editBetween, editsOfDelta, inField, inText, type TextEdit } from "./text_edit.js";
 
 export class Binding {
-  /** What the field showed last, as far as the text knows. */
-  #shown: string;
+  /** The text that the field shows. */
+  #known: string;
   #composing = false;
   #waiting: TextEdit[] = [];
   readonly #ends: (() => void)[] = [];
@@ -20,8 +22,8 @@ export class Binding {
     private readonly field: HTMLTextAreaElement,
     private readonly text: Y.Text,
   ) {
-    this.#shown = text.toString();
-    field.value = this.#shown;
+    this.#known = text.toString();
+    field.value = asShown(this.#known);
     const observer = (event: Y.YTextEvent, transaction: Y.Transaction) => {
       if (transaction.origin !== this) this.#theirs(editsOfDelta(event.delta));
     };
@@ -48,21 +50,24 @@ export class Binding {
 
   #typed(): void {
     if (this.#composing) return; // Invariant 2.
-    const edit = editBetween(this.#shown, this.field.value, this.field.selectionEnd);
+    const edit = editBetween(asShown(this.#known), this.field.value, this.field.selectionEnd);
     if (edit) this.#write(edit);
-    this.#shown = this.field.value;
     const waiting = this.#waiting;
     this.#waiting = [];
     if (waiting.length > 0) this.#show(waiting);
   }
 
   /** Write what was typed, at its place in the text, which may have grown while an input method composed. */
-  #write(edit: TextEdit): void {
-    const from = this.#waiting.reduce(caretAfter, edit.at);
-    const to = this.#waiting.reduce(caretAfter, edit.at + edit.removed);
+  #write({ at, removed, inserted }: TextEdit): void {
+    const known = this.#known;
+    const [from, to] = [inText(known, at), inText(known, at + removed)];
+    // Behind a `\r` alone, a line's end would only become a part of it.
+    if (known[from - 1] === "\r" && (inserted || known.slice(to)).startsWith("\n")) inserted = `\n${inserted}`;
+    this.#known = known.slice(0, from) + inserted + known.slice(to);
+    const [begin, end] = [this.#waiting.reduce(caretAfter, from), this.#waiting.reduce(caretAfter, to)];
     this.text.doc?.transact(() => {
-      if (to > from) this.text.delete(from, to - from);
-      if (edit.inserted) this.text.insert(from, edit.inserted);
+      if (end > begin) this.text.delete(begin, end - begin);
+      if (inserted) this.text.insert(begin, inserted);
     }, this);
   }
 
@@ -74,13 +79,10 @@ export class Binding {
   /** Show the text, the caret where it was by what `edits` did around it. Invariant 1. */
   #show(edits: readonly TextEdit[]): void {
     const { selectionStart, selectionEnd, selectionDirection, scrollTop } = this.field;
-    this.#shown = this.text.toString();
-    this.field.value = this.#shown;
-    this.field.setSelectionRange(
-      edits.reduce(caretAfter, selectionStart),
-      edits.reduce(caretAfter, selectionEnd),
-      selectionDirection,
-    );
+    const [before, after] = [this.#known, (this.#known = this.text.toString())];
+    const moved = (caret: number) => inField(after, edits.reduce(caretAfter, inText(before, caret)));
+    this.field.value = asShown(after);
+    this.field.setSelectionRange(moved(selectionStart), moved(selectionEnd), selectionDirection);
     this.field.scrollTop = scrollTop;
   }
 }

@@ -8,14 +8,14 @@ import { uuid7 } from "../src/core/ids.js";
 import { storeOf, tokenOf, type Account } from "./account.js";
 import { useMedia } from "./frame.js";
 import { useRead } from "./hooks.js";
-import { lazy } from "./lazy.js";
+import { lazy, nothing } from "./lazy.js";
 import { Opened } from "./opened.js";
 import { callGuest } from "./names.js";
 import { go, pathOf, type Route } from "./routes.js";
 import { Shelf } from "./shelf.js";
 
-const Attending = lazy(() => import("./push/bell.js").then((module) => module.Attending));
-const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell));
+const Attending = lazy(() => import("./push/bell.js").then((module) => module.Attending), nothing);
+const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell), nothing);
 const SessionList = lazy(() => import("./session_list.js").then((module) => module.SessionList));
 const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
 const Leaving = lazy(() => import("./leaving.js").then((module) => module.Leaving));

@@ -7,6 +7,7 @@ import { cursorOf, cursorsIn, type Cursor } from "./cursors.js";
 import { useAsk, useHere, useMay } from "./here.js";
 import { hueOf, listed, plural } from "./names.js";
 import { useShown } from "./shown.js";
+import { asShown, inText } from "./text_edit.js";
 
 /** What is shown unless another text is chosen. */
 const DOCUMENT = "document";
@@ -88,7 +89,8 @@ function Editor({ name, text, cursors, writes }: EditorProps) {
   };
   useEffect(scrolled);
   // There is no one event for a caret that moves, in all browsers.
-  const place = () => say(() => cursorOf(name, text, Math.min(field.current?.selectionEnd ?? 0, text.length)));
+  const place = () =>
+    say(() => cursorOf(name, text, Math.min(inText(text.toString(), field.current?.selectionEnd ?? 0), text.length)));
   return (
     <div class="paper">
       <div class="mirror" ref={mirror} aria-hidden="true">
@@ -124,7 +126,7 @@ function Editor({ name, text, cursors, writes }: EditorProps) {
 function pieces(text: string, cursors: readonly Cursor[]) {
   let from = 0;
   const shown = cursors.map((cursor) => {
-    const before = text.slice(from, cursor.at);
+    const before = asShown(text.slice(from, cursor.at));
     from = cursor.at;
     return (
       <>
@@ -134,7 +136,7 @@ function pieces(text: string, cursors: readonly Cursor[]) {
     );
   });
   // A line break at the end takes room only if something stands behind it.
-  return [...shown, `${text.slice(from)}\u200b`];
+  return [...shown, `${asShown(text.slice(from))}\u200b`];
 }
 
 function textsOf(document: Y.Doc): string[] {

@@ -29,14 +29,25 @@ export interface Story {
   readonly link: readonly TimelineEvent[];
 }
 
-/** The newest `limit` events, the newest last. */
-export function eventsOf({ messages, runs, commands, link }: Story, limit: number): TimelineEvent[] {
-  const events: TimelineEvent[] = [...link];
-  // Of each sort no more than will be shown: a long session is not gone through for its end.
-  for (const message of messages.slice(-limit)) events.push(...ofMessage(message));
-  for (const run of runs.slice(-limit)) events.push(...ofRun(run));
-  for (const command of commands.slice(-limit)) events.push(ofCommand(command));
-  return events.sort((one, other) => one.at - other.at).slice(-limit);
+const NONE: ReadonlySet<EventKind> = new Set();
+
+/** The newest `limit` events of kinds that are not `hidden`, the newest last. */
+export function eventsOf({ messages, runs, commands, link }: Story, limit: number, hidden = NONE): TimelineEvent[] {
+  const isShown = ({ kind }: TimelineEvent) => !hidden.has(kind);
+  const events = link.filter(isShown);
+  /** Of each sort no more than will be shown: a long session is not gone through for its end. */
+  const add = <T>(things: readonly T[], of: (thing: T) => TimelineEvent[]) => {
+    const enough = events.length + limit;
+    for (let at = things.length - 1; at >= 0 && events.length < enough; at--)
+      events.push(...of(things[at]!).filter(isShown).reverse());
+  };
+  add(messages, ofMessage);
+  add(runs, ofRun);
+  add(commands, (command) => [ofCommand(command)]);
+  return events
+    .reverse()
+    .sort((one, other) => one.at - other.at)
+    .slice(-limit);
 }
 
 function ofMessage(message: MessageView): TimelineEvent[] {

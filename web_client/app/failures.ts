@@ -24,14 +24,20 @@ export function useFailures(session: Session): Failures {
   const [refused, setRefused] = useState<readonly RefusedEdit[]>([]);
   const report = useNewest((error: unknown) => {
     console.error(error);
-    setErrors((before) => [...before.slice(1 - SHOWN), error instanceof Error ? error.message : String(error)]);
+    const words = error instanceof Error ? error.message : String(error);
+    setErrors((before) => (before.at(-1) === words ? before : [...before.slice(1 - SHOWN), words]));
   });
-  const look = () => void session.refused().then(setRefused, report);
+  const look = (told?: { code: string; reason: string }) =>
+    void session.refused().then((kept) => {
+      setRefused(kept);
+      // Refused here, and so not kept: what the server refuses has codes of its own.
+      if (told && !kept.some(({ code }) => code === told.code)) report(told.reason);
+    }, report);
   useEffect(() => {
     look();
     const changes = session.changes();
     void (async () => {
-      for await (const change of changes) if (change.kind === "refused") look();
+      for await (const change of changes) if (change.kind === "refused") look(change);
     })();
     return () => changes.close();
   }, [session]);

@@ -8,10 +8,16 @@ export type LazyComponent<P> = FunctionComponent<P> & {
   preload(): Promise<void>;
 };
 
-/** Until it is there, `meanwhile` is drawn. Without a network it is: the service worker keeps all of a build. */
+/** The `meanwhile` of what nobody misses. */
+export const nothing = () => null;
+
+/**
+ * Until it is there, `meanwhile` is drawn. Without a network it is: the service worker keeps all of a build. Where it
+ * is not, it is tried again with a network, and without a `meanwhile` that is said.
+ */
 export function lazy<P extends object>(
   load: () => Promise<FunctionComponent<P>>,
-  meanwhile: (props: P) => ComponentChildren = () => null,
+  meanwhile?: (props: P) => ComponentChildren,
 ): LazyComponent<P> {
   let made: FunctionComponent<P> | null = null;
   const preload = async () => {
@@ -22,11 +28,24 @@ export function lazy<P extends object>(
     }
   };
   const Lazy = (props: P) => {
-    const [, draw] = useState(false);
+    const [tries, draw] = useState(0);
+    const again = () => void preload().then(() => draw((count) => count + 1));
     useEffect(() => {
-      if (!made) void preload().then(() => draw(true));
+      if (made) return;
+      again();
+      addEventListener("online", again);
+      return () => removeEventListener("online", again);
     }, []);
-    return made ? h(made, props) : meanwhile(props);
+    if (made) return h(made, props);
+    if (meanwhile || !tries) return meanwhile?.(props);
+    const { close } = props as { close?: () => void };
+    return h(
+      "p",
+      { class: "note", role: "alert" },
+      "This part did not load.",
+      h("button", { onClick: again }, "Try again"),
+      close && h("button", { onClick: close }, "Close"),
+    );
   };
   return Object.assign(Lazy as FunctionComponent<P>, { preload });
 }

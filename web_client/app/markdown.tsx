@@ -19,10 +19,11 @@ const REL = "noopener noreferrer nofollow";
 
 export function Markdown({ text }: { text: string }) {
   const { blocks, links } = blocksOf(text);
+  const leads = leadsOf(links);
   return (
     <div class="md">
       {blocks.map((block, at) => (
-        <Drawn key={at} block={block} links={links} />
+        <Drawn key={at} block={block} links={links} leads={leads} />
       ))}
     </div>
   );
@@ -31,14 +32,22 @@ export function Markdown({ text }: { text: string }) {
 interface DrawnProps {
   readonly block: Block & { readonly raw: string };
   readonly links: Links;
+  readonly leads: string;
+}
+
+let known = "";
+
+/** Where links lead, in one text. Twice the same is the same object: comparing it costs nothing, for any block. */
+function leadsOf(links: Links): string {
+  if (links.size === 0) return "";
+  const leads = String([...links]);
+  return leads === known ? known : (known = leads);
 }
 
 // Invariant 3. A line elsewhere may say where a link in this block leads.
 const Drawn = memo(
   ({ block, links }: DrawnProps) => drawn(block, links),
-  (one, other) =>
-    one.block.raw === other.block.raw &&
-    (one.links.size + other.links.size === 0 || String([...one.links]) === String([...other.links])),
+  (one, other) => one.block.raw === other.block.raw && one.leads === other.leads,
 );
 
 function drawn(block: Block, links: Links): ComponentChildren {

@@ -14,7 +14,7 @@ import { useNewest } from "./frame.js";
 import { Header } from "./header.js";
 import { HereProvider, type Here } from "./here.js";
 import { useRead } from "./hooks.js";
-import { lazy } from "./lazy.js";
+import { lazy, nothing } from "./lazy.js";
 import { useLinkStory } from "./link_story.js";
 import { callGuest, titled } from "./names.js";
 import type { Route } from "./routes.js";
@@ -29,7 +29,7 @@ const Troubles = lazy(
 );
 const Panel = lazy(() => import("./panel.js").then((module) => module.Panel));
 const Share = lazy(() => import("./share.js").then((module) => module.Share));
-const Question = lazy(() => import("./push/bell.js").then((module) => module.Question));
+const Question = lazy(() => import("./push/bell.js").then((module) => module.Question), nothing);
 const HandOver = lazy(() => import("./hand_over.js").then((module) => module.HandOver));
 
 interface Props {

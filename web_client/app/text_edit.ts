@@ -58,6 +58,28 @@ export function editsOfDelta(
   return edits;
 }
 
+/**
+ * A text as a field shows it: there `\r\n` and `\r` are `\n`. So a place is not the same in both; one between `\r` and
+ * `\n` is none in a field.
+ */
+export function asShown(text: string): string {
+  return text.replace(/\r\n?/g, "\n");
+}
+
+/** Where place `at` of a text as it is shown is in the text itself. */
+export function inText(text: string, at: number): number {
+  for (const { index } of text.matchAll(/\r\n/g)) {
+    if (index >= at) break;
+    at++;
+  }
+  return at;
+}
+
+/** Where place `at` of a text is in the text as it is shown. */
+export function inField(text: string, at: number): number {
+  return asShown(text.slice(0, at)).length;
+}
+
 function isHigh(text: string, at: number): boolean {
   const unit = text.charCodeAt(at);
   return unit >= 0xd800 && unit < 0xdc00;

@@ -14,7 +14,7 @@ export function TimelinePane({ link, shelf }: { link: readonly TimelineEvent[]; 
   const [hidden, setHidden] = useState<ReadonlySet<EventKind>>(new Set());
   const [limit, setLimit] = useState(PAGE);
   const story = { messages: session.messages(), runs: session.runs(), commands: session.commands(), link };
-  const events = eventsOf(story, limit).filter((event) => !hidden.has(event.kind));
+  const events = eventsOf(story, limit, hidden);
   const toggle = (kind: EventKind) => {
     const next = new Set(hidden);
     if (!next.delete(kind)) next.add(kind);

@@ -34,7 +34,10 @@ export type Change =
   | { readonly kind: "presence"; readonly entry: PresenceEntry }
   /** The session went live, lost its link, or was refused. */
   | { readonly kind: "status"; readonly status: Status }
-  /** The server refused an own edit for good. It is kept: see `Session.refused`. */
+  /**
+   * The server refused an own edit for good: it is kept, see `Session.refused`. Or an editor's was refused here, too large
+   * or without space: it is not kept, and `code` is that of a `LocalProtocolError` or a `StoreError`.
+   */
   | { readonly kind: "refused"; readonly code: string; readonly reason: string };
 
 /** Makes the change when it is read, so that a reader who comes late gets the thing as it is then. */

@@ -47,7 +47,7 @@ export interface Hooks {
    * Anything that `read` finds in a session, drawn again when it is another: `useRead(session, (s) => s.status)`. Just
    * so of a view, of a client, or of anything else that has a `subscribe`.
    *
-   * `read` must return the same value while nothing changed, as all that a `Session` returns does.
+   * It is read once for each drawing and each change, so `read` may make its value: that is another then, and drawn.
    */
   useRead<S extends Source, T>(source: S, read: (source: S) => T): T;
 }
@@ -102,8 +102,14 @@ export function makeRead(runtime: HookRuntime): Hooks["useRead"] {
 function sourceHook(runtime: HookRuntime) {
   const useStore = runtime.useSyncExternalStore ?? storeHook(runtime);
   return <S extends Source, T>(source: S | null, read: (source: S) => T, none: T): T => {
-    const subscribe = runtime.useMemo(() => (source === null ? never : framesOf(source).subscribe), [source]);
-    return useStore(subscribe, () => (source === null ? none : read(source)));
+    const frames = source && framesOf(source);
+    let [value, version] = [none, -1];
+    return useStore(frames?.subscribe ?? never, () => {
+      // Asked again with nothing changed, a framework must get the same object, or it draws for ever.
+      const now = frames?.now() ?? version;
+      if (now !== version) [version, value] = [now, read(source as S)];
+      return value;
+    });
   };
 }
 
@@ -143,12 +149,15 @@ class Frames {
   #listeners = new Set<() => void>();
   #end: (() => void) | null = null;
   #waits = false;
+  /** Moves with every change of the source; and by itself while nobody listens, since none is told then. */
+  #version = 0;
 
   constructor(private readonly source: Source) {}
 
   readonly subscribe = (listener: () => void): (() => void) => {
     const entry = () => listener();
     this.#listeners.add(entry);
+    if (this.#end === null) this.#version++;
     this.#end ??= this.source.subscribe(() => this.#soon());
     return () => {
       this.#listeners.delete(entry);
@@ -158,7 +167,14 @@ class Frames {
     };
   };
 
+  /** While it is the same, so is all that is read of the source. */
+  now(): number {
+    if (this.#end === null) queueMicrotask(() => this.#version++);
+    return this.#version;
+  }
+
   #soon(): void {
+    this.#version++;
     if (this.#waits) return;
     this.#waits = true;
     // A hidden page has no frames, and yet a title that says how much is unread.

@@ -1,10 +1,11 @@
 /** A copy whose tab and leader are stand-ins: who it says is there, and what it shows of its tab. */
 
 import "fake-indexeddb/auto";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import * as Y from "yjs";
 import { Copy } from "../src/core/copy.js";
 import type { CopyHost } from "../src/core/copy.js";
+import { StoreError } from "../src/core/errors.js";
 import { DEFAULT_LIMITS } from "../src/core/limits.js";
 import { Session } from "../src/core/session.js";
 import { OFFLINE } from "../src/core/status.js";
@@ -123,3 +124,30 @@ test.each([false, true])(
     await synced;
   },
 );
+
+test("an edit that nobody waits for is told of when it is not kept, and one that somebody waits for to them alone", async () => {
+  const { copy, host } = await made();
+  await copy.load();
+  const told: string[] = [];
+  copy.listen((change) => change.kind === "refused" && told.push(`${change.edit.code} ${change.edit.reason}`));
+  const write = (text: string) => copy.document("state").getText("notes").insert(0, text);
+  const notes = () => copy.document("state").getText("notes").toJSON();
+
+  write("kept");
+  await copy.saved();
+  host.frameBytesMax = 1_000;
+  write("x".repeat(2_000));
+  expect(told).toEqual([expect.stringMatching(/^misuse one edit holds at most \d+ bytes/)]);
+  await vi.waitFor(() => expect(notes()).toBe("kept"));
+  expect(() => copy.edit("state", () => write("x".repeat(2_000)))).toThrow(/holds at most/);
+  expect(told.length).toBe(1);
+
+  await vi.waitFor(() => expect(notes()).toBe("kept"));
+  const full = new StoreError("no space left", "quota");
+  host.store.append = () => Promise.reject(full);
+  write("lost");
+  await vi.waitFor(() => expect(told.slice(1)).toEqual(["quota no space left"]));
+  await vi.waitFor(() => expect(notes()).toBe("kept"));
+  await expect(copy.edit("state", () => write("mine")).saved).rejects.toBe(full);
+  expect(told.length).toBe(2);
+});

@@ -86,6 +86,7 @@ let welcome: Welcome;
 let listed: (asked: string | undefined) => void;
 let links: string[];
 let bytesMax: number;
+let host: LeadHost;
 
 beforeEach(async () => {
   vi.stubGlobal("WebSocket", Socket);
@@ -94,7 +95,7 @@ beforeEach(async () => {
   welcome = WELCOME;
   copy = () => Promise.reject(new Error("no session here"));
   store = await Store.open(`lead-${Math.random()}`, () => {});
-  const host: LeadHost = {
+  host = {
     url: "http://server",
     store,
     storeName: "lead",
@@ -160,6 +161,24 @@ test("with another token it says that the link is gone until there is another on
   expect(links).toEqual(["reconnecting"]);
   await vi.waitFor(() => expect(links).toEqual(["reconnecting", "live"]));
   expect(Socket.made.length).toBe(2);
+});
+
+test("a token function that returns none is as one that throws, and is asked again", async () => {
+  const returned: unknown[] = [undefined, null, "", 7];
+  Object.assign(host, { token: () => (returned.length > 0 ? returned.shift() : "dev:ana") });
+  const reasons: string[] = [];
+  host.post = (message) => {
+    if (message.kind === "link") reasons.push(`${message.status.link} ${message.status.reason}`);
+  };
+  lead.renewed();
+  for (let left = returned.length; left > 0; left--) {
+    await vi.waitFor(() => expect(reasons.at(-1)).toBe("offline no token: the token function returned none"));
+    reasons.push("again");
+    lead.retry(null);
+  }
+  await vi.waitFor(() => expect(lead.status.link).toBe("live"));
+  const hellos = Socket.made.flatMap(({ sent }) => sent.filter((message) => message.kind === "Hello"));
+  expect(hellos.map((hello) => hello.token)).toEqual(["dev:ana", "dev:ana"]);
 });
 
 test("presence is of what the server takes that the link leads to", async () => {

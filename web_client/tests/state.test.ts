@@ -68,6 +68,17 @@ describe("state", () => {
     expect(() => mona.state.map("__proto__")).toThrow(/__proto__/);
   });
 
+  it("does not undo what the session is called", () => {
+    const { mona } = pair();
+    mona.state.map("session").set("title", "Lisbon");
+    expect(mona.state.can.undo).toBe(false);
+    mona.state.text("notes").insert(0, "shade");
+    mona.state.map("session").set("title", "Porto");
+    expect(mona.state.undo()).toBe(true);
+    expect(mona.state.json()).toEqual({ notes: "", session: { title: "Porto" } });
+    expect(mona.state.undo()).toBe(false);
+  });
+
   it("undoes this tab's edits, whatever made them, and nobody else's", async () => {
     const { mona, tom } = pair();
     const notes = mona.state.text("notes");

@@ -264,8 +264,8 @@ class Parser {
     for (this.at += 2; this.at < this.lines.length; this.at++) {
       const line = this.lines[this.at]!;
       if (isBlank(line) || this.#interrupts(line)) break;
-      const cells = cellsOf(line);
-      rows.push(head.map((_, column) => cells[column] ?? ""));
+      // A short line is not filled up: under a wide head that would be as many cells as no text has.
+      rows.push(cellsOf(line).slice(0, head.length));
     }
     return { type: "table", align, head, rows };
   }

@@ -49,7 +49,7 @@ const HOST = /(?:https?:\/\/|www\.)[\w-]+/y;
 const MAIL_NAME = /[\w.+-]{1,64}$/;
 const MAIL_HOST = /@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}/y;
 const PARENS_MAX = 32;
-const NAME_MAX = 999;
+const NAME = /^(?:[^[\]\\]|\\[^]){1,999}$/;
 
 /** Read what stands in lines of text. */
 export function inlines(text: string, links: Links): readonly Inline[] {
@@ -292,10 +292,12 @@ class Reader {
 
   /** Where a link leads that names what the text says elsewhere. */
   #named(content: string): { href: string; end: number } | null {
-    if (this.links.size === 0 || content.length > NAME_MAX) return null;
+    if (this.links.size === 0) return null;
     const found = /\[([^[\]]{0,999})\]/y;
     found.lastIndex = this.#at;
     const name = found.exec(this.text);
+    // A name holds no brackets: else of brackets in brackets all would be read again for each.
+    if (!name?.[1] && !NAME.test(content)) return null;
     const href = this.links.get(folded(name?.[1] || content));
     return href === undefined ? null : { href, end: this.#at + (name?.[0].length ?? 0) };
   }
@@ -345,7 +347,12 @@ function emphasized(pieces: readonly Piece[]): readonly Inline[] {
         bottoms.set(kind, levels.length);
         break;
       }
-      if (!wrap(levels, at, piece)) break;
+      if (!wrap(levels, at, piece)) {
+        // Nor may any that was opened before: it would hold this one. So nothing is moved, or looked at, twice.
+        fall(levels, 1);
+        bottoms.clear();
+        break;
+      }
       for (const [each, level] of bottoms) bottoms.set(each, Math.min(level, levels.length));
     }
     if (piece.left > 0 && piece.opens) levels.push({ run: piece, nodes: [] });
@@ -395,12 +402,12 @@ function depthOf(nodes: readonly Inline[]): number {
   return nodes.reduce((most, node) => Math.max(most, typeof node === "object" && "depth" in node ? node.depth : 0), 0);
 }
 
-/** What a reader sees of them, as text. */
+/** What a reader sees of them, as text. Added up: joined, an image in an image would be copied again for each. */
 function textOf(nodes: readonly Inline[]): string {
-  return nodes
-    .map((node) => {
-      if (typeof node === "string") return node;
-      return node.type === "code" ? node.text : node.type === "break" ? " " : textOf(node.nodes);
-    })
-    .join("");
+  let text = "";
+  for (const node of nodes) {
+    if (typeof node === "string") text += node;
+    else text += node.type === "code" ? node.text : node.type === "break" ? " " : textOf(node.nodes);
+  }
+  return text;
 }

@@ -514,7 +514,7 @@ export class Client implements TabsHost, LeadHost, CopyHost, WatchHost {
   async #giveToken(): Promise<void> {
     try {
       const token = typeof this.#token === "function" ? await this.#token() : (this.#token ?? "");
-      this.post({ kind: "retry", token });
+      if (typeof token === "string") this.post({ kind: "retry", token });
     } catch {
       // There is none now. The one that leads goes on with its own, and this tab asks again when it leads.
     }

@@ -6,6 +6,7 @@
 
 import * as Y from "yjs";
 import { LocalProtocolError, StoreError } from "./errors.js";
+import type { SyncdError } from "./errors.js";
 import { DEFAULT_LIMITS, FRAME_OVERHEAD_BYTES } from "./limits.js";
 import { mayWrite } from "./messages.js";
 import type { JsonMap, Layer, PresenceEntry, Right } from "./messages.js";
@@ -374,14 +375,21 @@ export class Copy implements Replica, DocumentsHost {
     const tooLarge = this.#tooLarge(update);
     if (tooLarge !== null) {
       for (const edit of edits) edit.fail(tooLarge);
+      if (edits.length === 0) this.#lost(layer, update, tooLarge);
       void this.reload().catch(() => {}); // Invariant 3.
       return;
     }
     const own = newPending(update, layer);
     for (const edit of edits) edit.adopt(own);
+    if (edits.length === 0) own.saved.promise.catch((error: StoreError) => this.#lost(layer, update, error));
     this.#unsaved.add(own);
     this.#store(own);
     this.#tell({ kind: "unsynced" });
+  }
+
+  /** An edit that nobody waits for, such as an editor's, is not kept: whoever listens is told. */
+  #lost(layer: Layer, update: Uint8Array, { code, message: reason }: SyncdError): void {
+    this.#tell({ kind: "refused", edit: { layer, update, code, reason, at: Date.now() } });
   }
 
   #store(own: Pending): void {

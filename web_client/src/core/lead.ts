@@ -5,6 +5,7 @@
  */
 
 import type { Copy } from "./copy.js";
+import { LocalProtocolError } from "./errors.js";
 import { DEFAULT_LIMITS } from "./limits.js";
 import type { Limits } from "./limits.js";
 import { Link, Refusal } from "./link.js";
@@ -171,7 +172,9 @@ export class Lead implements LinkHost, WayHost {
     const given = this.#given;
     if (typeof token !== "function") return given ?? token;
     this.#given = null;
-    return given ?? (await token());
+    const found: unknown = given ?? (await token());
+    if (typeof found !== "string" || found === "") throw new LocalProtocolError("the token function returned none");
+    return found;
   }
 
   up(welcome: Welcome): void {

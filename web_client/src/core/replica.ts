@@ -43,6 +43,10 @@ export type ReplicaChange =
   | { readonly kind: "unsynced" }
   /** The copy is what the server has: `count` messages and commands came since this device was told last. */
   | { readonly kind: "caught-up"; readonly count: number }
+  /**
+   * The server refused an own edit; or it was refused here, too large or with no space left, and nobody waited for it:
+   * then it is not among those that are kept, and `code` and `reason` are an error's.
+   */
   | { readonly kind: "refused"; readonly edit: RefusedEdit }
   /** The documents were replaced by new ones (an edit was refused and left them): read everything again. */
   | { readonly kind: "reloaded" };

@@ -12,6 +12,8 @@ import type { Replica } from "./replica.js";
 import { checkText } from "./values.js";
 
 const NAME_BYTES_MAX = 256;
+/** The map with the session's title. */
+const ABOUT = "session";
 /** Kinds of roots, by number. PROTOCOL 5.3. */
 const KINDS = ["list", "map", "text", "XML element", "XML fragment", "?", "XML text"];
 
@@ -25,7 +27,8 @@ class AnyOrigin extends Set<unknown> {
 /**
  * The state layer of a session.
  *
- * 1. Undo takes back local transactions, of whatever origin, and nobody else's.
+ * 1. Undo takes back local transactions, of whatever origin, and nobody else's; but none that only says what the session
+ *    is called: who undoes looks at a text.
  * 2. After `reloaded` there is another document: take types by name again rather than keep them for long.
  */
 export class State {
@@ -40,7 +43,9 @@ export class State {
       this.#undo?.destroy();
       this.#undo = new Y.UndoManager(document, {
         trackedOrigins: new AnyOrigin(),
-        captureTransaction: (transaction) => transaction.local && transaction.changed.size > 0, // Invariant 1.
+        // Invariant 1.
+        captureTransaction: ({ local, changed }) =>
+          local && [...changed.keys()].some((type) => type !== document.share.get(ABOUT)),
         captureTimeout: 500,
       });
     }

@@ -1,7 +1,7 @@
 /** Markdown: what a text becomes, and what it never becomes. */
 
 import { Component, Fragment, type VNode } from "preact";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { unescapeEntities } from "../../app/marks/entities.js";
 import { safeHref } from "../../app/links.js";
 import { Markdown } from "../../app/markdown.js";
@@ -122,4 +122,25 @@ test("entities are characters in a text, and the text stays a text", () => {
 
 test("a name of Object's is no entity", () => {
   expect(unescapeEntities("&toString;")).toBe("&toString;");
+});
+
+test("where links lead is gone through once for a whole text, however many blocks it has", () => {
+  const text = `${Array.from({ length: 100 }, (_, at) => `[${at}]: https://example.com/${at}\n`).join("")}\n${"a\n\n".repeat(100)}`;
+  const blocksOf = (drawing: string) => {
+    const { children } = (Markdown({ text: drawing }) as VNode<{ children: VNode<object>[] }>).props;
+    return children.map(({ type, props }) => {
+      const Made = type as unknown as new () => Component<object>;
+      return Object.assign(new Made(), { props });
+    });
+  };
+  const walked = vi.spyOn(Map.prototype, Symbol.iterator);
+  const again = (before: Component[], after: Component[]) =>
+    before.filter((block, at) => block.shouldComponentUpdate!(after[at]!.props, {}, {})).length;
+  const [first, second] = [blocksOf(text), blocksOf(text)];
+  expect(again(first, second)).toBe(0);
+  expect(walked.mock.calls.length).toBe(2);
+  walked.mockRestore();
+
+  // A line elsewhere says something else: all that may have named it is drawn again.
+  expect(again(second, blocksOf(text.replace("example.com/7", "example.org/7")))).toBe(second.length);
 });

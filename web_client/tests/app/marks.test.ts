@@ -92,10 +92,26 @@ describe("a text that means no good", () => {
     ],
     ["](", "]", "\\", "<", "<a:", "a@", "@", "a.", "http://(", "www.", "https://a)", "&", "&lt;", " ", "\t", "\n"],
     ["> ", "- ", "1. ", "#", "# ", "#  #", "=", "-", "--- ", "|", "| a ", "|-", "a|b\n-|-\n", "```\n", "~~~ `", "> - "],
-    ["[a]: b\n", "[x]\n", "*[a](b)", "[a](b)[", "a\n\n", "- a\n\n", "- a\n  "],
+    ["[a]: b\n", "[x]\n", "*[a](b)", "[a](b)[", "a\n\n", "- a\n\n", "- a\n  ", "> - 1. a\n", "&lt;`a`"],
+    [`|${"a|".repeat(400)}\n|${"-|".repeat(400)}\n${"|\n".repeat(1_200)}`, "|a|b|\n|-|-|\n||\n"],
   ].flat();
-  it.each(PIECES)("takes no longer than its length: %j again and again", (piece) => {
-    const text = piece.repeat(LONG / piece.length);
+  /** One many times, and then the other. */
+  const PAIRS: (readonly [string, string])[] = [
+    ["[", "]"],
+    ["![", "a](b) c"],
+    ["*a ", "a* "],
+    ["*a _b ~~c ", "a* b_ c~~ "],
+  ];
+  const ALL = [...PIECES.map((piece) => [piece, ""] as const), ...PAIRS].map(([one, other]) => {
+    const times = Math.ceil(LONG / (one + other).length);
+    return { one, other, text: one.repeat(times) + other.repeat(times) };
+  });
+
+  it.each(ALL)("makes a tree no larger than its length says: $one, then $other, again and again", ({ text }) => {
+    for (const long of [text, `[x]: y\n\n${text}`, `a${text}x`]) expect(sizeOf(long)).toBeLessThan(2.5 * long.length);
+  });
+
+  it.each(ALL)("takes no longer than its length: $one, then $other, again and again", ({ text }) => {
     for (const long of [text, `[x]: y\n\n${text}`, `a${text}x`]) {
       const began = process.cpuUsage();
       const { blocks, links } = blocksOf(long);
@@ -115,6 +131,29 @@ describe("a text that means no good", () => {
     expect(inlineDepth(inlines(text, new Map()))).toBeLessThan(40);
   });
 });
+
+/** How much is drawn of a text: nodes, and the characters in them. */
+function sizeOf(text: string): number {
+  const { blocks, links } = blocksOf(text);
+  const inlineSize = (node: Inline): number => {
+    if (typeof node === "string") return 1 + node.length;
+    if (node.type === "code") return 1 + node.text.length;
+    return "nodes" in node ? node.nodes.reduce((sum, inner) => sum + inlineSize(inner), 1) : 1;
+  };
+  const line = (each: string) => inlines(each, links).reduce((sum, node) => sum + inlineSize(node), 1);
+  const row = (cells: readonly string[]) => cells.reduce((sum, cell) => sum + line(cell), 1);
+  const all = (some: readonly Block[]): number => some.reduce((sum, block) => sum + size(block), 1);
+  const size = (block: Block): number => {
+    if (block.type === "rule") return 1;
+    if (block.type === "code") return 1 + block.text.length;
+    if (block.type === "quote") return all(block.blocks);
+    if (block.type === "list") return block.items.reduce((sum, item) => sum + all(item.blocks), 1);
+    return block.type === "table"
+      ? row(block.head) + block.rows.reduce((s, cells) => s + row(cells), 1)
+      : line(block.text);
+  };
+  return all(blocks);
+}
 
 function textsOf(blocks: readonly Block[]): string[] {
   return blocks.flatMap((block) => {

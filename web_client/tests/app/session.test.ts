@@ -1,16 +1,18 @@
 /** What the console reads of a real session, in memory: events, hand-overs, cursors, refused edits, a bound field. */
 
 import { expect, test } from "vitest";
+import * as Y from "yjs";
 import type { RefusedEdit } from "../../src/core/replica.js";
 import { Session } from "../../src/session.js";
 import { Binding } from "../../app/binding.js";
 import { leave, since } from "../../app/caught_up.js";
 import { cursorOf, cursorsIn } from "../../app/cursors.js";
-import { eventsOf } from "../../app/events.js";
+import { eventsOf, type EventKind } from "../../app/events.js";
 import { handoffsOf } from "../../app/handoffs.js";
 import { textsOf } from "../../app/refused.js";
 import { MemoryReplica } from "../memory_replica.js";
 import { MemoryServer } from "../memory_server.js";
+import { Random } from "../random.js";
 
 const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
@@ -34,6 +36,28 @@ test("the timeline tells messages and commands with who and what became of them"
   expect(told).toContain("planner run queued");
   expect(told).toContain("mona handoff to planner accepted");
   expect(eventsOf(story, 1)).toHaveLength(1);
+});
+
+test("kinds that are hidden make room for older ones of the others", async () => {
+  const { mona } = await two();
+  const part = { type: "tool", tool_call: "c", name: "look_up", state: "output-available" };
+  await mona.post("first", { parts: [part] });
+  for (let count = 0; count < 20; count++) await mona.post(`message ${count}`);
+  await settle();
+  const link = [{ key: "l", kind: "link" as const, at: 0, who: "", text: "live", raw: null }];
+  const story = { messages: mona.messages(), runs: mona.runs(), commands: mona.commands(), link };
+  const kinds = (limit: number, ...hidden: EventKind[]) =>
+    eventsOf(story, limit, new Set(hidden)).map(({ kind }) => kind);
+  expect(new Set(kinds(10))).toEqual(new Set(["messages"]));
+  expect(new Set(kinds(10, "messages"))).toEqual(new Set(["link", "tools"]));
+  expect(kinds(1, "messages", "link")).toEqual(["tools"]);
+  expect(kinds(100).length).toBe(23);
+  const texts = eventsOf(story, 100).map(
+    ({ raw }) => (raw as { parts?: { text?: string }[] } | null)?.parts?.[0]?.text,
+  );
+  expect(texts.filter((text) => text?.startsWith("message"))).toEqual(
+    Array.from({ length: 20 }, (_, count) => `message ${count}`),
+  );
 });
 
 test("a hand-over is told with its note, and made once for the same commands", async () => {
@@ -71,31 +95,42 @@ test("what was written in a refused message can be kept", async () => {
 
 /** As much of a text field as a binding needs. */
 class Field extends EventTarget {
-  value = "";
+  #value = "";
   selectionStart = 0;
   selectionEnd = 0;
   selectionDirection = "none" as const;
   scrollTop = 0;
+
+  get value(): string {
+    return this.#value;
+  }
+
+  set value(text: string) {
+    this.#value = text.replace(/\r\n?/g, "\n");
+    this.setSelectionRange(this.#value.length, this.#value.length);
+  }
 
   setSelectionRange(start: number, end: number): void {
     [this.selectionStart, this.selectionEnd] = [start, end];
   }
 
   type(text: string): void {
-    this.value = this.value.slice(0, this.selectionStart) + text + this.value.slice(this.selectionEnd);
-    this.setSelectionRange(this.selectionStart + text.length, this.selectionStart + text.length);
+    const { selectionStart, selectionEnd } = this;
+    this.value = this.value.slice(0, selectionStart) + text + this.value.slice(selectionEnd);
+    this.setSelectionRange(selectionStart + text.length, selectionStart + text.length);
     this.dispatchEvent(new Event("input"));
   }
 }
 
-async function bound() {
+async function bound(words = "one two") {
   const { mona, ana } = await two();
-  mona.state.text("document").insert(0, "one two");
+  mona.state.text("document").insert(0, words);
   await settle();
-  const field = new Field();
-  const text = ana.state.text("document");
+  const [field, theirField] = [new Field(), new Field()];
+  const [text, theirs] = [ana, mona].map(({ state }) => state.text("document")) as [Y.Text, Y.Text];
   const binding = new Binding(field as unknown as HTMLTextAreaElement, text);
-  return { theirs: mona.state.text("document"), text, field, binding };
+  new Binding(theirField as unknown as HTMLTextAreaElement, theirs);
+  return { mona, ana, theirs, text, field, theirField, binding };
 }
 
 test("what is typed into a bound field is in the text, and what others write in the field, the caret at its letter", async () => {
@@ -122,6 +157,56 @@ test("while an input method composes nothing moves, and then both are there", as
   await settle();
   expect(field.value).toBe(">> one twoか");
   expect(theirs.toString()).toBe(">> one twoか");
+});
+
+test("line ends that a field does not know stay, and two who type apart have both their letters, once", async () => {
+  const { mona, ana, theirs, text, field, theirField } = await bound("one\r\ntwo\rthree\r\nfour");
+  const replicas = [mona, ana].map((session) => (session as unknown as { replica: MemoryReplica }).replica);
+  expect(field.value).toBe("one\ntwo\nthree\nfour");
+  for (const replica of replicas) replica.disconnect();
+  field.type("A");
+  theirField.type("B");
+  for (const replica of replicas) replica.connect();
+  await settle();
+  expect(text.toString()).toMatch(/^one\r\ntwo\rthree\r\nfour(AB|BA)$/);
+  expect(theirs.toString()).toBe(text.toString());
+  expect(theirField.value).toBe(field.value);
+
+  field.setSelectionRange(9, 9); // Behind the t of three.
+  theirs.insert(9, "XX");
+  await settle();
+  expect(field.value.slice(0, field.selectionStart)).toBe("one\ntwo\nXXt");
+  field.setSelectionRange(3, 4);
+  field.type("");
+  expect(text.toString()).toMatch(/^onetwo\rXXthree\r\nfour/);
+});
+
+test("whatever is typed where, with whatever line ends, is in the text as it is in the field", () => {
+  const text = new Y.Doc().getText("t");
+  text.insert(0, "a\r\nb\rc\n\r\r\n\nd");
+  const field = new Field();
+  new Binding(field as unknown as HTMLTextAreaElement, text);
+  let moved = 0;
+  text.observe(({ delta }) => {
+    for (const { insert = "", delete: removed = 0 } of delta) moved += String(insert).length + removed;
+  });
+  const random = new Random(5);
+  for (let round = 0; round < 2_000; round++) {
+    const [start, length] = [random.below(field.value.length + 1), random.below(4)];
+    field.setSelectionRange(start, Math.min(start + length, field.value.length));
+    const [before, after] = [field.value.slice(0, start), field.value.slice(field.selectionEnd)];
+    const letters = random.pick(["", "x", "\n", "y\n", "\nz", "\n\n"]);
+    const most = 2 * (field.selectionEnd - start) + letters.length + 1;
+    moved = 0;
+    field.type(letters);
+    expect(moved, "what nobody edited stays").toBeLessThanOrEqual(most);
+    expect(field.value).toBe(before + letters + after);
+    expect(text.toString().replace(/\r\n?/g, "\n")).toBe(field.value);
+    // Somebody else's, whose line ends may meet others.
+    if (round % 5 === 0) text.insert(random.below(text.length + 1), random.pick(["\r\n", "\r", "\n", "e\r", "f"]));
+    if (round % 7 === 0 && text.length > 0) text.delete(random.below(text.length), 1);
+    expect(text.toString().replace(/\r\n?/g, "\n")).toBe(field.value);
+  }
 });
 
 test("a binding that is closed lets the field be", async () => {

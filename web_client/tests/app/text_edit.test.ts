@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import * as Y from "yjs";
-import { caretAfter, editBetween, editsOfDelta, type TextEdit } from "../../app/text_edit.js";
+import { asShown, caretAfter, editBetween, editsOfDelta, inField, inText, type TextEdit } from "../../app/text_edit.js";
 
 const apply = (text: string, { at, removed, inserted }: TextEdit) =>
   text.slice(0, at) + inserted + text.slice(at + removed);
@@ -65,4 +65,15 @@ test("the edits of a Yjs event, one after another, make its text", () => {
     text.insert(text.length, "!");
   });
   expect(shown).toBe(text.toString());
+});
+
+test("a place in a field is one in its text, whatever line ends that has", () => {
+  const text = "a\r\nb\rc\n\r\r\nd";
+  const shown = asShown(text);
+  expect(shown).toBe("a\nb\nc\n\n\nd");
+  for (let at = 0; at <= shown.length; at++) {
+    expect(asShown(text.slice(0, inText(text, at)))).toBe(shown.slice(0, at));
+    expect(inField(text, inText(text, at))).toBe(at);
+  }
+  expect(inField(text, 2)).toBe(2); // Between the two of a line end, there is no place in a field.
 });

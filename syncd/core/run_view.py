@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from syncd.core.ids import run_key, split_run_key
+from syncd.core.ids import run_key, run_of_call, split_run_key
 from syncd.core.messages import Json
 from syncd.core.replica import Replica
 from syncd.core.schema import Root
@@ -78,6 +78,7 @@ class RunViews:
     """The runs of a transcript, read once and again only where something changed.
 
     1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all.
+    2. Of messages that name a run, those count that its agent wrote: see `is_output`.
     """
 
     def __init__(self) -> None:
@@ -113,8 +114,13 @@ class RunViews:
         """Whether a message is output of an attempt that no longer counts."""
         if message.run is None or message.attempt is None:
             return False
-        run = self.run(replica, message.run)
+        run = self.output_of(replica, message)
         return run is not None and not run.since <= message.attempt <= run.attempt
+
+    def output_of(self, replica: Replica, message: MessageView) -> RunView | None:
+        """Return the run whose agent wrote a message in it; None for any other message."""
+        run = self.run(replica, message.run) if message.run is not None else None
+        return run if run is not None and is_output(message, run.id, run.agent) else None
 
     def decision(self, replica: Replica, tool_call: str) -> Mapping[str, Json] | None:
         """Return the one decision on a tool call, `{command, by, kind, at, payload?}`; None before there is one."""
@@ -167,6 +173,20 @@ class RunViews:
         if not facts and not attempts:
             return None
         return _view(run, facts, attempts)
+
+
+def is_output(message: MessageView, run: str, agent: str) -> bool:
+    """Whether `agent` wrote a message in its `run`. Anybody can name the run in a message: that adds nothing to it.
+
+    What has no receipt is of this device, and nobody else sees it.
+    """
+    return message.run == run and message.by in (None, agent)
+
+
+def is_call_in(part: Mapping[str, Json], run: str) -> bool:
+    """Whether a part is a tool call of `run`, provided that it stands in output of it: what is decided is the run's."""
+    call = part.get("tool_call")
+    return part.get("type") == "tool" and isinstance(call, str) and run_of_call(call) == run
 
 
 def read_on(replica: Replica, run: str, facts: list[Mapping[str, Json]]) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from syncd.core.messages import Json
+from syncd.core.schema import SERVER_SUBJECT
 
 #: What a model is told of a call that nobody ran: every call in a history must have a result.
 NOT_RUN: Final = "not run"
@@ -91,7 +92,7 @@ def from_parts(
 
 
 def openai_chat(items: Iterable[History], *, me: str | None = None) -> list[dict[str, Any]]:
-    """Return messages for OpenAI's `chat.completions`. With `me`, what other agents said comes from the user."""
+    """Return messages for OpenAI's `chat.completions`. With `me`, what others said comes from users."""
     messages: list[dict[str, Any]] = []
     for item in _prepared(items, me):
         if not item.calls:
@@ -154,31 +155,42 @@ def anthropic_messages(items: Iterable[History], *, me: str | None = None) -> li
     return messages
 
 
-def system_text(items: Iterable[History]) -> str:
-    """Return what the system said: Anthropic wants it beside the messages."""
-    return "\n\n".join(item.text for item in items if item.role == "system" and item.text)
+def system_text(items: Iterable[History], *, me: str | None = None) -> str:
+    """Return what the system said: Anthropic wants it beside the messages. With `me`, without what others call so."""
+    return "\n\n".join(
+        item.text for item in items if item.role == "system" and item.text and _is_heard_as_said(item, me)
+    )
 
 
 def _prepared(items: Iterable[History], me: str | None) -> list[History]:
-    """Name the people where there are several, hear other agents as users, and give every call an id of its own."""
+    """Name the people where there are several, hear others as users, and give every call an id of its own.
+
+    Calls, and blocks that go back unchanged, are the assistant's alone: whoever else writes such parts made them up.
+    """
     found = [item for item in items if item.text or item.calls]
     several = len({item.name for item in found if item.role == "user"}) > 1
     ids: set[str] = set()
     prepared = []
     for item in found:
-        if item.role == "assistant" and me is not None and item.name not in (None, me):
-            if item.text:
-                prepared.append(History("user", _said_by(item)))
-            continue
-        if item.role == "user" and several and item.name:
-            item = replace(item, text=_said_by(item))
-        prepared.append(replace(item, calls=[_with_own_id(call, ids) for call in item.calls]))
+        as_said = _is_heard_as_said(item, me)
+        if as_said and item.role == "assistant":
+            prepared.append(replace(item, calls=[_with_own_id(call, ids) for call in item.calls]))
+        elif item.text:
+            named = not as_said or (item.role == "user" and several and item.name)
+            prepared.append(History(item.role if as_said else "user", _said_by(item) if named else item.text))
     return prepared
+
+
+def _is_heard_as_said(item: History, me: str | None) -> bool:
+    """Whether an item's role is its author's to take: `me` is the assistant, and who the system may speak for."""
+    own = me is None or item.name in (None, me)
+    return own or item.role == "user" or (item.role == "system" and item.name == SERVER_SUBJECT)
 
 
 def _said_by(item: History) -> str:
     # `user:mona` is mona to a model.
-    return f"[{str(item.name).rpartition(':')[2]}] {item.text}"
+    name = str(item.name)
+    return f"[{name.partition(':')[2] or name}] {item.text}"
 
 
 def _with_own_id(call: Call, ids: set[str]) -> Call:

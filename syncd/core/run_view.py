@@ -114,7 +114,7 @@ class RunViews:
         """Whether a message is output of an attempt that no longer counts."""
         if message.run is None or message.attempt is None:
             return False
-        run = self.output_of(replica, message)
+        run = self.run(replica, message.run)
         return run is not None and not run.since <= message.attempt <= run.attempt
 
     def output_of(self, replica: Replica, message: MessageView) -> RunView | None:

@@ -150,7 +150,7 @@ class RunViews:
                     self._touch(root, key, self._stale)
         stale, self._stale = self._stale, set()
         for run in stale:
-            view = self._read(replica, run)
+            view = self.read(replica, run)
             if view is not None:
                 self._views[run] = view
 
@@ -158,7 +158,8 @@ class RunViews:
         facts = self._facts.get(view.id)
         return (_whole(facts[0].get("at")) if facts else None) or view.started_at or 0
 
-    def _read(self, replica: Replica, run: str) -> RunView | None:
+    def read(self, replica: Replica, run: str) -> RunView | None:
+        """Return one run as it is now, read on from what is known of it. Of one that the server took that is all."""
         facts = self._facts.setdefault(run, [])
         read_on(replica, run, facts)
         # What a receipt tells of may be in the document before this is told that it is: a view never says that a run
@@ -173,6 +174,11 @@ class RunViews:
         if not facts and not attempts:
             return None
         return _view(run, facts, attempts)
+
+
+def read_run(replica: Replica, run: str) -> RunView | None:
+    """Return one run, None if there is none of that id. Costs nothing for the others."""
+    return RunViews().read(replica, run)
 
 
 def is_output(message: MessageView, run: str, agent: str) -> bool:

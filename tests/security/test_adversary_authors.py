@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from syncd_client import Agent, Client, Run, Session
@@ -20,9 +20,13 @@ from syncd.cli.paint import message, to_lines
 from syncd.cli.slash import Slash
 from syncd.core.errors import SyncdError
 from syncd.core.ids import run_id
+from syncd.core.listing import Summary
 from syncd.server.app import Server
+from syncd.server.renewal import renew
+from syncd.store.listing import Listing
 from tests.client.agents import PLANNER, Handler, ended, status
 from tests.harness import PATIENCE_S, meanwhile, mint, serving, until
+from tests.server.test_sockets_work import sessions_of
 
 EVE = "user:eve"
 
@@ -30,8 +34,9 @@ EVE = "user:eve"
 class Scene:
     """Mona and eve on a session; eve may write its transcript and nothing else."""
 
-    def __init__(self, url: str, place: Path) -> None:
-        self.url = url
+    def __init__(self, server: Server, place: Path) -> None:
+        self.server = server
+        self.url = server.url
         self.place = place
         self.mona: Session
         self.eve: Session
@@ -67,7 +72,7 @@ class Scene:
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     async with AsyncExitStack() as stack:
         server: Server = await stack.enter_async_context(serving(tmp_path / "s.db", limits={"lease_grace_s": 0.3}))
-        found = Scene(server.url, tmp_path)
+        found = Scene(server, tmp_path)
         for subject, rights in (("user:mona", None), (EVE, ("transcript",))):
             token = mint(subject) if rights is None else mint(subject, rights)
             client = Client(server.url, token=token, store=tmp_path / f"{subject[5:]}.db")
@@ -93,6 +98,19 @@ def call_of(session: Session, run: str) -> str:
     return next(
         str(part["tool_call"]) for view in session.outputs(run) for part in view.parts if part["type"] == "tool"
     )
+
+
+async def listed_as_waiting(server: Server) -> dict[str, str]:
+    """Return the calls that a list made anew shows as waiting, each with its run."""
+    found: dict[str, str] = {}
+
+    class Kept:
+        async def renew(self, session: str, summary: Summary, *rest: Any) -> None:
+            found.update(summary.waiting)
+
+    (live,) = sessions_of(server).lives()
+    await renew(cast("Listing", Kept()), "s", live.machine, 1)
+    return found
 
 
 async def test_nobody_puts_words_into_a_models_history(scene: Scene) -> None:
@@ -269,6 +287,7 @@ async def test_nobody_is_shown_another_call_than_is_decided(scene: Scene) -> Non
             assert "no agent at work asks this" in shown
             assert "allow it?" not in shown
         other = await scene.forge(tool("buy_tea", f"{run}-99", "approval-requested", input={}), run=run)
+        assert await listed_as_waiting(scene.server) == {call: run}
         slash = Slash(scene.mona._client, scene.mona)
         said = "\n".join(to_lines(await slash.run("/deny too dear"), 80, colours=False))
         assert "wire_money" in said

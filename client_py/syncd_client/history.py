@@ -11,7 +11,6 @@ from typing import Any, Final, Literal, Protocol
 
 from syncd.core.branches import Branches
 from syncd.core.errors import LocalProtocolError
-from syncd.core.ids import run_id
 from syncd.core.messages import Json
 from syncd.core.run_view import RunView, is_output
 from syncd.core.schema import SERVER_SUBJECT
@@ -51,8 +50,8 @@ class Transcript(Protocol):
         """Return the run that it is output of."""
         ...
 
-    def run(self, run: str) -> RunView | None:
-        """Return one run."""
+    def runs(self) -> list[RunView]:
+        """Return all runs."""
         ...
 
     def command_json(self, command: str) -> dict[str, Json] | None:
@@ -119,8 +118,7 @@ def _answers(
     transcript: Transcript, asked: MessageView, views: Sequence[MessageView], superseded: Collection[str]
 ) -> list[MessageView]:
     """Return what agents answered to a message that asked them, as far as they are done."""
-    runs = {run_id(asked.id, agent) for agent in asked.to}
-    over = {run for run in runs if (found := transcript.run(run)) is not None and found.ended}
+    over = {run.id for run in transcript.runs() if run.message == asked.id and run.ended} if asked.to else set()
     return [
         view
         for view in views
@@ -137,7 +135,7 @@ def heard(transcript: Transcript, view: MessageView, part: Mapping[str, Json]) -
     if run is None:
         return None
     said = transcript.message(str(part.get("message")))
-    if said is not None and transcript.run(run_id(said.id, run.agent)) is not None:
+    if said is not None and any((one.message, one.agent) == (said.id, run.agent) for one in transcript.runs()):
         return _author(said), said.text
     command = transcript.command_json(str(part.get("command"))) or {}
     receipt, payload = command.get("receipt"), command.get("payload")

@@ -246,3 +246,21 @@ async def test_what_an_agent_asked_another_stands_before_the_answer(server: Serv
         ["[mona] plan a trip", "Let me ask.", *asked],
         ["[mona] plan a trip", "Let me ask.Go by tram.", *asked, "[mona] next"],
     ]
+
+
+async def test_a_message_that_steered_is_in_the_history_as_whose_it_is(server: Server, tmp_path: Path) -> None:
+    """By `busy="steer"` a run is told by a message, which stands there as that person's words."""
+    histories: list[list[Any]] = []
+
+    async def handler(run: Run) -> None:
+        await run.text("begun")
+        await run.wait_steering()
+        histories.append(run.history())
+
+    async with planner(server.url, tmp_path, handler, busy="steer"), person(server.url, tmp_path) as session:
+        run = await ask(session)
+        await until(lambda: session.messages()[-1].text == "begun")
+        async with person(server.url, tmp_path, "theo") as theo:
+            await theo.post("by tram", to=[PLANNER])
+            await ended(session, run)
+    assert [turn["content"] for turn in histories[0]] == ["[mona] plan it", "begun", "[theo] by tram"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from syncd.core.messages import Json
+from syncd.core.run_view import is_call_in, is_output
 from syncd_client.history import Transcript
 
 
@@ -17,11 +18,13 @@ class RunCalls:
     1. Of attempts that start over, each has ids of its own: what was decided on an earlier one's call is not for the
        call in its place.
     2. A run that is taken up again makes the same call again under the same id: what was decided on it counts.
+    3. What others say of a call in messages of theirs, even ones that name the run, is not what was written for it.
     """
 
-    def __init__(self, transcript: Transcript, run: str, *, since: int, attempt: int) -> None:
+    def __init__(self, transcript: Transcript, run: str, *, agent: str, since: int, attempt: int) -> None:
         self._transcript = transcript
         self._run = run
+        self._agent = agent
         self._since = since
         self._attempt = attempt
         self._count = 0
@@ -57,7 +60,9 @@ class RunCalls:
         return [
             part
             for view in self._transcript.messages()
-            if view.run == self._run and (view.attempt or 0) < self._attempt and not self._transcript.superseded(view)
+            if is_output(view, self._run, self._agent)  # Invariant 3.
+            and (view.attempt or 0) < self._attempt
+            and not self._transcript.superseded(view)
             for part in view.parts
-            if part.get("type") == "tool" and isinstance(part.get("tool_call"), str)
+            if is_call_in(part, self._run)
         ]

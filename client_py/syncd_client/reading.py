@@ -71,6 +71,18 @@ class Reading:
         """Return one run, None if there is none of that id."""
         return self._runs.run(self._transcript(), run)
 
+    def output_of(self, message: MessageView) -> RunView | None:
+        """Return the run that a message is output of; None if its author is not that run's agent."""
+        return self._runs.output_of(self._transcript(), message)
+
+    def outputs(self, run: str) -> list[MessageView]:
+        """Return what a run's agent wrote in it, as far as it counts, in order."""
+        return [
+            view
+            for view in self.messages()
+            if view.run == run and self.output_of(view) is not None and not self.superseded(view)
+        ]
+
     def superseded(self, message: MessageView) -> bool:
         """Whether a message is output of an attempt that no longer counts: kept, and shown as such."""
         return self._runs.superseded(self._transcript(), message)

@@ -78,7 +78,7 @@ class Run(RunWriting):
         hold: Hold,
         moved: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(RunCalls(session, new.run, since=since, attempt=new.attempt))
+        super().__init__(RunCalls(session, new.run, agent=new.agent, since=since, attempt=new.attempt))
         self.session = session
         self.id = new.run
         self.agent = new.agent
@@ -417,8 +417,8 @@ class Run(RunWriting):
 
     def _draft(self) -> NewMessage:
         """Return the message that the next part begins. It follows what this run wrote before, else what it answers."""
-        own = [view.id for view in self.session.messages() if view.run == self.id and not self.session.superseded(view)]
-        draft = self.session.draft(role="assistant", parent=own[-1] if own else self._new.message)
+        own = self.session.outputs(self.id)
+        draft = self.session.draft(role="assistant", parent=own[-1].id if own else self._new.message)
         return replace(draft, run=self.id, attempt=self.attempt)
 
     def _last_provider(self) -> Mapping[str, Json]:

@@ -32,13 +32,13 @@ class SubRun:
 
     @property
     def messages(self) -> list[MessageView]:
-        """What it wrote, as far as it counts."""
-        return [view for view in self.session.messages() if view.run == self.id and not self.session.superseded(view)]
+        """What its agent wrote, as far as it counts: whoever else names the run adds nothing to it."""
+        return self.session.outputs(self.id)
 
     @property
     def text(self) -> str:
-        """The text of what it wrote."""
-        return "\n\n".join(view.text for view in self.messages if view.text)
+        """The text of its answer, without what it asked others for it."""
+        return "\n\n".join(view.text for view in self.messages if view.text and view.role == "assistant")
 
     async def ended(self, *, timeout: float | None = None) -> RunView:  # noqa: ASYNC109 - the API says so
         """Return the run when it is over.

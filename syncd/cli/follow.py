@@ -26,6 +26,7 @@ from syncd_client import (
     StateChanged,
     StatusChanged,
 )
+from syncd_client.history import heard
 
 from syncd.cli import paint
 from syncd.cli.outcomes import Outcome
@@ -264,7 +265,7 @@ class TextFollower:
                 continue
             self._parts[place] = state
             if part.get("type") == "steering-message":
-                self._note(paint.heard(part))
+                self._note(paint.heard(part, heard(self._session, view, part)))
                 continue
             what = part.get("name") or part.get("url") or ""
             self._note(f"[{part.get('type')}] {what} {state}")

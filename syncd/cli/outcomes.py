@@ -5,10 +5,14 @@ Reads a session. Knows nothing of colours and screens.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from syncd_client import RunView, Session
+from syncd_client.history import heard
 
+from syncd.core.messages import Json
+from syncd.core.run_view import is_call_in
 from syncd.core.transcript import MessageView
 
 _DECIDED = {"approve": "approved", "deny": "denied"}
@@ -17,17 +21,20 @@ _DECIDED = {"approve": "approved", "deny": "denied"}
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What is known of one message: whether it counts, which of its tool calls need no answer any more and why, and
-    how runs ended that did not end well."""
+    how runs ended that did not end well. `told`: of its parts that say that a run was told something, in their order,
+    who said what; None for one that nobody said."""
 
     superseded: bool = False
     calls: tuple[tuple[str, str], ...] = ()
     ends: tuple[str, ...] = ()
+    told: tuple[tuple[str, str] | None, ...] = ()
 
 
 class Outcomes:
     """The outcomes of a session's messages.
 
     1. How a run ended stands below the last that it wrote; if it wrote nothing, below what it was asked.
+    2. A call is its run's, a steer whose command it was: what else a message says of them is its author's word alone.
     """
 
     def __init__(self, session: Session) -> None:
@@ -43,7 +50,7 @@ class Outcomes:
             return
         last: dict[str, str] = {}
         for view in self._session.messages():
-            if view.run in ended and not self._session.superseded(view):
+            if view.run in ended and self._session.output_of(view) and not self._session.superseded(view):
                 last[view.run] = view.id
         for run in ended.values():
             if below := last.get(run.id, run.message or ""):  # Invariant 1.
@@ -51,17 +58,23 @@ class Outcomes:
 
     def of(self, view: MessageView) -> Outcome:
         """Return what is known of a message."""
-        calls = [str(part.get("tool_call") or "") for part in view.parts if part.get("type") == "tool"]
-        answered = tuple((call, said) for call in calls if (said := self._answer(view, call)))
-        return Outcome(self._session.superseded(view), answered, self._ends.get(view.id, ()))
+        tools = [part for part in view.parts if part.get("type") == "tool"]
+        answered = tuple(
+            (str(part.get("tool_call") or ""), said) for part in tools if (said := self._answer(view, part))
+        )
+        steers = [part for part in view.parts if part.get("type") == "steering-message"]
+        told = tuple(heard(self._session, view, part) for part in steers)
+        return Outcome(self._session.superseded(view), answered, self._ends.get(view.id, ()), told)
 
-    def _answer(self, view: MessageView, call: str) -> str:
-        decision = self._session.decision(call)
+    def _answer(self, view: MessageView, part: Mapping[str, Json]) -> str:
+        run = self._session.output_of(view)
+        if run is None or not is_call_in(part, run.id):
+            return "no agent at work asks this" if part.get("state") == "approval-requested" else ""
+        decision = self._session.decision(str(part["tool_call"]))
         if decision is not None:
             verb = _DECIDED.get(str(decision.get("kind")), "answered")
             return f"{verb} by {str(decision.get('by', '')).removeprefix('user:')}"
-        run = self._session.run(view.run) if view.run else None
-        return "never answered" if run is not None and run.ended else ""
+        return "never answered" if run.ended else ""
 
 
 def _end(run: RunView) -> str:

@@ -21,6 +21,7 @@ from syncd.cli.words import clean, clock, lasted, plural
 from syncd.core.branches import is_request
 from syncd.core.errors import CloseCode
 from syncd.core.messages import Json, PresenceEntry
+from syncd.core.run_view import is_call_in
 from syncd.core.transcript import MessageView
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "bright_red", "bright_cyan", "bright_magenta")
@@ -85,8 +86,13 @@ def message(view: MessageView, outcome: Outcome = _NOTHING_KNOWN) -> RenderableT
     if outcome.superseded:
         return line.append("  left out: it began again after its worker was lost", style="dim italic")
     blocks: list[RenderableType] = [line]
+    told = iter(outcome.told)
     for part in view.parts:
-        if (block := _part(view, part, dict(outcome.calls))) is not None:
+        if part.get("type") == "steering-message":
+            block: RenderableType | None = Text(heard(part, next(told, None)), style="dim italic")
+        else:
+            block = _part(view, part, dict(outcome.calls))
+        if block is not None:
             blocks.append(Padding(block, (0, 0, 0, 2)))
     return Group(*blocks, *ends)
 
@@ -95,8 +101,6 @@ def _part(view: MessageView, part: Mapping[str, Json], calls: Mapping[str, str])
     kind = part.get("type")
     streaming = part.get("state") == "streaming"
     text = part.get("text")
-    if kind == "steering-message":
-        return Text(heard(part), style="dim italic")
     if isinstance(text, str):
         shown = clean(text) + (" ▌" if streaming else "")
         if kind == "reasoning":
@@ -121,9 +125,11 @@ def _tool(part: Mapping[str, Json], answer: str) -> Text:
     return line
 
 
-def heard(part: Mapping[str, Json]) -> str:
-    """Return a part that says what an agent was told while it worked."""
-    return f"↪ {short(str(part.get('by') or '?'))}: {_line(part.get('text') or '')}"
+def heard(part: Mapping[str, Json], told: tuple[str, str] | None) -> str:
+    """Return a part that says what an agent was told while it worked; `told` is who said what, if somebody did."""
+    if told is None:  # Its author's word alone, in nobody's name.
+        return f"↪ {_line(part.get('text') or '')}"
+    return f"↪ {short(told[0])}: {_line(told[1])}"
 
 
 def run_line(run: RunView, session: Session, now_ms: int) -> Text:
@@ -169,9 +175,8 @@ def open_runs(session: Session, now_ms: int) -> list[Text]:
 
 def _waits_for_decision(run: RunView, session: Session) -> bool:
     return any(
-        waits_for_approval(part) and session.decision(tool_call(part)) is None
-        for view in session.messages()
-        if view.run == run.id
+        waits_for_approval(part) and is_call_in(part, run.id) and session.decision(tool_call(part)) is None
+        for view in session.outputs(run.id)
         for part in view.parts
     )
 

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 from rich.console import Group, RenderableType
 from rich.text import Text
-from syncd_client import Client, Command, RunView, Session
+from syncd_client import Client, Command, Session
 
 from syncd.cli import mentions, paint
 from syncd.cli.sent import Sent
 from syncd.cli.trouble import Trouble
 from syncd.cli.words import clean, now_ms
+from syncd.core.messages import Json
+from syncd.core.run_view import is_call_in
 from syncd.core.transcript import MessageView
 
 _FOUND_MAX = 20
@@ -200,21 +202,30 @@ class Slash:
         view = next((view for view in reversed(self._session.messages()) if view.streaming), None)
         if view is None:
             raise Trouble(f"nobody is at work here that you could {verb}: /runs lists what was")
-        return [_message_target(view)]
+        return [self._message_target(view)]
 
     def _numbered(self, seq: int) -> tuple[str, Target]:
         view = next((view for view in self._session.messages() if view.seq == seq), None)
         if view is None:
             raise Trouble(f"there is no message #{seq} here")
-        return _message_target(view)
+        return self._message_target(view)
+
+    def _message_target(self, view: MessageView) -> tuple[str, Target]:
+        """Return the run that wrote a message, or else all runs that answer it."""
+        run = self._session.output_of(view)
+        return f"#{view.seq}" if view.seq is not None else view.id, {"run": run.id} if run else {"message": view.id}
 
     def _calls(self) -> dict[str, str]:
-        """Return the tool calls there are, each with its tool's name."""
+        """Return the tool calls that agents made in their runs, each with its tool's name.
+
+        Anybody can write a part that looks like one, under whatever name, with the id of another's call.
+        """
         return {
             paint.tool_call(part): clean(str(part.get("name") or "the tool call"), lines=False)
             for view in self._session.messages()
+            if (run := self._session.output_of(view)) is not None
             for part in view.parts
-            if part.get("type") == "tool"
+            if is_call_in(part, run.id)
         }
 
     def _tool(self, call: str) -> str:
@@ -223,14 +234,15 @@ class Slash:
     def _waiting_call(self) -> str:
         for view in reversed(self._session.messages()):
             for part in reversed(view.parts):
-                if paint.waits_for_approval(part) and self._decidable(paint.tool_call(part), view):
+                if paint.waits_for_approval(part) and self._decidable(part, view):
                     return paint.tool_call(part)
         raise Trouble("no tool call waits for an answer: name one, such as /approve CALL")
 
-    def _decidable(self, call: str, view: MessageView) -> bool:
-        run: RunView | None = self._session.run(view.run) if view.run else None
-        over = run is not None and run.ended
-        return not over and not self._session.superseded(view) and self._session.decision(call) is None
+    def _decidable(self, part: Mapping[str, Json], view: MessageView) -> bool:
+        run = self._session.output_of(view)
+        if run is None or run.ended or self._session.superseded(view) or not is_call_in(part, run.id):
+            return False
+        return self._session.decision(paint.tool_call(part)) is None
 
     async def _export(self, name: str) -> RenderableType:
         if not name:
@@ -260,8 +272,3 @@ def _write_new(name: str, text: str) -> Path:
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
     return path
-
-
-def _message_target(view: MessageView) -> tuple[str, Target]:
-    """Return the run that wrote a message, or else all runs that answer it."""
-    return f"#{view.seq}" if view.seq is not None else view.id, {"run": view.run} if view.run else {"message": view.id}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from syncd.core.ids import run_key, split_run_key
+from syncd.core.ids import run_key, run_of_call, split_run_key
 from syncd.core.messages import Json
 from syncd.core.replica import Replica
 from syncd.core.schema import Root
@@ -78,6 +78,7 @@ class RunViews:
     """The runs of a transcript, read once and again only where something changed.
 
     1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all.
+    2. Of messages that name a run, those count that its agent wrote: see `is_output`.
     """
 
     def __init__(self) -> None:
@@ -116,6 +117,11 @@ class RunViews:
         run = self.run(replica, message.run)
         return run is not None and not run.since <= message.attempt <= run.attempt
 
+    def output_of(self, replica: Replica, message: MessageView) -> RunView | None:
+        """Return the run whose agent wrote a message in it; None for any other message."""
+        run = self.run(replica, message.run) if message.run is not None else None
+        return run if run is not None and is_output(message, run.id, run.agent) else None
+
     def decision(self, replica: Replica, tool_call: str) -> Mapping[str, Json] | None:
         """Return the one decision on a tool call, `{command, by, kind, at, payload?}`; None before there is one."""
         found = replica.read(Root.RECEIPTS, f"d:{tool_call}")
@@ -144,7 +150,7 @@ class RunViews:
                     self._touch(root, key, self._stale)
         stale, self._stale = self._stale, set()
         for run in stale:
-            view = self._read(replica, run)
+            view = self.read(replica, run)
             if view is not None:
                 self._views[run] = view
 
@@ -152,7 +158,8 @@ class RunViews:
         facts = self._facts.get(view.id)
         return (_whole(facts[0].get("at")) if facts else None) or view.started_at or 0
 
-    def _read(self, replica: Replica, run: str) -> RunView | None:
+    def read(self, replica: Replica, run: str) -> RunView | None:
+        """Return one run as it is now, read on from what is known of it. Of one that the server took that is all."""
         facts = self._facts.setdefault(run, [])
         read_on(replica, run, facts)
         # What a receipt tells of may be in the document before this is told that it is: a view never says that a run
@@ -167,6 +174,25 @@ class RunViews:
         if not facts and not attempts:
             return None
         return _view(run, facts, attempts)
+
+
+def read_run(replica: Replica, run: str) -> RunView | None:
+    """Return one run, None if there is none of that id. Costs nothing for the others."""
+    return RunViews().read(replica, run)
+
+
+def is_output(message: MessageView, run: str, agent: str) -> bool:
+    """Whether `agent` wrote a message in its `run`. Anybody can name the run in a message: that adds nothing to it.
+
+    What has no receipt is of this device, and nobody else sees it.
+    """
+    return message.run == run and message.by in (None, agent)
+
+
+def is_call_in(part: Mapping[str, Json], run: str) -> bool:
+    """Whether a part is a tool call of `run`, provided that it stands in output of it: what is decided is the run's."""
+    call = part.get("tool_call")
+    return part.get("type") == "tool" and isinstance(call, str) and run_of_call(call) == run
 
 
 def read_on(replica: Replica, run: str, facts: list[Mapping[str, Json]]) -> None:

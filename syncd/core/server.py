@@ -44,6 +44,7 @@ from syncd.core.messages import (
 from syncd.core.presence import PresenceTable
 from syncd.core.receipts import Decided, decide
 from syncd.core.replica import ReplicaBroken, check_value, merge_batch
+from syncd.core.run_view import RunView, RunViews
 from syncd.core.schema import SCHEMA_VERSION, SERVER_SUBJECT, Root
 from syncd.core.server_turn import Batch, Drop, Peer, Ready, Send
 from syncd.core.transcript import MessageView, TranscriptView
@@ -89,7 +90,8 @@ class ServerMachine:
         self._presence = PresenceTable(per_s=limits.presence_per_s, gather_s=limits.presence_gather_s)
         self._peers: dict[str, Peer] = {}
         self._batch = Batch()
-        self._view: TranscriptView | None = None
+        self._view = TranscriptView()
+        self._runs = RunViews()
         self._before: dict[Layer, dict[int, int | None]] = {}
         self._published: tuple[PresenceEntry, ...] = ()
 
@@ -131,9 +133,11 @@ class ServerMachine:
         Raises:
             ReplicaBroken: throw the machine away.
         """
-        if self._view is None:
-            self._view = TranscriptView()
         return self._view.messages(self._documents[Layer.TRANSCRIPT].replica)
+
+    def runs(self) -> list[RunView]:
+        """Return the committed runs, in the order they were made in. Raises as `messages`."""
+        return self._runs.runs(self._documents[Layer.TRANSCRIPT].replica)
 
     def owner(self, root: Root, key: str) -> str | None:
         """Return the subject that wrote the transcript entry `key` under `root`, None if there is none."""
@@ -451,8 +455,8 @@ class ServerMachine:
             document.apply(updates, accepted.ends)
             self._show(layer, updates, accepted.alone, ready.receipts if layer is Layer.TRANSCRIPT else b"", sends)
         self.content.roots.update(batch.roots)
-        if self._view is not None:
-            self._view.touch(batch.touched)
+        self._view.touch(batch.touched)
+        self._runs.touch(batch.touched)
         for peer, opened in batch.opening:
             if self._here(peer):
                 sends.append(Send((peer.id,), self._opened(peer, opened)))

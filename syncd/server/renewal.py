@@ -12,7 +12,7 @@ from syncd.core.ids import is_person
 from syncd.core.listing import EXCERPT_CHARS_MAX, STATE_ROOT, Summary, called, opening_of, shorten
 from syncd.core.messages import Layer
 from syncd.core.replica import Replica
-from syncd.core.run_view import RunViews
+from syncd.core.run_view import RunViews, is_call_in
 from syncd.core.server import ServerMachine
 from syncd.core.tool_calls import ASKED
 from syncd.core.transcript import MessageView, read_command, read_reads
@@ -46,12 +46,13 @@ def _summary(machine: ServerMachine, messages: Sequence[MessageView]) -> Summary
     summary.opening = next(filter(None, map(opening_of, written)), "")
     summary.runs = {run.id: (run.agent, run.lease) for run in runs.runs(replica) if run.lease not in ("", "ended")}
     for view in messages:
-        if view.run in summary.runs:
+        run = runs.output_of(replica, view)
+        if run is not None and run.id in summary.runs:
             for part in view.parts:
                 call = part.get("tool_call")
-                asked = part.get("state") == ASKED and isinstance(call, str)
+                asked = part.get("state") == ASKED and is_call_in(part, run.id)
                 if asked and runs.decision(replica, str(call)) is None:
-                    summary.waiting[str(call)] = view.run or ""
+                    summary.waiting[str(call)] = run.id
     handed = runs.responsible(replica)
     if handed is not None:
         command = read_command(replica, str(handed.get("command")))

@@ -20,7 +20,7 @@ from syncd.core.ids import new_client_id, run_id, run_key, uuid7
 from syncd.core.limits import Limits
 from syncd.core.messages import Claim, Json, Layer, Work
 from syncd.core.replica import Replica
-from syncd.core.run_view import RunView, RunViews
+from syncd.core.run_view import RunView, read_run
 from syncd.core.run_writer import NewAttempt
 from syncd.core.schema import NewMessage, Root
 from syncd.core.update import EMPTY_UPDATE, Kind, encode_prefix
@@ -198,11 +198,14 @@ class RunRecords:
 
     async def set_status(self, session: str, grant: Grant, run: str, attempt: int, status: str) -> Mapping[str, Json]:
         """Say that the run waits for somebody, `suspended`, or goes on, `running`; or that it waits and is given up,
-        `detached`: by whoever takes it up then.
+        `detached`: by whoever takes it up then. Saying that again is no error, whoever has it meanwhile.
 
         Raises as `write`.
         """
-        standing = _look(await self._sessions.live(session), grant, run)
+        live = await self._sessions.live(session)
+        standing = _look(live, grant, run)
+        if status == "detached" and _replica(live).read(Root.RUNS, run_key(run, attempt), "status") == status:
+            return _answer(standing, attempt)
         async with self._holding(session, grant, standing, attempt) as (seat, desk, pen):
             await self._commit(seat, desk, pen.change({"status": status}))
             return _answer(read_standing(_replica(seat.live), run) or standing, attempt)
@@ -275,8 +278,8 @@ class RunRecords:
         Raises:
             SessionGone: there is no such session.
         """
-        replica = _replica(await self._sessions.live(session))
-        return [self._json(replica, view) for view in RunViews().runs(replica)[-limit:]]
+        live = await self._sessions.live(session)
+        return [self._json(_replica(live), view) for view in live.machine.runs()[-limit:]]
 
     async def read(self, session: str, run: str) -> Mapping[str, Json]:
         """Return one run.
@@ -286,7 +289,7 @@ class RunRecords:
             SessionGone: there is no such session.
         """
         replica = _replica(await self._sessions.live(session))
-        view = RunViews().run(replica, run)
+        view = read_run(replica, run)
         if view is None:
             raise RunRefused("not_found", f"there is no run {run}")
         return self._json(replica, view)

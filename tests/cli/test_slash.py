@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from syncd_client import Client, Session
 from syncd.cli.paint import to_lines
 from syncd.cli.slash import Slash
 from syncd.core.errors import SyncdError
+from syncd.core.messages import Layer
+from syncd.core.run_writer import NewAttempt, put_attempt
 
 
 @pytest.fixture
@@ -23,6 +26,12 @@ async def run(session: Session, line: str) -> str:
     """Run one line and return what is shown."""
     shown = await Slash(session._client, session).run(line)
     return "\n".join(to_lines(shown, 100, colours=False))
+
+
+async def asks(session: Session, call: str) -> None:
+    """Write a tool call of the run `call` that waits for an approval."""
+    part = {"type": "tool", "id": "0", "tool_call": call, "state": "approval-requested"}
+    await session.write_message(replace(session.draft(role="assistant"), run="call", attempt=1, parts=[part]))
 
 
 async def test_every_command_is_in_the_help(session: Session) -> None:
@@ -61,9 +70,10 @@ async def test_commands_address_what_they_mean(session: Session) -> None:
         await stream.flush()
         await run(session, "/stop")
         await run(session, "/steer faster, please")
-    await session.post(parts=[{"type": "tool", "id": "0", "tool_call": "call-1", "state": "approval-requested"}])
+    session._edit(Layer.TRANSCRIPT, lambda replica: put_attempt(replica, NewAttempt("call", 1, "agent:planner", 1)))
+    await asks(session, "call-1")
     await run(session, "/approve")
-    await session.post(parts=[{"type": "tool", "id": "0", "tool_call": "call-2", "state": "approval-requested"}])
+    await asks(session, "call-2")
     await run(session, "/deny call-1 too dear")
     await run(session, "/deny by far too dear")
     await run(session, "/handoff user:theo it is late")

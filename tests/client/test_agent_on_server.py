@@ -12,7 +12,7 @@ from examples.fault_proxy import FaultProxy
 from syncd.core.ids import run_id
 from syncd.server.app import Server
 from tests.client.agents import PLANNER, Handler, ended, status
-from tests.harness import PATIENCE_S, mint, serving, until
+from tests.harness import PATIENCE_S, meanwhile, mint, serving, until
 
 
 @asynccontextmanager
@@ -208,3 +208,59 @@ async def test_the_client_pings_at_the_servers_pace(tmp_path: Path) -> None:
         proxy.stall()
         await until(lambda: not client.connected, within_s=5.0)
         proxy.cut()
+
+
+async def test_what_an_agent_asked_another_stands_before_the_answer(server: Server, tmp_path: Path) -> None:
+    """A model is not asked its own question: while nobody answered it is not in the history, and then the answer is."""
+    go_on = asyncio.Event()
+    histories: list[list[Any]] = []
+
+    async def weather(run: Run) -> None:
+        await go_on.wait()
+        await run.text("Sunny.")
+
+    async def handler(run: Run) -> None:
+        if run.message is not None and run.message.text == "next":
+            histories.append(run.history())
+            return
+        await run.text("Let me ask.")
+        below = await run.sub("How is the weather?", agent="agent:weather")
+        histories.append(run.history())
+        go_on.set()
+        await below.ended(timeout=PATIENCE_S)
+        histories.append(run.history())
+        await run.text("Go by tram.")
+
+    other = Agent("weather", server=server.url, token=mint("agent:weather"), store=tmp_path / "weather.db")
+    other.on_work(weather)
+    async with (
+        planner(server.url, tmp_path, handler),
+        meanwhile(other.serve()),
+        person(server.url, tmp_path) as session,
+    ):
+        for text in ("plan a trip", "next"):
+            await ended(session, await ask(session, text))
+    asked = ["[planner] How is the weather?", "[weather] Sunny."]
+    assert [[turn["content"] for turn in history] for history in histories] == [
+        ["plan a trip", "Let me ask."],
+        ["[mona] plan a trip", "Let me ask.", *asked],
+        ["[mona] plan a trip", "Let me ask.Go by tram.", *asked, "[mona] next"],
+    ]
+
+
+async def test_a_message_that_steered_is_in_the_history_as_whose_it_is(server: Server, tmp_path: Path) -> None:
+    """By `busy="steer"` a run is told by a message, which stands there as that person's words."""
+    histories: list[list[Any]] = []
+
+    async def handler(run: Run) -> None:
+        await run.text("begun")
+        await run.wait_steering()
+        histories.append(run.history())
+
+    async with planner(server.url, tmp_path, handler, busy="steer"), person(server.url, tmp_path) as session:
+        run = await ask(session)
+        await until(lambda: session.messages()[-1].text == "begun")
+        async with person(server.url, tmp_path, "theo") as theo:
+            await theo.post("by tram", to=[PLANNER])
+            await ended(session, run)
+    assert [turn["content"] for turn in histories[0]] == ["[mona] plan it", "begun", "[theo] by tram"]

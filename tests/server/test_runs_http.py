@@ -14,6 +14,8 @@ from syncd_client import Client
 from syncd.core.errors import CloseCode
 from syncd.core.ids import run_id
 from syncd.core.messages import Ack
+from syncd.core.replica import Replica
+from syncd.core.run_view import RunView, RunViews
 from syncd.core.schema import NewCommand
 from syncd.core.transcript import put_command
 from syncd.server.app import Server
@@ -338,7 +340,13 @@ async def test_a_detached_run_is_anybodys(agent: Caller, mona: Caller, server: S
     """Whoever gave it up has it no longer; what is said to it has it offered at once."""
     run = (await agent.start(message=await mona.ask()))["run"]
     await agent.parts(run, 1, "later")
-    await agent.call("POST", f"/v1/sessions/s/runs/{run}/status", {"attempt": 1, "status": "detached"})
+    detached = {"attempt": 1, "status": "detached"}
+    given_up = await agent.call("POST", f"/v1/sessions/s/runs/{run}/status", detached)
+    assert (agent.status, given_up["status"]) == (200, "suspended")
+    assert await agent.call("POST", f"/v1/sessions/s/runs/{run}/status", detached) == given_up
+    assert await agent.call("POST", f"/v1/sessions/s/runs/{run}/status", {**detached, "status": "running"}) == (
+        "lease_lost"
+    )
     assert (await mona.run(run))["status"] == "suspended"
     assert await agent.parts(run, 2, "more") == "lease_lost"
     assert (await agent.events(run))["over"]
@@ -348,6 +356,30 @@ async def test_a_detached_run_is_anybodys(agent: Caller, mona: Caller, server: S
     assert work["run"] == run
     assert (await agent.start(run=run))["attempt"] == 2
     assert [event["command"] for event in (await agent.events(run, attempt=2))["events"]] == [steer]
+    assert (await agent.call("POST", f"/v1/sessions/s/runs/{run}/status", detached))["status"] == "running"
+
+
+async def test_one_run_costs_what_one_run_costs(agent: Caller, mona: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many runs a session has: one is read for itself, and all of them again only where something changed."""
+    runs = [(await agent.start(message=await mona.ask()))["run"] for _ in range(30)]
+    reads: list[str] = []
+    whole = RunViews.read
+
+    def read(views: RunViews, replica: Replica, run: str) -> RunView | None:
+        reads.append(run)
+        return whole(views, replica, run)
+
+    monkeypatch.setattr(RunViews, "read", read)
+    await mona.run(runs[3])
+    assert reads == [runs[3]]
+    listed = (await mona.call("GET", "/v1/sessions/s/runs", limit=500))["runs"]
+    assert sorted(run["id"] for run in listed) == sorted(runs)
+    reads.clear()
+    await agent.end(runs[5])
+    again = (await mona.call("GET", "/v1/sessions/s/runs", limit=500))["runs"]
+    assert set(reads) == {runs[5]}
+    assert [run["id"] for run in again if run["status"] == "completed"] == [runs[5]]
+    assert [run for run in again if run["id"] != runs[5]] == [run for run in listed if run["id"] != runs[5]]
 
 
 async def test_a_tool_call_is_one_part(agent: Caller, mona: Caller) -> None:

@@ -51,7 +51,7 @@ export function MessageRow({ item, stepped }: { item: BranchItem; stepped: () =>
             }}
           />
         ) : (
-          <Parts parts={message.parts} ended={!message.streaming} />
+          <Parts parts={message.parts} run={null} ended={!message.streaming} />
         )}
       </div>
     </article>

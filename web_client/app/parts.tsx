@@ -1,7 +1,10 @@
 /** Parts: the pieces of a message, each as what it is. What is not known here is shown as it was written. */
 
 import { memo } from "./memo.js";
+import type { JsonMap } from "../src/core/messages.js";
+import type { RunView } from "../src/runs.js";
 import type { Part } from "../src/schema.js";
+import { useHere } from "./here.js";
 import { lazy } from "./lazy.js";
 import { safeHref } from "./links.js";
 import { nameOf, shown } from "./names.js";
@@ -13,13 +16,16 @@ export const Markdown = lazy(
   ({ text }: { text: string }) => <div class="md unread">{text}</div>,
 );
 
-export function Parts({ parts, ended }: { parts: readonly Part[]; ended: boolean }) {
+/** `run`: whose output they are, if they are a run's; only there can a tool call be decided. */
+export function Parts({ parts, run, ended }: { parts: readonly Part[]; run: RunView | null; ended: boolean }) {
   return (
     <>
       {parts.map((part, at) =>
         // What a tool row shows depends on decisions and commands too.
         part.type === "tool" ? (
-          <ToolRow key={at} part={part} ended={ended} />
+          <ToolRow key={at} part={part} run={run} ended={ended} />
+        ) : part.type === "steering-message" ? (
+          <Steered key={at} part={part} />
         ) : (
           <Plain key={at} part={part} ended={ended} />
         ),
@@ -44,12 +50,6 @@ const Plain = memo(function Plain({ part, ended }: { part: Part; ended: boolean 
           <Markdown text={text(part["text"])} />
         </details>
       );
-    case "steering-message":
-      return (
-        <p class="steer">
-          <b>{nameOf(text(part["by"]))}</b> steered: {text(part["text"])}
-        </p>
-      );
     case "source-url":
       return <Source href={text(part["url"])} title={text(part["title"])} />;
     case "file":
@@ -70,6 +70,21 @@ const Plain = memo(function Plain({ part, ended }: { part: Part; ended: boolean 
       );
   }
 });
+
+/** What a run was told: by whom and what says the command or the message. What the part says is its author's word. */
+function Steered({ part }: { part: Part }) {
+  const { session } = useHere();
+  const said = session.commandView(text(part["command"]));
+  const command = said?.kind === "steer" ? said : null;
+  const message = session.message(text(part["message"]));
+  const by = command?.receipt?.by ?? message?.by;
+  const payload = command?.payload as JsonMap | null | undefined;
+  return (
+    <p class="steer">
+      {by && <b>{nameOf(by)}</b>} steered: {text(payload?.["text"]) || message?.text || (by ? "" : text(part["text"]))}
+    </p>
+  );
+}
 
 /** A link to what an answer rests on, or to a file: never loaded by itself. */
 function Source({ href, title }: { href: string; title: string }) {

@@ -1,14 +1,17 @@
 /**
  * Rows: the visible messages of a session as what stands below each other on the screen. Pure.
  *
- * 1. The order of messages is the agreed one. Those of one run stand together in one card, at the place of its first.
+ * 1. The order of messages is the agreed one. Those of one run stand together in one card, at the place of its first:
+ *    those that its agent wrote. Who else names it speaks for themselves.
  * 2. A run that has said nothing yet stands at the live end; one that ended so, behind the message that it was for. One
  *    that ended and said something that is not visible is on another branch, and not shown.
  * 3. A run below another one stands in that one's card.
  */
 
 import type { BranchItem } from "../src/branches.js";
+import { isOutput } from "../src/runs.js";
 import type { RunView } from "../src/runs.js";
+import type { MessageView } from "../src/transcript.js";
 
 export interface MessageRow {
   readonly kind: "message";
@@ -109,7 +112,7 @@ class Layout {
   }
 
   rows(): Row[] {
-    for (const { message } of this.items) if (message.run) this.talking.add(message.run);
+    for (const { message } of this.items) if (this.isOutput(message)) this.talking.add(message.run);
     for (const run of this.runs) {
       if (!run.message || this.talking.has(run.id)) continue;
       const others = this.silent.get(run.message);
@@ -128,13 +131,19 @@ class Layout {
     const { message } = item;
     this.handOver(message.seq ?? Infinity);
     this.mark(item);
-    if (message.run) {
+    if (this.isOutput(message)) {
       const card = this.card(message.run, item);
       card.body.push({ kind: "message", key: message.id, item });
     } else if (!isRequest(item) || !this.silent.has(message.id)) {
       this.top.push({ kind: "message", key: message.id, item });
     }
     this.addSilent(item, true);
+  }
+
+  /** Invariant 1. */
+  private isOutput(message: MessageView): message is MessageView & { readonly run: string } {
+    const run = message.run && this.views.get(message.run);
+    return run === undefined || (!!run && isOutput(message, run));
   }
 
   private addSilent(item: BranchItem, ended: boolean): void {

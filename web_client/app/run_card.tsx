@@ -7,6 +7,7 @@ import { BranchSteps } from "./branch.js";
 import { Actions } from "./message_row.js";
 import { listed, nameOf, shown } from "./names.js";
 import { Parts } from "./parts.js";
+import type { RunView } from "../src/runs.js";
 import type { MessageRow, Row, RunRow } from "./rows.js";
 import { failure, runWords } from "./run_words.js";
 import { clock, elapsed } from "./times.js";
@@ -43,7 +44,7 @@ export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) 
         </summary>
         <div class="body">
           {row.body.map((part) => (
-            <Piece key={part.key} row={part} ended={ended} stepped={stepped} />
+            <Piece key={part.key} row={part} run={row.run} ended={ended} stepped={stepped} />
           ))}
           {row.body.length === 0 && run && !run.ended && <p class="state">{silence(run.status)}</p>}
           {run && run.status === "failed" && <p class="failure">{shown(failure(run))}</p>}
@@ -76,14 +77,14 @@ export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) 
   );
 }
 
-function Piece({ row, ended, stepped }: { row: Row; ended: boolean; stepped: () => void }) {
+function Piece({ row, run, ended, stepped }: { row: Row; run: RunView | null; ended: boolean; stepped: () => void }) {
   if (row.kind === "run") return <RunCard row={row} stepped={stepped} />;
   if (row.kind !== "message") return null;
   const { message } = row.item;
   return (
     <div class="said" id={`m-${message.id}`}>
       {message.to.length > 0 && <p class="state">to {listed(message.to.map(nameOf))}</p>}
-      <Parts parts={message.parts} ended={ended} />
+      <Parts parts={message.parts} run={run} ended={ended} />
     </div>
   );
 }

@@ -2,6 +2,8 @@
 
 import { useState } from "preact/hooks";
 import type { CommandView } from "../src/commands.js";
+import { runOfCall } from "../src/core/ids.js";
+import type { RunView } from "../src/runs.js";
 import type { Part } from "../src/schema.js";
 import { useClock } from "./frame.js";
 import { useAsk, useHere, useMay } from "./here.js";
@@ -10,11 +12,12 @@ import { brief, deadline, toolPart, toolWords, whole, type ToolPart } from "./to
 
 const DenyCall = lazy(() => import("./forms.js").then((module) => module.DenyCall));
 
-export function ToolRow({ part, ended }: { part: Part; ended: boolean }) {
+/** `run`: whose output it is. Of a call of any other, or of none, nothing is known or decided here. */
+export function ToolRow({ part, run, ended }: { part: Part; run: RunView | null; ended: boolean }) {
   const { session } = useHere();
   const tool = toolPart(part);
-  const decision = tool.call ? session.decision(tool.call) : null;
-  const words = toolWords(tool, decision, ended);
+  const own = run?.id === runOfCall(tool.call);
+  const words = toolWords(tool, own ? session.decision(tool.call) : null, ended || !own);
   const input = tool.input !== undefined ? brief(tool.input) : tool.rawInput;
   return (
     <div class={words.asks ? "tool asks" : "tool"} data-state={tool.state}>

@@ -125,6 +125,12 @@ export class Runs {
     return run !== null && !(run.since <= message.attempt && message.attempt <= run.attempt);
   }
 
+  /** The run that a message is output of; null if its author is not that run's agent. */
+  outputOf(message: MessageView): RunView | null {
+    const run = message.run === null ? null : this.run(message.run);
+    return run !== null && isOutput(message, run) ? run : null;
+  }
+
   /** The one decision on a tool call, null before there is one. */
   decision(toolCall: string): Decision | null {
     const found = this.#receipt(`d:${toolCall}`);
@@ -211,6 +217,14 @@ export class Runs {
     const found = this.document().getMap("receipts").get(key);
     return isMap(found) ? found : null;
   }
+}
+
+/**
+ * Whether a message that names `run` is output of it: whose author is not its agent adds nothing to it. What has no
+ * receipt is of this device, and nobody else sees it.
+ */
+export function isOutput(message: Pick<MessageView, "by">, run: Pick<RunView, "agent">): boolean {
+  return (message.by ?? run.agent) === run.agent;
 }
 
 /** The run that a receipt of this key is about; empty if it is about none. */

@@ -165,9 +165,14 @@ export class Session extends Commanding {
     return this.#runs.run(id);
   }
 
-  /** The messages that a run wrote, in order. */
+  /** The messages that a run's agent wrote in it, in order. */
   messagesOf(run: string): readonly MessageView[] {
-    return this.#transcript.ofRun(run);
+    return this.#transcript.ofRun(run).filter((message) => this.outputOf(message) !== null);
+  }
+
+  /** The run that a message is output of; null if its author is not that run's agent. */
+  outputOf(message: MessageView): RunView | null {
+    return this.#runs.outputOf(message);
   }
 
   /** Whether a message is output of an attempt that no longer counts: kept, and shown as such. */

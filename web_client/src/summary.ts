@@ -5,7 +5,8 @@
  */
 
 import type * as Y from "yjs";
-import { Runs } from "./runs.js";
+import { runOfCall } from "./core/ids.js";
+import { Runs, isOutput } from "./runs.js";
 import type { RunView } from "./runs.js";
 import { Transcript, readRead } from "./transcript.js";
 import type { MessageView } from "./transcript.js";
@@ -78,9 +79,9 @@ export function approvalsOf(transcript: Transcript, runs: Runs): Approval[] {
     if (run.ended) continue;
     for (const message of transcript.ofRun(run.id)) {
       // Whoever else names the run in a message of theirs does not ask in its agent's name.
-      if ((message.by ?? run.agent) !== run.agent || runs.superseded(message)) continue;
+      if (!isOutput(message, run) || runs.superseded(message)) continue;
       for (const [part, { type, tool_call: toolCall, state }] of message.parts.entries()) {
-        if (type !== "tool" || typeof toolCall !== "string") continue;
+        if (type !== "tool" || typeof toolCall !== "string" || runOfCall(toolCall) !== run.id) continue;
         if (state === "approval-requested" && runs.decision(toolCall) === null) {
           found.set(toolCall, { toolCall, run, message, part });
         } else found.delete(toolCall); // Of a call that goes through several messages the last word counts.

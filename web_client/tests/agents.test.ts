@@ -98,15 +98,25 @@ describe("approvals", () => {
   });
 
   it("of runs that are over, or by somebody who only names the run, are none", async () => {
-    const { mona, run, tom, toms } = await working();
+    const { mona, run, tom, toms, server } = await working();
     const forged: { attempt: number } & MemoryRun = new MemoryRun(toms, run.run, 7, {});
     forged.attempt = 1; // As the message claims; its entry is under another key.
     forged.begin();
     forged.part({ type: "tool", name: "book", tool_call: `${run.run}-9`, state: "approval-requested" });
     await tom.synced();
+    const evil = new MemoryRun(new MemoryReplica(server, "agent:evil").connect(), "evils", 1);
+    evil.begin();
+    evil.part({ type: "tool", name: "coffee", tool_call: `${run.run}-1`, state: "approval-requested" });
+    await mona.until(() => mona.messagesOf("evils")[0]?.parts[0] ?? null);
+    expect(mona.approvals()).toEqual([]);
     run.part({ type: "tool", name: "book", tool_call: `${run.run}-1`, state: "approval-requested" });
     await mona.until(() => mona.approvals()[0] ?? null);
-    expect(mona.approvals().map((approval) => approval.toolCall)).toEqual([`${run.run}-1`]);
+    expect(mona.approvals().map(({ toolCall, run: { agent } }) => [toolCall, agent])).toEqual([
+      [`${run.run}-1`, "agent:planner"],
+    ]);
+    expect(mona.messagesOf(run.run).map((message) => message.by)).toEqual(["agent:planner"]);
+    const eves = mona.messages().filter((message) => message.run === run.run && message.by === "user:tom");
+    expect(eves.map((message) => mona.outputOf(message))).toEqual([null]);
     run.end();
     await mona.until(() => (mona.run(run.run)?.ended ? true : null));
     expect(mona.approvals()).toEqual([]);

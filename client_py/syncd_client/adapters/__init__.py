@@ -4,6 +4,7 @@ No library is imported here: each is recognised by what its stream yields.
 """
 
 from syncd_client.adapters.history import (
+    Attached,
     Call,
     History,
     anthropic_messages,
@@ -17,6 +18,7 @@ from syncd_client.adapters.pieces import Piece
 from syncd_client.adapters.sources import Pieces, recognise
 
 __all__ = [
+    "Attached",
     "Call",
     "History",
     "Piece",

@@ -124,6 +124,10 @@ class MessageLike(Protocol):
         """Its id."""
 
     @property
+    def by(self) -> str | None:
+        """Its verified author, None while that is only this device's word."""
+
+    @property
     def metadata(self) -> Mapping[str, Json]:
         """What was written beside the parts."""
 
@@ -134,6 +138,10 @@ class MessageLike(Protocol):
 
 class SessionLike(Protocol):
     """What `SyncdSession` needs of a syncd session; `syncd_client.Session` has it."""
+
+    @property
+    def subject(self) -> str:
+        """Who writes here."""
 
     async def post(
         self,
@@ -161,6 +169,7 @@ class SyncdSession:
     1. Items come back equal to what was added: they are kept as JSON text beside what people see of them.
     2. Nothing is rewritten: taking away is a message that says what no longer counts, and all replicas agree on it.
     3. Items are told from other messages; several agents may keep theirs in one session under ids of their own.
+    4. What others write counts for nothing, whatever it calls itself: only this subject's own messages are read.
 
     With `visible=False` people see nothing of it: for agents whose answers `run.stream` writes already.
     """
@@ -213,7 +222,8 @@ class SyncdSession:
         found = []
         for view in self._session.messages():
             entry = view.metadata.get(_KEY)
-            if isinstance(entry, dict) and entry.get("session") == self.session_id:
+            own = view.by in (None, self._session.subject)  # Invariant 4.
+            if own and isinstance(entry, dict) and entry.get("session") == self.session_id:
                 # Own messages that have no place yet may be of one millisecond; their numbers say which was first.
                 order = (view.seq, 0) if view.seq is not None else (1 << 53, entry.get("number", 0))
                 found.append((order, view.id, entry))

@@ -218,6 +218,8 @@ async def test_words_that_no_text_can_hold_come_back(session: Session) -> None:
 class Backwards:
     """A session that shows own messages of one millisecond in any order, as ids are random there."""
 
+    subject = "agent:travel"
+
     def __init__(self) -> None:
         self._views: list[View] = []
 
@@ -233,6 +235,7 @@ class View:
     id: str
     metadata: dict[str, Any]
     seq: int | None = None
+    by: str | None = None
 
 
 async def test_items_of_one_moment_stay_in_order() -> None:

@@ -15,14 +15,15 @@ interface Fields {
   at?: number;
   regenerate?: string;
   count?: number;
+  by?: string;
 }
 
 function item(
   id: string,
   seq: number | null,
-  { run, role = "user", at = AT, regenerate, count = 1 }: Fields = {},
+  { run, role = "user", at = AT, regenerate, count = 1, by = run ? "agent:planner" : "user:mona" }: Fields = {},
 ): BranchItem {
-  const receipt = seq === null ? null : { seq, by: run ? "agent:planner" : "user:mona", at };
+  const receipt = seq === null ? null : { seq, by, at };
   const metadata = regenerate ? { regenerate } : {};
   const message = new MessageView(
     id,
@@ -69,6 +70,13 @@ function said(rows: readonly Row[]): string {
 test("the messages of one run stand in one card, at the place of its first", () => {
   const items = [item("q", 1), item("a", 2, { run: "r" }), item("x", 3), item("b", 4, { run: "r" })];
   expect(said(rowsOf(items, [run("r", { message: "q" })]))).toBe("q r(a b) x");
+});
+
+test("who names somebody else's run in a message speaks for themselves", () => {
+  const eves = item("e", 2, { run: "r", by: "user:eve" });
+  const items = [item("q", 1), eves, item("a", 3, { run: "r" }), item("x", 4, { run: "unknown" })];
+  expect(said(rowsOf(items, [run("r", { message: "q" })]))).toBe("q e r(a) ?(x)");
+  expect(said(rowsOf([item("q", 1), eves], [run("r", { message: "q" })]))).toBe("q e r()");
 });
 
 test("two runs at once never share a card", () => {

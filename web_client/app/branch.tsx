@@ -1,40 +1,11 @@
-/** Branches: the counter beside a message that has alternatives, and the way between them. */
+/** Branches: what stands beside a message that has alternatives. */
 
 import type { BranchItem } from "../src/branches.js";
-import { BackIcon, NextIcon } from "./icons.js";
-import { useAsk, useHere } from "./here.js";
+import { lazy, nothing } from "./lazy.js";
+
+const Steps = lazy(() => import("./steps.js").then((module) => module.Steps), nothing);
 
 /** `stepped` is called with the view changed, so that it is drawn again and kept. */
-export function BranchSteps({ item, stepped }: { item: BranchItem; stepped: () => void }) {
-  const { view } = useHere();
-  const ask = useAsk();
-  if (item.count < 2) return null;
-  const step = (way: "previous" | "next") =>
-    ask(() => {
-      view[way](item.message.id);
-      stepped();
-    });
-  return (
-    <span class="branch" role="group" aria-label="Alternatives">
-      <button
-        class="plain"
-        aria-label="Previous alternative"
-        disabled={item.index <= 1}
-        onClick={() => step("previous")}
-      >
-        <BackIcon />
-      </button>
-      <span aria-label={`${item.index} of ${item.count}`}>
-        {item.index}/{item.count}
-      </span>
-      <button
-        class="plain"
-        aria-label="Next alternative"
-        disabled={item.index >= item.count}
-        onClick={() => step("next")}
-      >
-        <NextIcon />
-      </button>
-    </span>
-  );
+export function BranchSteps(given: { item: BranchItem; stepped: () => void }) {
+  return given.item.count > 1 ? <Steps {...given} /> : null;
 }

@@ -50,6 +50,7 @@ _log = structlog.get_logger("syncd.client")
 #: development mode.
 Token = str | Callable[[], str | Awaitable[str]] | None
 
+_LINK = "link"
 _BACKOFF_S = 0.2
 _BACKOFF_MAX_S = 15.0
 #: A link that held this long was a good one: the next attempt is a first one again.
@@ -129,7 +130,7 @@ class Client:
         await self.store.open()
         self.subject = self.subject or self.store.subject
         self._tasks = [
-            asyncio.create_task(self._keep_link(), name="link"),
+            asyncio.create_task(self._keep_link(), name=_LINK),
             asyncio.create_task(self._watch_store(), name="store watch"),
         ]
         return self
@@ -240,6 +241,14 @@ class Client:
     async def live(self) -> None:
         """Return when the link is live."""
         await self._live.wait()
+
+    async def relink(self) -> None:
+        """Have the link kept by a new task, if the one that did was cancelled: a program that ends cancels them all."""
+        for at, task in enumerate(self._tasks):
+            if task.get_name() == _LINK and (task.done() or task.cancelling()) and not self._closing:
+                await asyncio.wait([task])
+                self._down(Status(Link.RECONNECTING, 0, "the task that kept the link was cancelled"))
+                self._tasks[at] = asyncio.create_task(self._keep_link(), name=_LINK)
 
     # What sessions use
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import structlog
 
-from syncd.core.errors import LocalProtocolError, SyncdError
+from syncd.core.errors import LocalProtocolError
 from syncd.core.ids import run_id, uuid7
 from syncd.core.messages import Json
 from syncd.core.run_view import RunView, run_of_fact
@@ -27,7 +27,7 @@ from syncd_client.audience import Audience
 from syncd_client.calls import RunCalls
 from syncd_client.copy import now_ms
 from syncd_client.history import Format, Turn, render, turns
-from syncd_client.run_failures import LeaseLost
+from syncd_client.run_failures import LeaseLost, failure_of, said
 from syncd_client.run_output import RunOutput
 from syncd_client.run_writing import RunWriting
 from syncd_client.steering import Steer, Steering
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from syncd_client.session import Session
 
 _log = structlog.get_logger("syncd.agent")
-
-_ERROR_CHARS_MAX = 2_000
 
 T = TypeVar("T")
 
@@ -133,18 +131,14 @@ class Run(RunWriting):
         if self.cancelled:
             self._end("cancelled", None)
             return
-        clean = message.encode(errors="replace").decode()[:_ERROR_CHARS_MAX]
-        self._end("failed", "error", {"code": code, "message": clean})
+        self._end("failed", "error", {"code": code, "message": said(message)})
 
     def end_with(self, error: BaseException | None) -> None:
         """End it as its handler ended: returned, raised, or was cancelled."""
         if error is None:
             self.complete()
-        elif isinstance(error, asyncio.CancelledError):
-            self.fail("abandoned", "the worker stopped before the run was over")
         else:
-            code = getattr(error, "code", None)
-            self.fail(code if isinstance(code, str) else type(error).__name__, str(error) or type(error).__name__)
+            self.fail(*failure_of(error))
 
     def take_in(self, steer: Steer) -> None:
         """Take something said that is no command: a message, with `busy="steer"`."""
@@ -400,11 +394,12 @@ class Run(RunWriting):
         try:
             self.output.finish()
             self.output.set(fields)
-        except SyncdError as broken:
+        except Exception as broken:  # noqa: BLE001 - a run that stays open blocks its session
             # What was written before may not be stored; that the run is over can still be said.
-            _log.warning("run_output_failed", run=self.id, session=self.session.id, reason=str(broken))
+            _, reason = failure_of(broken)
+            _log.warning("run_output_failed", run=self.id, session=self.session.id, reason=reason)
             fields |= {"status": "failed" if status == "completed" else status}
-            fields.setdefault("error", {"code": "output_lost", "message": str(broken)[:_ERROR_CHARS_MAX]})
+            fields.setdefault("error", {"code": "output_lost", "message": reason})
             self.session.set_attempt(self.id, self.attempt, fields)
         finally:
             self._close(_State.ENDED)

@@ -22,7 +22,7 @@ from syncd.core.schema import Root
 from syncd_client.client import Client
 from syncd_client.copy import now_ms
 from syncd_client.run import Hold, Run
-from syncd_client.run_failures import LeaseLost
+from syncd_client.run_failures import LeaseLost, failure_of
 from syncd_client.session import Session
 from syncd_client.status import Link
 from syncd_client.steering import Steer
@@ -158,16 +158,19 @@ class Worker:
         self._draining = self._stopping = True
         self._client.send(self._serve())
         tasks = [*self._claims.values()]
+        told: list[asyncio.Task[None]] = []
         for held in list(self._held.values()):
             if held.run.is_suspended:
                 held.run.leave()  # Invariant 2: whoever is there when it is decided goes on.
             if held.task is None:
                 held.run.fail("abandoned", "the worker stopped before it began")
+            elif held.task.cancelling() and not held.run.cancelled:
+                told.append(held.task)  # As all tasks of a program that ends; a second time would cut its last word.
             else:
                 tasks.append(held.task)
         for task in tasks:
             task.cancel()
-        if tasks:
+        if tasks := tasks + told:
             _, late = await asyncio.wait(tasks, timeout=STOP_GRACE_S)
             for held in list(self._held.values()):
                 if held.task in late:
@@ -179,6 +182,7 @@ class Worker:
         if self._client.connected:
             try:
                 async with asyncio.timeout(SYNC_GRACE_S):
+                    await self._client.relink()
                     for session in sessions:
                         await session.synced()
             except TimeoutError:
@@ -266,16 +270,15 @@ class Worker:
             await self._handler(run)
         except LeaseLost:
             pass
-        except asyncio.CancelledError as cancelled:
-            error = cancelled
-        except Exception as failure:  # noqa: BLE001 - it is the run's to say
+        except BaseException as failure:  # noqa: BLE001 - it is the run's to say
             error = failure
-            _log.warning("run_failed", run=run.id, session=run.session.id, error=repr(failure))
+            if not isinstance(failure, asyncio.CancelledError):
+                _log.warning("run_failed", run=run.id, session=run.session.id, error=" ".join(failure_of(failure)))
         try:
             if run.open_here:
                 run.end_with(error)
-        except SyncdError as unsaid:
-            _log.error("run_end_not_written", run=run.id, session=run.session.id, reason=str(unsaid))
+        except Exception as unsaid:  # noqa: BLE001 - the worker goes on
+            _log.error("run_end_not_written", run=run.id, session=run.session.id, reason=failure_of(unsaid)[1])
         finally:
             if self._held.get((run.session.id, run.id)) is held:  # Lost, it may have come back as another attempt.
                 del self._held[run.session.id, run.id]
@@ -284,6 +287,8 @@ class Worker:
                 self._used[run.session.id] = 0.0 if run.is_detached else time.monotonic()
             self._start_left(run)
         await _logged(run.session.saved(), "not_saved", session=run.session.id)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise error  # The program ends, as its code asked for; its other runs end as those of a worker that stops.
 
     # Messages that steer
 

@@ -163,7 +163,7 @@ class Worker:
             if held.run.is_suspended:
                 held.run.leave()  # Invariant 2: whoever is there when it is decided goes on.
             if held.task is None:
-                held.run.fail("abandoned", "the worker stopped before it began")
+                self._stop_unbegun(held.run)
             elif held.task.cancelling() and not held.run.cancelled:
                 told.append(held.task)  # As all tasks of a program that ends; a second time would cut its last word.
             else:
@@ -187,6 +187,13 @@ class Worker:
                         await session.synced()
             except TimeoutError:
                 _log.warning("stopped_unsynced", sessions=[s.id for s in sessions if s.unsynced])
+
+    def _stop_unbegun(self, run: Run) -> None:
+        """End a run whose handler never began, if no other worker may have it for that: else let go of it."""
+        if self._settings.policy == "retry" and run.attempt < self._settings.attempts_max:
+            run.leave()  # Nobody says that it is over: behind the grace it is offered again.
+        else:
+            run.fail("abandoned", "the worker stopped before it began")
 
     # One run
 
@@ -293,8 +300,11 @@ class Worker:
     # Messages that steer
 
     def _working_in(self, session: str, *, but: Run) -> _Held | None:
-        found = [h for (id, _), h in self._held.items() if id == session and h.run is not but and h.task is not None]
-        return found[0] if found else None
+        """Return another run that is at work in a session, which one that waits for a decision is not."""
+        for (id, _), held in self._held.items():
+            if id == session and held.run is not but and held.task is not None and not held.run.is_suspended:
+                return held
+        return None
 
     def _steer_with(self, run: Run, held: _Held) -> None:
         """Give a run's message to another run that is at work, in place of a handler of its own."""
@@ -315,23 +325,36 @@ class Worker:
     def _moved(self, session: str, run: str) -> None:
         """A run was suspended, goes on, was cancelled, lost or ended."""
         held = self._held.get((session, run))
-        if held is None or held.task is not None or (held.run.open_here and not held.run.cancelled):
+        if held is None:
+            return
+        if held.task is not None:
+            if held.run.is_suspended:
+                self._start_left(held.run)
+            return
+        if held.run.open_here and not held.run.cancelled:
             return
         # It waited to be taken as a steer.
         del self._held[session, run]
-        message = held.run.message
-        for other in self._held.values():
-            if message is not None:
-                other.run.withdraw(message.id)
+        self._withdraw(held)
         held.run.complete()
 
-    def _start_left(self, ended: Run) -> None:
-        """A run is over: messages that it did not take as steers get handlers of their own, one after the other."""
+    def _withdraw(self, steering: _Held) -> None:
+        """Have nobody take a run's message as a steer any more."""
+        message = steering.run.message
+        for held in self._held.values():
+            if message is not None:
+                held.run.withdraw(message.id)
+
+    def _start_left(self, left: Run) -> None:
+        """A run is over, or waits for a decision: messages that it did not take as steers get handlers of their own,
+        one after the other."""
         if self._stopping:
             return
-        waiting = [h for (id, _), h in self._held.items() if id == ended.session.id and h.task is None]
-        if not waiting or self._working_in(ended.session.id, but=ended) is not None:
+        waiting = [h for (id, _), h in self._held.items() if id == left.session.id and h.task is None]
+        if not waiting or self._working_in(left.session.id, but=left) is not None:
             return
+        for held in waiting:
+            self._withdraw(held)
         first, *others = waiting
         self._start(first)
         for held in others:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from syncd_client import Agent, LeaseLost, LocalProtocolError, Run, RunFailed
+from syncd_client import Agent, LeaseLost, LocalProtocolError, Run, RunFailed, ToolDenied
 
 from syncd.core.ids import run_id
 from syncd.core.limits import DEFAULT_LIMITS
@@ -184,6 +184,27 @@ async def test_an_agent_may_be_told_only(fake: FakeServer, tmp_path: Path) -> No
         await session.cancel(run=run)
         await until(lambda: status(session, run) == "cancelled")
         assert session.messages()[-1].text == "as you wish"
+
+
+async def test_a_cancel_that_is_only_told_ends_the_wait_for_a_decision(fake: FakeServer, tmp_path: Path) -> None:
+    """A denial by whoever cancelled: nobody will decide what no run waits for."""
+    heard: list[str] = []
+
+    async def handler(run: Run) -> None:
+        decision = await run.tool("book", {"n": 1}).approval(timeout="2d")
+        heard.append(f"{decision.kind} {decision.approved} {decision.by}")
+        try:
+            await run.tool("where", {}).result()
+        except ToolDenied as denied:
+            heard.append(denied.decision.reason)
+
+    async with serving_agent(tmp_path, handler, on_cancel="tell"), person(tmp_path) as session:
+        run = await ask(fake, session)
+        await until(lambda: status(session, run) == "suspended")
+        await session.cancel(run=run)
+        await until(lambda: status(session, run) == "cancelled")
+        assert heard == ["cancel False user:mona", "the run was cancelled"]
+        assert session.messages()[-1].parts[0]["state"] == "output-denied"
 
 
 async def test_what_an_earlier_life_left_unsynced_is_brought_to_the_server(fake: FakeServer, tmp_path: Path) -> None:
@@ -381,6 +402,53 @@ async def test_what_a_busy_run_does_not_take_gets_a_run_of_its_own(fake: FakeSer
         release.set()
         await until(lambda: status(session, first) == status(session, second) == "completed")
         assert answered == ["one", "two"]
+
+
+async def test_a_run_that_waits_for_a_decision_is_not_steered_by_messages(fake: FakeServer, tmp_path: Path) -> None:
+    """It is not at work: what was to steer it is answered for itself, be it said before or behind the question."""
+    ask_first = asyncio.Event()
+
+    async def handler(run: Run) -> None:
+        if run.message is not None and run.message.text == "book":
+            await run.text("working")
+            await ask_first.wait()
+            await run.tool("book", {}).approval()
+        await run.text(f"answer to {run.message.text if run.message else ''}")
+
+    async with serving_agent(tmp_path, handler, busy="steer"), person(tmp_path) as session:
+        booking = await ask(fake, session, "book")
+        await until(lambda: session.messages()[-1].text == "working")
+        before = await ask(fake, session, "one")
+        await until(lambda: status(session, before) == "running")
+        ask_first.set()
+        await until(lambda: status(session, before) == "completed")
+        assert status(session, booking) == "suspended"
+        behind = await ask(fake, session, "two")
+        await until(lambda: status(session, behind) == "completed")
+        assert [view.text for view in session.messages() if view.run in (before, behind)] == [
+            "answer to one", "answer to two",
+        ]  # fmt: skip
+        await session.approve(f"{booking}-1_0")
+        await until(lambda: status(session, booking) == "completed")
+
+
+@pytest.mark.parametrize(("policy", "lease"), [("retry", "live"), ("fail", "ended")])
+async def test_what_no_handler_began_is_left_to_other_workers(
+    fake: FakeServer, tmp_path: Path, policy: str, lease: str
+) -> None:
+    """A message that was to steer and was not taken when its worker stops, if the policy lets others have it."""
+
+    async def handler(run: Run) -> None:
+        await run.text("working")
+        await asyncio.sleep(60)
+
+    async with person(tmp_path) as session:
+        async with serving_agent(tmp_path, handler, busy="steer", on_interrupted=policy):
+            await ask(fake, session, "one")
+            await until(lambda: session.messages()[-1].text == "working")
+            second = await ask(fake, session, "two")
+            await until(lambda: status(session, second) == "running")
+        assert fake.session("s").last[second]["lease"] == lease
 
 
 async def test_a_token_of_somebody_else_is_refused_at_once(fake: FakeServer, tmp_path: Path) -> None:

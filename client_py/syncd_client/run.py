@@ -20,7 +20,7 @@ from syncd.core.errors import LocalProtocolError
 from syncd.core.ids import run_id, uuid7
 from syncd.core.messages import Json
 from syncd.core.run_view import RunView, run_of_fact
-from syncd.core.run_writer import NewAttempt
+from syncd.core.run_writer import NewAttempt, PartPlace
 from syncd.core.schema import NewMessage, Root, text_part
 from syncd.core.transcript import MessageView
 from syncd_client.audience import Audience
@@ -105,11 +105,11 @@ class Run(RunWriting):
         self._worker_task = task
         view = self.session.run(self.id)
         if view is not None:
-            self._usage = dict(view.usage)
-            self._provider = dict(self._last_provider())
+            self._usage, self._provider = dict(self._earlier("usage")), dict(self._earlier("provider"))
             self._steering = Steering(self.session, self.id, self._new.message, view.consumed)
         self.output = RunOutput(self.session, self.id, self._draft)
         self.output.begin(self._new)
+        self._carry()
         self._unwatch = self.session.watchers.add(self._note)
         self._steering.load()
         self._look()
@@ -371,9 +371,9 @@ class Run(RunWriting):
         self.attempt, self._since = view.attempt, view.since
         self._new = replace(self._new, attempt=view.attempt, started_at=now_ms())
         self.output.begin(self._new)
+        self._carry()
         if self.is_suspended:
             self.output.set({"status": "suspended"})
-        self._data.clear()
 
     def _lose(self, why: str) -> None:
         _log.info("run_lost", run=self.id, session=self.session.id, reason=why)
@@ -416,9 +416,32 @@ class Run(RunWriting):
         draft = self.session.draft(role="assistant", parent=own[-1] if own else self._new.message)
         return replace(draft, run=self.id, attempt=self.attempt)
 
-    def _last_provider(self) -> Mapping[str, Json]:
+    def _earlier(self, name: str) -> Mapping[str, Json]:
+        """Return what the last of the attempts that this one goes on from says under `name`."""
         for attempt in range(self.attempt - 1, self._since - 1, -1):
-            found = self.session.attempt_json(self.id, attempt).get("provider")
+            found = self.session.attempt_json(self.id, attempt).get(name)
             if isinstance(found, dict):
                 return found
         return {}
+
+    def _carry(self) -> None:
+        """Say in the attempt that begins what those that it goes on from add up to: readers look at the last one."""
+        said = {"usage": self._usage, "provider": self._provider}
+        if carried := {name: dict(values) for name, values in said.items() if values}:
+            self.output.set(carried)
+
+    def _earlier_data(self, type: str, id: str) -> PartPlace | None:
+        """See `run_writing.RunWriting`."""
+        found = None
+        for view in self.session.messages() if self.resumed else ():
+            if view.run == self.id and not self.session.superseded(view):
+                for index, part in enumerate(view.parts):
+                    if part.get("type") == type and part.get("id") == id:
+                        found = PartPlace(view.id, index)
+        return found
+
+    def _set_earlier(self, place: PartPlace, fields: Mapping[str, Json]) -> None:
+        """See `run_writing.RunWriting`."""
+        self.output.check_value(fields)
+        self.output.store()
+        self.session.set_part(place, fields)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from syncd.core.errors import LocalProtocolError
 from syncd.core.messages import Json, Layer
 from syncd.core.replica import Replica
-from syncd.core.run_writer import set_attempt
+from syncd.core.run_writer import PartPlace, set_attempt, set_part
 from syncd.core.schema import NewMessage, text_part
 from syncd.core.transcript import put_command, put_message, put_read
 from syncd_client.commands import Commanding
@@ -154,3 +154,7 @@ class Writing(Reading, Commanding):
     def set_attempt(self, run: str, attempt: int, fields: Mapping[str, Json]) -> None:
         """Set fields of an attempt's entry that was begun here or by an earlier process of this subject."""
         self._edit(Layer.TRANSCRIPT, lambda replica: set_attempt(replica, run, attempt, fields))
+
+    def set_part(self, place: PartPlace, fields: Mapping[str, Json]) -> None:
+        """Set fields of a part that an earlier process of this subject wrote."""
+        self._edit(Layer.TRANSCRIPT, lambda replica: set_part(replica, place, fields))

@@ -168,16 +168,14 @@ async def test_streams_at_once_know_their_own_texts(fake: FakeServer, tmp_path: 
     """Each returns what was its own, also where the run's answer has both."""
     streams: list[Streamed] = []
 
-    async def model(word: str, mine: asyncio.Event, other: asyncio.Event) -> AsyncIterator[str]:
+    async def model(word: str, both: asyncio.Barrier) -> AsyncIterator[str]:
         for _ in range(3):
             yield word
-            mine.set()
-            await other.wait()
-            other.clear()
+            await both.wait()
 
     async def handler(run: Run) -> None:
-        one, two = asyncio.Event(), asyncio.Event()
-        streams.extend(await asyncio.gather(run.stream(model("a", one, two)), run.stream(model("b", two, one))))
+        both = asyncio.Barrier(2)
+        streams.extend(await asyncio.gather(run.stream(model("a", both)), run.stream(model("b", both))))
 
     async with serving_agent(tmp_path, handler), person(tmp_path) as session:
         run = await ended(session, await ask(fake, session))

@@ -164,9 +164,10 @@ async def test_a_cancelled_writer_does_not_stop_the_others(local: LocalStore) ->
 
 async def test_a_program_that_cancels_all_its_tasks_holds_up_no_writer(local: LocalStore) -> None:
     """What was given is written, and what is given then too: its last words."""
+    before = asyncio.all_tasks()
     task = asyncio.create_task(local.write(mine(b"1")))
     await asyncio.sleep(0)
-    for other in asyncio.all_tasks() - {asyncio.current_task()}:
+    for other in asyncio.all_tasks() - before:
         other.cancel()
     await asyncio.wait_for(local.write(mine(b"2")), 30)
     await asyncio.gather(task, return_exceptions=True)

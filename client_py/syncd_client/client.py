@@ -39,6 +39,7 @@ from syncd.core.messages import (
 )
 from syncd.store.local import LocalSession, LocalStore
 from syncd.store.log import SearchHit
+from syncd_client.copy import now_ms
 from syncd_client.index import IndexLink, SessionIndex
 from syncd_client.session import Session
 from syncd_client.status import Link, Status
@@ -124,6 +125,8 @@ class Client:
         # By the server's clock, so far ahead of this process' monotonic one: this machine's own may be set wrong.
         self._expires_at = 0.0
         self._clock_ahead_s = 0.0
+        #: How far the server's clock is ahead of this machine's, as it last said.
+        self.clock_ahead_ms = 0
         self._refreshed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -368,6 +371,8 @@ class Client:
         welcome = await transport.connect(token, Hello((1,), token, self.store.device, self._agent))
         self._transport = transport
         self._expires_at, self._clock_ahead_s = welcome.expires_at, welcome.now - time.monotonic()
+        if welcome.now:
+            self.clock_ahead_ms = int(welcome.now * 1000) - now_ms()
         try:
             self.frame_bytes_max, self.presence_bytes_max = welcome.frame_bytes_max, welcome.presence_bytes_max
             self._identified(welcome.subject)

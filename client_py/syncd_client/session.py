@@ -219,6 +219,11 @@ class Session(Writing):
         """Who this device's token names."""
         return self._client.subject
 
+    @property
+    def clock_ahead_ms(self) -> int:
+        """How far the server's clock was ahead of this machine's when it was last heard; 0 before that."""
+        return self._client.clock_ahead_ms
+
     def claim(self, run: str, policy: str, attempts_max: int) -> bool:
         """Ask for a run that waits. Whether it was asked: only while the session is live."""
         asked = self.machine.claim(run, policy, attempts_max)

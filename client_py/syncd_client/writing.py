@@ -35,12 +35,17 @@ class Writing(Reading, Commanding):
 
     def __init__(self) -> None:
         super().__init__()
-        self._drafts = Drafts()
+        self._drafts = Drafts(lambda: self.clock_ahead_ms)
         self._waiting = Waiting()
 
     @property
     def subject(self) -> str:
         """Who this device's token names."""
+        raise NotImplementedError
+
+    @property
+    def clock_ahead_ms(self) -> int:
+        """How far the server's clock was ahead of this machine's when it was last heard; 0 before that."""
         raise NotImplementedError
 
     def _edit(self, layer: Layer, change: Callable[[Replica], bytes]) -> int | None:

@@ -100,7 +100,7 @@ class Agent:
         """Take work until cancelled, `concurrency` runs at a time; those that wait for a decision do not count.
 
         SIGTERM, unless the program handles it, ends it in good order: no more work is taken, and what is being worked
-        on may go on for `drain_s`; then `serve` returns. A second one ends the waiting.
+        on may go on for `drain_s`; then `serve` returns. A second one ends the waiting. So do all agents of a program.
 
         When cancelled, or drained, handlers are cancelled. What they leave open is ended as failed, with the code
         `abandoned`; what waits for a decision, or was detached, stays open for the next worker. Everything is saved,

@@ -273,6 +273,48 @@ async def test_a_link_holds_only_so_many_sessions(fake: FakeServer, tmp_path: Pa
         assert other.last["r2"]["lease"] == "queued"
 
 
+async def test_sessions_that_only_wait_for_decisions_make_room(
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their runs are given up, and go on when they are decided: by somebody, or by the agent behind the deadline."""
+    monkeypatch.setattr("syncd_client.worker._TICK_S", 0.02)
+    resumed: list[tuple[str, bool]] = []
+
+    async def handler(run: Run) -> None:
+        if run.message is not None:
+            decision = await run.tool("book", {"n": 1}).approval(timeout=3 if run.message.text == "soon" else "2d")
+            assert run.resumed
+            resumed.append((run.message.text, decision.timed_out))
+
+    limits = replace(DEFAULT_LIMITS, sessions_per_link_max=1)
+    async with serving_agent(tmp_path, handler, limits=limits), person(tmp_path) as session:
+        other = fake.session("other")
+
+        async def work_elsewhere(run: str) -> None:
+            fake.tell("other", run, "queued", agent=PLANNER, by="user:mona")
+            fake.offer("other", run)
+            await until(lambda: other.last[run]["lease"] == "ended")
+            assert fake.link_of(PLANNER).open == {"other"}
+
+        later = await ask(fake, session, "later")
+        await until(lambda: status(session, later) == "suspended")
+        await work_elsewhere("r1")
+        assert fake.session("s").replica.read(Root.RUNS, f"{later}_1", "status") == "detached"
+        await session.approve(f"{later}-1_0")
+        fake.tell("s", later, "queued", resume=True)
+        fake.offer("s", later)
+        await until(lambda: status(session, later) == "completed")
+
+        soon = await ask(fake, session, "soon")
+        await until(lambda: status(session, soon) == "suspended")
+        await work_elsewhere("r2")
+        await until(lambda: session.decision(f"{soon}-1_0") is not None)
+        fake.tell("s", soon, "queued", resume=True)
+        fake.offer("s", soon)
+        await until(lambda: status(session, soon) == "completed")
+        assert resumed == [("later", False), ("soon", True)]
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

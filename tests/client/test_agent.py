@@ -489,7 +489,8 @@ async def test_what_no_handler_began_is_left_to_other_workers(
             await ask(fake, session, "one")
             await until(lambda: session.messages()[-1].text == "working")
             second = await ask(fake, session, "two")
-            await until(lambda: status(session, second) == "running")
+            begun = f"{second}_1"
+            await until(lambda: fake.session("s").replica.read(Root.RUNS, begun, "status") == "running")
         assert fake.session("s").last[second]["lease"] == lease
 
 

@@ -100,7 +100,7 @@ class Agent:
         """Take work until cancelled, `concurrency` runs at a time; those that wait for a decision do not count.
 
         SIGTERM, unless the program handles it, ends it in good order: no more work is taken, and what is being worked
-        on may go on for `drain_s`; then `serve` returns. A second one ends the waiting.
+        on may go on for `drain_s`; then `serve` returns. A second one ends the waiting. So do all agents of a program.
 
         When cancelled, or drained, handlers are cancelled. What they leave open is ended as failed, with the code
         `abandoned`; what waits for a decision, or was detached, stays open for the next worker. Everything is saved,
@@ -134,19 +134,39 @@ class Agent:
                 await worker.stop()
 
 
+#: What SIGTERM does, by loop: all agents that are served on one are told of it.
+_on_sigterm_acts: dict[asyncio.AbstractEventLoop, list[Callable[[], None]]] = {}
+
+
 @contextmanager
 def _on_sigterm(act: Callable[[], None]) -> Iterator[None]:
     """Have `act` called on SIGTERM, where a program may say so and has not done it itself."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
     loop = asyncio.get_running_loop()
-    try:
-        loop.add_signal_handler(signal.SIGTERM, act)
-    except NotImplementedError:  # Windows
+    if loop not in _on_sigterm_acts and not _take_sigterm(loop):
         yield
         return
+    acts = _on_sigterm_acts.setdefault(loop, [])
+    acts.append(act)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        acts.remove(act)
+        if not acts:
+            del _on_sigterm_acts[loop]
+            loop.remove_signal_handler(signal.SIGTERM)
+
+
+def _take_sigterm(loop: asyncio.AbstractEventLoop) -> bool:
+    """Have SIGTERM tell the agents of `loop`; whether that is so."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        return False
+
+    def tell() -> None:
+        for act in tuple(_on_sigterm_acts.get(loop, ())):
+            act()
+
+    try:
+        loop.add_signal_handler(signal.SIGTERM, tell)
+    except NotImplementedError:  # Windows
+        return False
+    return True

@@ -39,6 +39,7 @@ from syncd.core.messages import (
 )
 from syncd.store.local import LocalSession, LocalStore
 from syncd.store.log import SearchHit
+from syncd_client.copy import now_ms
 from syncd_client.index import IndexLink, SessionIndex
 from syncd_client.session import Session
 from syncd_client.status import Link, Status
@@ -50,6 +51,7 @@ _log = structlog.get_logger("syncd.client")
 #: development mode.
 Token = str | Callable[[], str | Awaitable[str]] | None
 
+_LINK = "link"
 _BACKOFF_S = 0.2
 _BACKOFF_MAX_S = 15.0
 #: A link that held this long was a good one: the next attempt is a first one again.
@@ -123,13 +125,15 @@ class Client:
         # By the server's clock, so far ahead of this process' monotonic one: this machine's own may be set wrong.
         self._expires_at = 0.0
         self._clock_ahead_s = 0.0
+        #: How far the server's clock is ahead of this machine's, as it last said.
+        self.clock_ahead_ms = 0
         self._refreshed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self.store.open()
         self.subject = self.subject or self.store.subject
         self._tasks = [
-            asyncio.create_task(self._keep_link(), name="link"),
+            asyncio.create_task(self._keep_link(), name=_LINK),
             asyncio.create_task(self._watch_store(), name="store watch"),
         ]
         return self
@@ -240,6 +244,14 @@ class Client:
     async def live(self) -> None:
         """Return when the link is live."""
         await self._live.wait()
+
+    async def relink(self) -> None:
+        """Have the link kept by a new task, if the one that did was cancelled: a program that ends cancels them all."""
+        for at, task in enumerate(self._tasks):
+            if task.get_name() == _LINK and (task.done() or task.cancelling()) and not self._closing:
+                await asyncio.wait([task])
+                self._down(Status(Link.RECONNECTING, 0, "the task that kept the link was cancelled"))
+                self._tasks[at] = asyncio.create_task(self._keep_link(), name=_LINK)
 
     # What sessions use
 
@@ -359,6 +371,8 @@ class Client:
         welcome = await transport.connect(token, Hello((1,), token, self.store.device, self._agent))
         self._transport = transport
         self._expires_at, self._clock_ahead_s = welcome.expires_at, welcome.now - time.monotonic()
+        if welcome.now:
+            self.clock_ahead_ms = int(welcome.now * 1000) - now_ms()
         try:
             self.frame_bytes_max, self.presence_bytes_max = welcome.frame_bytes_max, welcome.presence_bytes_max
             self._identified(welcome.subject)

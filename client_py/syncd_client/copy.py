@@ -5,6 +5,7 @@ Knows nothing of the network or of who waits for what.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import secrets
 import time
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 
 from syncd.core.client import ClientMachine
 from syncd.core.client_turn import (
+    ClientReady,
     Event,
     LocalRow,
     StoreOwn,
@@ -23,6 +25,7 @@ from syncd.core.client_turn import (
     Write,
 )
 from syncd.core.document import Document
+from syncd.core.errors import StoreError
 from syncd.core.ids import new_client_id
 from syncd.core.limits import Limits
 from syncd.core.messages import LAYERS, Layer
@@ -50,6 +53,7 @@ class LocalCopy:
     1. A turn is one transaction; its machine advances only when that is on disk.
     2. Every life of a peer writes under client ids of its own, also when store files are copied.
     3. Only synced rows are folded: an own edit stays as it was made until the server has it.
+    4. A turn whose `commit` was cancelled is under way all the same: the next `commit` is its end.
     """
 
     def __init__(self, store: LocalStore, session: str, limits: Limits, *, life: str) -> None:
@@ -62,6 +66,12 @@ class LocalCopy:
         self._grown_bytes = 0
         self._folded_bytes = 0
         self._polled = 0
+        self._under_way: tuple[ClientReady, asyncio.Future[list[int]]] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is under way that nobody may be waiting for."""
+        return self._under_way is not None
 
     async def load(self, subject: str, before: ClientMachine | None = None) -> ClientMachine:
         """Return a machine with what is stored, in the place of the one `before`.
@@ -100,9 +110,18 @@ class LocalCopy:
         Raises:
             StoreError: nothing of the turn is stored; load a new machine.
         """
-        ready = machine.ready()
-        writes = [self._write(write, subject) for write in ready.writes]
-        rows = iter(await self._store.write(writes) if writes else ())
+        if self._under_way is None:
+            ready = machine.ready()
+            if not ready.writes:
+                return machine.advance(ready, [])
+            self._under_way = ready, self._store.submit([self._write(write, subject) for write in ready.writes])
+        ready, stored = self._under_way  # Invariant 4.
+        try:
+            rows = iter(await asyncio.shield(stored))
+        except StoreError:
+            self._under_way = None
+            raise
+        self._under_way = None
         # The store answers with a row for every update, own and remote, in order.
         updates = [(write, next(rows)) for write in ready.writes if isinstance(write, StoreOwn | StoreRemote)]
         self._rows += len(updates)

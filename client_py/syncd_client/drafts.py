@@ -4,7 +4,7 @@ Knows nothing of documents or of storing.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from syncd.core.ids import uuid7
@@ -17,10 +17,18 @@ class Drafts:
     """Makes messages and commands.
 
     1. An id sorts behind all that were made here: what is not sent yet is shown in that order.
+    2. What expires does so by the server's clock, as far as that is known: this machine's own may be set wrong.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock_ahead_ms: Callable[[], int]) -> None:
+        """`clock_ahead_ms` returns how far the server's clock is ahead of this machine's."""
+        self._clock_ahead_ms = clock_ahead_ms
         self._last_ms = 0
+
+    def _expires_at(self, now_ms: int, expires_in_s: float | None) -> int | None:
+        if expires_in_s is None:
+            return None
+        return max(0, now_ms + self._clock_ahead_ms()) + int(expires_in_s * 1000)  # Invariant 2.
 
     def _id(self) -> str:
         self._last_ms = max(now_ms(), self._last_ms + 1)  # Invariant 1.
@@ -50,12 +58,11 @@ class Drafts:
             created_at=now,
             parent=parent,
             fork_of=fork_of,
-            expires_at=None if expires_in_s is None else now + int(expires_in_s * 1000),
+            expires_at=self._expires_at(now, expires_in_s),
             metadata=metadata or {},
         )
 
     def command(self, kind: str, *, target: Mapping[str, str], payload: Json, expires_in_s: float | None) -> NewCommand:
         """Return a command."""
         id, now = self._id(), self._last_ms
-        expires_at = None if expires_in_s is None else now + int(expires_in_s * 1000)
-        return NewCommand(id, kind, now, target, payload, expires_at)
+        return NewCommand(id, kind, now, target, payload, self._expires_at(now, expires_in_s))

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import structlog
 
-from syncd.core.errors import LocalProtocolError, SyncdError
+from syncd.core.errors import LocalProtocolError
 from syncd.core.ids import run_id, uuid7
 from syncd.core.messages import Json
 from syncd.core.run_view import RunView, run_of_fact
-from syncd.core.run_writer import NewAttempt
+from syncd.core.run_writer import NewAttempt, PartPlace
 from syncd.core.schema import NewMessage, Root, text_part
 from syncd.core.transcript import MessageView
 from syncd_client.audience import Audience
 from syncd_client.calls import RunCalls
 from syncd_client.copy import now_ms
 from syncd_client.history import Format, Turn, render, turns
-from syncd_client.run_failures import LeaseLost
+from syncd_client.run_failures import LeaseLost, failure_of, said
 from syncd_client.run_output import RunOutput
 from syncd_client.run_writing import RunWriting
 from syncd_client.steering import Steer, Steering
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from syncd_client.session import Session
 
 _log = structlog.get_logger("syncd.agent")
-
-_ERROR_CHARS_MAX = 2_000
 
 T = TypeVar("T")
 
@@ -107,11 +105,11 @@ class Run(RunWriting):
         self._worker_task = task
         view = self.session.run(self.id)
         if view is not None:
-            self._usage = dict(view.usage)
-            self._provider = dict(self._last_provider())
+            self._usage, self._provider = dict(self._earlier("usage")), dict(self._earlier("provider"))
             self._steering = Steering(self.session, self.id, self._new.message, view.consumed)
         self.output = RunOutput(self.session, self.id, self._draft)
         self.output.begin(self._new)
+        self._carry()
         self._unwatch = self.session.watchers.add(self._note)
         self._steering.load()
         self._look()
@@ -133,18 +131,14 @@ class Run(RunWriting):
         if self.cancelled:
             self._end("cancelled", None)
             return
-        clean = message.encode(errors="replace").decode()[:_ERROR_CHARS_MAX]
-        self._end("failed", "error", {"code": code, "message": clean})
+        self._end("failed", "error", {"code": code, "message": said(message)})
 
     def end_with(self, error: BaseException | None) -> None:
         """End it as its handler ended: returned, raised, or was cancelled."""
         if error is None:
             self.complete()
-        elif isinstance(error, asyncio.CancelledError):
-            self.fail("abandoned", "the worker stopped before the run was over")
         else:
-            code = getattr(error, "code", None)
-            self.fail(code if isinstance(code, str) else type(error).__name__, str(error) or type(error).__name__)
+            self.fail(*failure_of(error))
 
     def take_in(self, steer: Steer) -> None:
         """Take something said that is no command: a message, with `busy="steer"`."""
@@ -377,9 +371,9 @@ class Run(RunWriting):
         self.attempt, self._since = view.attempt, view.since
         self._new = replace(self._new, attempt=view.attempt, started_at=now_ms())
         self.output.begin(self._new)
+        self._carry()
         if self.is_suspended:
             self.output.set({"status": "suspended"})
-        self._data.clear()
 
     def _lose(self, why: str) -> None:
         _log.info("run_lost", run=self.id, session=self.session.id, reason=why)
@@ -400,11 +394,12 @@ class Run(RunWriting):
         try:
             self.output.finish()
             self.output.set(fields)
-        except SyncdError as broken:
+        except Exception as broken:  # noqa: BLE001 - a run that stays open blocks its session
             # What was written before may not be stored; that the run is over can still be said.
-            _log.warning("run_output_failed", run=self.id, session=self.session.id, reason=str(broken))
+            _, reason = failure_of(broken)
+            _log.warning("run_output_failed", run=self.id, session=self.session.id, reason=reason)
             fields |= {"status": "failed" if status == "completed" else status}
-            fields.setdefault("error", {"code": "output_lost", "message": str(broken)[:_ERROR_CHARS_MAX]})
+            fields.setdefault("error", {"code": "output_lost", "message": reason})
             self.session.set_attempt(self.id, self.attempt, fields)
         finally:
             self._close(_State.ENDED)
@@ -421,9 +416,32 @@ class Run(RunWriting):
         draft = self.session.draft(role="assistant", parent=own[-1].id if own else self._new.message)
         return replace(draft, run=self.id, attempt=self.attempt)
 
-    def _last_provider(self) -> Mapping[str, Json]:
+    def _earlier(self, name: str) -> Mapping[str, Json]:
+        """Return what the last of the attempts that this one goes on from says under `name`."""
         for attempt in range(self.attempt - 1, self._since - 1, -1):
-            found = self.session.attempt_json(self.id, attempt).get("provider")
+            found = self.session.attempt_json(self.id, attempt).get(name)
             if isinstance(found, dict):
                 return found
         return {}
+
+    def _carry(self) -> None:
+        """Say in the attempt that begins what those that it goes on from add up to: readers look at the last one."""
+        said = {"usage": self._usage, "provider": self._provider}
+        if carried := {name: dict(values) for name, values in said.items() if values}:
+            self.output.set(carried)
+
+    def _earlier_data(self, type: str, id: str) -> PartPlace | None:
+        """See `run_writing.RunWriting`."""
+        found = None
+        for view in self.session.messages() if self.resumed else ():
+            if view.run == self.id and not self.session.superseded(view):
+                for index, part in enumerate(view.parts):
+                    if part.get("type") == type and part.get("id") == id:
+                        found = PartPlace(view.id, index)
+        return found
+
+    def _set_earlier(self, place: PartPlace, fields: Mapping[str, Json]) -> None:
+        """See `run_writing.RunWriting`."""
+        self.output.check_value(fields)
+        self.output.store()
+        self.session.set_part(place, fields)

@@ -82,7 +82,7 @@ class RunOutput:
 
     def add_part(self, part: Mapping[str, Json]) -> PartPlace:
         """Add a part behind everything so far; return where it stands."""
-        self._check_value(part)
+        self.check_value(part)
         self.finish()
         self._begin_message()
         place, update = self._writer.add_part(part)
@@ -91,13 +91,13 @@ class RunOutput:
 
     def set_part(self, place: PartPlace, fields: Mapping[str, Json]) -> None:
         """Set fields of a part that was added before."""
-        self._check_value(fields)
+        self.check_value(fields)
         self.store()
         self._take(self._writer.set_part(place, fields))
 
     def set_open_part(self, fields: Mapping[str, Json]) -> bool:
         """Set fields of the text or reasoning that is open; whether there is one."""
-        self._check_value(fields)
+        self.check_value(fields)
         self.store()
         place = self._writer.open_place
         if place is not None:
@@ -106,7 +106,7 @@ class RunOutput:
 
     def set(self, fields: Mapping[str, Json]) -> None:
         """Set fields of the attempt's entry."""
-        self._check_value(fields)
+        self.check_value(fields)
         self.store()
         self._take(self._writer.set(fields))
 
@@ -189,7 +189,12 @@ class RunOutput:
         if self._closed:
             raise LocalProtocolError("this run is over: nothing more can be written to it")
 
-    def _check_value(self, value: Mapping[str, Json]) -> None:
+    def check_value(self, value: Mapping[str, Json]) -> None:
+        """Refuse what cannot be written, before it is written anywhere.
+
+        Raises:
+            LocalProtocolError: it is not JSON, or too large for one edit; or the run is over.
+        """
         self._check()
         check_value(dict(value))
         size, most = len(json.dumps(value, ensure_ascii=False).encode()), self._host.update_bytes_max()

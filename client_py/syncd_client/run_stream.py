@@ -69,25 +69,23 @@ class Streamed:
 
 
 class PieceWriter:
-    """Writes the streams of one run, one after the other.
+    """Writes one stream of a run. `calls` are those that the run's streams made, by the names that they gave them.
 
     1. A call that a stream never began is the last one of that name in this run; its arguments alone begin a new one,
        unless that last one has the same and no result: a library that was asked to go on tells them again. One that a
        stream begins is a new one, whatever another stream called by that name.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, calls: dict[str, ToolCall]) -> None:
         self._run = run
-        self._calls: dict[str, ToolCall] = {}
+        self._calls = calls
         self._last: ToolCall | None = None
-        # Of the stream that is being written.
         self._texts: list[str] = []
         self._begun: set[str] = set()
 
     async def run(self, source: Any) -> Streamed:
         """Write a whole stream, or what comes before somebody interrupts."""
         streamed = Streamed()
-        self._texts, self._begun = [], set()
         pump = asyncio.ensure_future(self._pump(source, streamed))
         interrupt = asyncio.ensure_future(self._run.wait_interrupted())
         try:

@@ -33,10 +33,18 @@ class RunWriting:
         self._provider: dict[str, Json] = {}
         self._finish_reason: str | None = None
         self._data: dict[tuple[str, str], PartPlace] = {}
-        self._pieces: PieceWriter | None = None
+        self._streamed_calls: dict[str, ToolCall] = {}
 
     def check(self) -> None:
         """See `run.Run`."""
+        raise NotImplementedError
+
+    def _earlier_data(self, type: str, id: str) -> PartPlace | None:
+        """Return where an attempt that this one goes on from, in another process, wrote a value of this type and id."""
+        raise NotImplementedError
+
+    def _set_earlier(self, place: PartPlace, fields: Mapping[str, Json]) -> None:
+        """Set fields of a part that such an attempt wrote."""
         raise NotImplementedError
 
     async def text(self, text: str) -> None:
@@ -64,9 +72,11 @@ class RunWriting:
     async def data(self, name: str, value: Json, id: str | None = None) -> None:
         """Add a value of the app's own; the same `name` and `id` again replace it."""
         self.check()
-        place = self._data.get((name, id)) if id is not None else None
-        if place is not None:
+        if id is not None and (place := self._data.get((name, id))) is not None:
             self.output.set_part(place, {"data": value})
+            return
+        if id is not None and (place := self._earlier_data(f"data-{name}", id)) is not None:
+            self._set_earlier(place, {"data": value})
             return
         place = self.part({"type": f"data-{name}", "data": value, **({"id": id} if id is not None else {})})
         if id is not None:
@@ -102,11 +112,11 @@ class RunWriting:
         """Write what a model or agent library streams; return how that ended.
 
         Takes any async iterator of strings or pieces, and what the adapters know. Ends early when somebody steers with
-        `interrupt`: `Streamed.interrupted` says so, and `steering` has what was said.
+        `interrupt`: `Streamed.interrupted` says so, and `steering` has what was said. Of several at once each returns
+        what was its own; in the run's answer their texts come as they come: for answers apart, see `sub`.
         """
         self.check()
-        self._pieces = self._pieces or PieceWriter(cast("Run", self))
-        return await self._pieces.run(source)
+        return await PieceWriter(cast("Run", self), self._streamed_calls).run(source)
 
     def usage(self, counts: Mapping[str, int] | None = None, **more: int) -> None:
         """Add to what the run cost, such as `input_tokens=12, output_tokens=30`."""

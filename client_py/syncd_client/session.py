@@ -75,7 +75,7 @@ class Session(Writing):
         self.watchers = Watchers()
         self._client = client
         self._feed = Feed(self)
-        self._wake = asyncio.Event()
+        self._is_open = False
         self._turns: asyncio.Task[None] | None = None
         self._standing = Standing(self)
         self._reload_wanted = False
@@ -91,26 +91,27 @@ class Session(Writing):
         self.machine = await self._copy.load(self._client.subject)
         for known in self.machine.take_news():  # To nobody who reads changes; the search may not know it yet.
             self._changed(known.layer, known.entries, known.own)
-        self._turns = asyncio.create_task(self._run(), name=f"session {self.id}")
-        self._wake.set()
+        self._is_open = True
+        self._take_turns()
 
     async def close(self) -> None:
         """Save what is not saved, and let go. The server keeps the session, and this disk its copy."""
-        if self._turns is not None:
+        if self._is_open:
             self._texts.close()
             try:
                 await self.saved()
                 await self._texts.write()
             except StoreError as error:
                 _log.warning("session_closed_unsaved", session=self.id, reason=str(error))
-            self._turns.cancel()
-            await asyncio.gather(self._turns, return_exceptions=True)
-            self._turns = None
+            self._is_open = False
+            if self._turns is not None:
+                self._turns.cancel()
+                await asyncio.gather(self._turns, return_exceptions=True)
         self._standing.close()
         self._feed.close()
-        self._waiting.close(
-            LocalProtocolError(f"session {self.id} was closed here: what is not synced goes out next time")
-        )
+        closed = LocalProtocolError(f"session {self.id} was closed here: what is not synced goes out next time")
+        self._waiting.close(closed)
+        self.watchers.close(closed)
         self._client.closed(self)
 
     # Reading
@@ -218,6 +219,11 @@ class Session(Writing):
         """Who this device's token names."""
         return self._client.subject
 
+    @property
+    def clock_ahead_ms(self) -> int:
+        """How far the server's clock was ahead of this machine's when it was last heard; 0 before that."""
+        return self._client.clock_ahead_ms
+
     def claim(self, run: str, policy: str, attempts_max: int) -> bool:
         """Ask for a run that waits. Whether it was asked: only while the session is live."""
         asked = self.machine.claim(run, policy, attempts_max)
@@ -273,7 +279,7 @@ class Session(Writing):
         return self._edit_with(lambda: self.machine.edit(layer, change))
 
     def _edit_with(self, edit: Callable[[], int | None]) -> int | None:
-        if self._turns is None:
+        if not self._is_open:
             raise LocalProtocolError(f"session {self.id} is closed here: open it again to write")
         if self._store_error is not None:
             raise self._store_error
@@ -283,24 +289,43 @@ class Session(Writing):
             self.reload()
             raise LocalProtocolError(f"this edit does not fit the session: {error}") from error
         finally:
-            self._wake.set()
+            self._take_turns()
         if ticket is not None:
             self._waiting.took(ticket)
         return ticket
 
     # Turns: store, then tell, then send
 
+    def _take_turns(self) -> None:
+        """Have what is pending stored, told and sent."""
+        if self._is_open and (self._turns is None or self._turns.done()):
+            self._turns = asyncio.create_task(self._run(), name=f"session {self.id}")
+            self._turns.add_done_callback(self._turns_ended)
+
+    def _turns_ended(self, turns: asyncio.Task[None]) -> None:
+        """See that nobody waits for turns that nobody takes: a program that ends cancels all its tasks at once."""
+        if turns.cancelled():
+            if self._has_turn():
+                self._take_turns()
+        elif (error := turns.exception()) is not None:
+            _log.error("turns_failed", session=self.id, error=repr(error))
+            self._store_error = StoreError(f"the copy has to be read anew: {type(error).__name__}: {error}")
+            self._waiting.not_stored(self._store_error)
+            asyncio.get_running_loop().call_later(_RETRY_S, self._take_turns)
+
+    def _has_turn(self) -> bool:
+        return self._copy.busy or self.machine.pending() or self._reload_wanted or self._store_error is not None
+
     async def _run(self) -> None:
-        """The only task that stores turns and replaces the machine: one at a time, in order."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
+        """The only task that stores turns and replaces the machine: one at a time, in order. Ends when none is left."""
+        if self._store_error is not None:
+            await self._store_failed(self._store_error)
+        while self._has_turn():
             try:
-                while self.machine.pending() or self._reload_wanted:
-                    await self._turn()
+                await self._turn()
             except StoreError as error:
                 await self._store_failed(error)
-            self._client.wake_sender(self)
+        self._client.wake_sender(self)
 
     async def _turn(self) -> None:
         for event in await self._copy.commit(self.machine, self._client.subject):
@@ -377,13 +402,13 @@ class Session(Writing):
                 self.machine.receive(message)
         else:
             self.machine.receive(message)
-        self._wake.set()
+        self._take_turns()
 
     def tick(self, now: float) -> None:
         """Let time pass: `now` is monotonic, in seconds."""
         self.machine.tick(now)
         if self.machine.pending():
-            self._wake.set()
+            self._take_turns()
 
     def link_up(self) -> None:
         """A link is there: open the session on it."""
@@ -396,7 +421,7 @@ class Session(Writing):
         """The link is gone, or comes back; `status` says which."""
         if self.machine.state is not LinkState.CLOSED:
             self.machine.disconnect()
-            self._wake.set()
+            self._take_turns()
         self._standing.link_down(status)
 
     def _shut(self, shut: Shut) -> None:
@@ -428,7 +453,7 @@ class Session(Writing):
     def reload(self) -> None:
         """Have the machine made anew from what is stored: this one's documents hold what they should not, or failed."""
         self._reload_wanted = True
-        self._wake.set()
+        self._take_turns()
 
     async def _reload(self) -> None:
         """Make a new machine from the store. What was edited meanwhile is stored first, so nothing is lost."""
@@ -466,4 +491,4 @@ class Session(Writing):
         """Take what other processes wrote into the same store."""
         if rows := await self._copy.others(self._client.subject):
             self.machine.absorb(rows)
-            self._wake.set()
+            self._take_turns()

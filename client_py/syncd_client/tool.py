@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from syncd.core.run_writer import PartPlace
     from syncd_client.run import Run
 
-_NO_ANSWER = "no answer in time"
+#: Why an agent denies a call itself.
+NO_ANSWER = "no answer in time"
+_CANCELLED = "the run was cancelled"
 _ANSWERED = ("output-available", "output-error")
 
 
@@ -88,8 +90,15 @@ class ToolCall:
         if found is None:
             return None
         kind, by, payload = str(found.get("kind", "")), str(found.get("by", "")), found.get("payload")
-        timed_out = by == self._run.agent and isinstance(payload, dict) and payload.get("reason") == _NO_ANSWER
+        timed_out = by == self._run.agent and isinstance(payload, dict) and payload.get("reason") == NO_ANSWER
         return Decision(kind != "deny", by, payload, kind, timed_out)
+
+    @property
+    def _settled(self) -> Decision | None:
+        """The decision, or that there will be none: the run was cancelled, and its handler only told."""
+        if (decision := self.decision) is None and self._run.cancelled:
+            return Decision(False, self._run.cancelled_by or "", {"reason": _CANCELLED}, "cancel")
+        return decision
 
     def input_delta(self, text: str) -> None:
         """Append to the input, while it comes as text. The call was made without arguments."""
@@ -113,12 +122,13 @@ class ToolCall:
         """Suspend the run until somebody approves or denies the call; return the decision.
 
         It may take days, survives this process, and counts once, whichever device is first. After `timeout` the agent
-        denies it itself; after `reminder` the part says `reminded_at`, for whoever reminds people.
+        denies it itself; after `reminder` the part says `reminded_at`, for whoever reminds people. A cancel of a run
+        that is only told of it is a denial of the `kind` `cancel`.
 
         Raises:
             LeaseLost: another worker has the run now, or it is over.
         """
-        if (decision := self.decision) is None:
+        if (decision := self._settled) is None:
             decision = await self._decided("approval-requested", timeout, reminder)
         self._set(state="approval-responded" if decision.approved else "output-denied")
         if not decision.approved and decision.reason:
@@ -129,10 +139,10 @@ class ToolCall:
         """Suspend the run until a device ran the tool and gave its result; return that.
 
         Raises:
-            ToolDenied: somebody refused, or the deadline passed.
+            ToolDenied: somebody refused, the deadline passed, or the run was cancelled and its handler only told.
             LeaseLost: another worker has the run now, or it is over.
         """
-        if (decision := self.decision) is None:
+        if (decision := self._settled) is None:
             decision = await self._decided("input-available", timeout, reminder)
         if not decision.approved:
             self._set(state="output-denied", error=decision.reason or "denied")
@@ -181,7 +191,7 @@ class ToolCall:
         deadline_ms = fields.get("deadline_at")
         if (decision := await self._until(deadline_ms)) is not None:
             return decision
-        command = await self._run.session.deny(self.id, _NO_ANSWER)  # Invariant 2.
+        command = await self._run.session.deny(self.id, NO_ANSWER)  # Invariant 2.
         try:
             await command.outcome()
         except NotSynced as error:
@@ -197,6 +207,6 @@ class ToolCall:
         delay_s = None if at_s is None else at_s - time.monotonic()
         try:
             async with asyncio.timeout(delay_s):
-                return await self._run.until(lambda: self.decision)
+                return await self._run.until(lambda: self._settled)
         except TimeoutError:
             return None

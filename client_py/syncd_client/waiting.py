@@ -24,6 +24,7 @@ class Waiting:
         self._synced: dict[int, asyncio.Future[None]] = {}
         self._all: list[asyncio.Future[None]] = []
         self._refusals: dict[int, NotSynced] = {}
+        self._closed: SyncdError | None = None
 
     # What happened
 
@@ -62,7 +63,8 @@ class Waiting:
             _settle(future)
 
     def close(self, error: SyncdError) -> None:
-        """Nothing more will be heard: whoever waits is told `error`."""
+        """Nothing more will be heard: whoever waits, or will, is told `error`."""
+        self._closed = error
         for future in (*self._saved.values(), *self._synced.values(), *self._all):
             _settle(future, error)
 
@@ -91,6 +93,8 @@ class Waiting:
 
     async def until_none_unsynced(self) -> None:
         """Return at the next `none_unsynced`."""
+        if self._closed is not None:
+            raise self._closed
         self._all.append(future := _future())
         await future
 

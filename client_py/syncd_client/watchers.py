@@ -20,10 +20,12 @@ class Watchers:
     """The watchers of one session.
 
     1. One that raises stops neither the others nor the session.
+    2. Nobody waits for what will not be heard any more.
     """
 
     def __init__(self) -> None:
         self._watchers: dict[object, Watcher] = {}
+        self._closed: Exception | None = None
 
     def add(self, watcher: Watcher) -> Callable[[], None]:
         """Tell `watcher` from now on; return what ends that."""
@@ -39,8 +41,17 @@ class Watchers:
             except Exception:  # noqa: BLE001 - invariant 1
                 _log.exception("watcher_failed")
 
+    def close(self, error: Exception) -> None:
+        """Nothing changes any more: whoever waits, or will, is told `error`."""
+        self._closed = error
+        self.tell()
+
     async def until(self, look: Callable[[], T | None], *, roots: Collection[str]) -> T:
-        """Return the first that `look` finds: now, or when something under one of `roots` changed."""
+        """Return the first that `look` finds: now, or when something under one of `roots` changed.
+
+        Raises:
+            LocalProtocolError: the session was closed here before that.
+        """
         found = look()
         if found is not None:
             return found
@@ -53,6 +64,8 @@ class Watchers:
         remove = self.add(note)
         try:
             while (found := look()) is None:
+                if self._closed is not None:  # Invariant 2.
+                    raise self._closed
                 await changed.wait()
                 changed.clear()
             return found

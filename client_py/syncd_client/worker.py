@@ -22,8 +22,9 @@ from syncd.core.schema import Root
 from syncd_client.client import Client
 from syncd_client.copy import now_ms
 from syncd_client.run import Hold, Run
-from syncd_client.run_failures import LeaseLost
+from syncd_client.run_failures import LeaseLost, failure_of
 from syncd_client.session import Session
+from syncd_client.shelf import Shelf
 from syncd_client.status import Link
 from syncd_client.steering import Steer
 
@@ -41,6 +42,8 @@ STOP_GRACE_S = 10.0
 #: How long a worker that stops waits until the server has everything.
 SYNC_GRACE_S = 5.0
 _TICK_S = 1.0
+#: How long a deadline waits in a session that could not be opened.
+_LOOK_AGAIN_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Worker:
     1. A run is begun only when the server's receipt says that it is this worker's.
     2. The end of the link ends nothing; the end of the process ends what it worked on, and leaves what waits.
     3. A session is open as long as one of its runs is, which is what keeps their leases; and as long as it holds
-       something that is not on the server, be it of an earlier life of this store.
+       something that is not on the server, be it of an earlier life of this store. Where room is needed, a session
+       whose runs all wait for decisions makes it: they are given up, and taken up again when they are decided.
     """
 
     def __init__(self, client: Client, handler: Handler, settings: WorkerSettings) -> None:
@@ -80,6 +84,9 @@ class Worker:
         # Those of the claims that the server was asked, and may have granted.
         self._asked: set[tuple[str, str]] = set()
         self._used: dict[str, float] = {}
+        self._opening = asyncio.Lock()
+        self._shelf = Shelf(settings.agent)
+        self._said_full = False
         # No more work is taken; and nothing is begun of what was taken.
         self._draining = False
         self._stopping = False
@@ -152,22 +159,27 @@ class Worker:
                     self._used[session] = now
                 elif now - used > IDLE_S:
                     await self._close(session)
+            for session in self._shelf.take_due():
+                self._client.keep(asyncio.create_task(self._look_again(session), name=f"look at {session}"))
 
     async def stop(self) -> None:
         """Have all handlers stop, end what they leave open, and bring it to the server if there is a link."""
         self._draining = self._stopping = True
         self._client.send(self._serve())
         tasks = [*self._claims.values()]
+        told: list[asyncio.Task[None]] = []
         for held in list(self._held.values()):
             if held.run.is_suspended:
                 held.run.leave()  # Invariant 2: whoever is there when it is decided goes on.
             if held.task is None:
-                held.run.fail("abandoned", "the worker stopped before it began")
+                self._stop_unbegun(held.run)
+            elif held.task.cancelling() and not held.run.cancelled:
+                told.append(held.task)  # As all tasks of a program that ends; a second time would cut its last word.
             else:
                 tasks.append(held.task)
         for task in tasks:
             task.cancel()
-        if tasks:
+        if tasks := tasks + told:
             _, late = await asyncio.wait(tasks, timeout=STOP_GRACE_S)
             for held in list(self._held.values()):
                 if held.task in late:
@@ -179,10 +191,18 @@ class Worker:
         if self._client.connected:
             try:
                 async with asyncio.timeout(SYNC_GRACE_S):
+                    await self._client.relink()
                     for session in sessions:
                         await session.synced()
             except TimeoutError:
                 _log.warning("stopped_unsynced", sessions=[s.id for s in sessions if s.unsynced])
+
+    def _stop_unbegun(self, run: Run) -> None:
+        """End a run whose handler never began, if no other worker may have it for that: else let go of it."""
+        if self._settings.policy == "retry" and run.attempt < self._settings.attempts_max:
+            run.leave()  # Nobody says that it is over: behind the grace it is offered again.
+        else:
+            run.fail("abandoned", "the worker stopped before it began")
 
     # One run
 
@@ -266,16 +286,15 @@ class Worker:
             await self._handler(run)
         except LeaseLost:
             pass
-        except asyncio.CancelledError as cancelled:
-            error = cancelled
-        except Exception as failure:  # noqa: BLE001 - it is the run's to say
+        except BaseException as failure:  # noqa: BLE001 - it is the run's to say
             error = failure
-            _log.warning("run_failed", run=run.id, session=run.session.id, error=repr(failure))
+            if not isinstance(failure, asyncio.CancelledError):
+                _log.warning("run_failed", run=run.id, session=run.session.id, error=" ".join(failure_of(failure)))
         try:
             if run.open_here:
                 run.end_with(error)
-        except SyncdError as unsaid:
-            _log.error("run_end_not_written", run=run.id, session=run.session.id, reason=str(unsaid))
+        except Exception as unsaid:  # noqa: BLE001 - the worker goes on
+            _log.error("run_end_not_written", run=run.id, session=run.session.id, reason=failure_of(unsaid)[1])
         finally:
             if self._held.get((run.session.id, run.id)) is held:  # Lost, it may have come back as another attempt.
                 del self._held[run.session.id, run.id]
@@ -284,12 +303,17 @@ class Worker:
                 self._used[run.session.id] = 0.0 if run.is_detached else time.monotonic()
             self._start_left(run)
         await _logged(run.session.saved(), "not_saved", session=run.session.id)
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            raise error  # The program ends, as its code asked for; its other runs end as those of a worker that stops.
 
     # Messages that steer
 
     def _working_in(self, session: str, *, but: Run) -> _Held | None:
-        found = [h for (id, _), h in self._held.items() if id == session and h.run is not but and h.task is not None]
-        return found[0] if found else None
+        """Return another run that is at work in a session, which one that waits for a decision is not."""
+        for (id, _), held in self._held.items():
+            if id == session and held.run is not but and held.task is not None and not held.run.is_suspended:
+                return held
+        return None
 
     def _steer_with(self, run: Run, held: _Held) -> None:
         """Give a run's message to another run that is at work, in place of a handler of its own."""
@@ -310,23 +334,36 @@ class Worker:
     def _moved(self, session: str, run: str) -> None:
         """A run was suspended, goes on, was cancelled, lost or ended."""
         held = self._held.get((session, run))
-        if held is None or held.task is not None or (held.run.open_here and not held.run.cancelled):
+        if held is None:
+            return
+        if held.task is not None:
+            if held.run.is_suspended:
+                self._start_left(held.run)
+            return
+        if held.run.open_here and not held.run.cancelled:
             return
         # It waited to be taken as a steer.
         del self._held[session, run]
-        message = held.run.message
-        for other in self._held.values():
-            if message is not None:
-                other.run.withdraw(message.id)
+        self._withdraw(held)
         held.run.complete()
 
-    def _start_left(self, ended: Run) -> None:
-        """A run is over: messages that it did not take as steers get handlers of their own, one after the other."""
+    def _withdraw(self, steering: _Held) -> None:
+        """Have nobody take a run's message as a steer any more."""
+        message = steering.run.message
+        for held in self._held.values():
+            if message is not None:
+                held.run.withdraw(message.id)
+
+    def _start_left(self, left: Run) -> None:
+        """A run is over, or waits for a decision: messages that it did not take as steers get handlers of their own,
+        one after the other."""
         if self._stopping:
             return
-        waiting = [h for (id, _), h in self._held.items() if id == ended.session.id and h.task is None]
-        if not waiting or self._working_in(ended.session.id, but=ended) is not None:
+        waiting = [h for (id, _), h in self._held.items() if id == left.session.id and h.task is None]
+        if not waiting or self._working_in(left.session.id, but=left) is not None:
             return
+        for held in waiting:
+            self._withdraw(held)
         first, *others = waiting
         self._start(first)
         for held in others:
@@ -335,16 +372,71 @@ class Worker:
     # Sessions
 
     async def _open(self, id: str) -> Session | None:
-        found = self._client.opened(id)
-        if found is None and self._client.open_count >= self._client.limits.sessions_per_link_max:
-            idle = sorted((used, session) for session, used in self._used.items() if not self._is_needed(session))
-            if not idle:
-                _log.warning("too_many_sessions", session=id)
+        """Return a session, opened if it is not; None where no room can be made for it."""
+        async with self._opening:
+            if (found := self._client.opened(id)) is not None:
+                return found  # Those that the app opened itself are the app's to close.
+            if self._client.open_count >= self._client.limits.sessions_per_link_max and not await self._make_room():
+                if not self._said_full:
+                    _log.warning("too_many_sessions", session=id)
+                self._said_full = True
                 return None
+            self._said_full = False
+            self._used[id] = time.monotonic()
+            return await self._client.open(id)
+
+    async def _make_room(self) -> bool:
+        """Close a session that no run needs, else one whose runs all wait for decisions; whether there was one."""
+        idle = sorted((used, session) for session, used in self._used.items() if not self._is_needed(session))
+        if idle:
             await self._close(idle[0][1])
-        if found is None:
-            self._used[id] = time.monotonic()  # Those that the app opened itself are the app's to close.
-        return await self._client.open(id)
+            return True
+        for id in list(self._used):
+            if (session := self._client.opened(id)) is not None and self._only_waits(session):
+                return await self._shelve(session)
+        return False
+
+    def _only_waits(self, session: Session) -> bool:
+        """Whether all runs that are held in a session wait for decisions, and nothing else needs it."""
+        held = {run: held for (id, run), held in self._held.items() if id == session.id}
+        here = [view for view in session.runs() if view.worker == self._client.life and not view.ended]
+        return (
+            all(one.run.is_suspended and one.run.open_here for one in held.values())
+            and all(view.id in held for view in here)  # A sub-run would end with its handler.
+            and not any(id == session.id for id, _ in self._claims)
+            and session.unsynced == 0
+            and session.status.live
+        )
+
+    async def _shelve(self, session: Session) -> bool:
+        """Give up the runs of a session, which wait for decisions, and close it; whether it is closed."""
+        held = [held for (id, _), held in self._held.items() if id == session.id and held.task is not None]
+        tasks = [one.task for one in held if one.task is not None]
+        try:
+            for one in held:
+                one.run.detach()
+            for task in tasks:
+                task.cancel()
+            async with asyncio.timeout(SYNC_GRACE_S):
+                await asyncio.wait(tasks)
+                await session.synced()  # Before that the server would look for them here.
+        except (SyncdError, TimeoutError) as error:
+            _log.warning("session_not_shelved", session=session.id, reason=str(error))
+            return False
+        self._shelf.put(session)
+        if session.id in self._used:
+            await self._close(session.id)
+        return True
+
+    async def _look_again(self, id: str) -> None:
+        """See to a deadline in a session that was shelved."""
+        try:
+            if (session := await self._open(id)) is not None:
+                await self._shelf.deny(session)
+                return
+        except SyncdError as error:
+            _log.warning("deadline_not_kept", session=id, reason=str(error))
+        self._shelf.look(id, now_ms() + _LOOK_AGAIN_MS)
 
     def _is_needed(self, session: str) -> bool:  # Invariant 3.
         found = self._client.opened(session)
@@ -352,7 +444,7 @@ class Worker:
         return unsynced or any(id == session for id, _ in (*self._held, *self._claims))
 
     async def _close(self, id: str) -> None:
-        del self._used[id]
+        self._used.pop(id, None)
         if (found := self._client.opened(id)) is not None:
             await found.close()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from syncd.core.errors import LocalProtocolError
 from syncd.core.messages import Json, Layer
 from syncd.core.replica import Replica
-from syncd.core.run_writer import set_attempt
+from syncd.core.run_writer import PartPlace, set_attempt, set_part
 from syncd.core.schema import NewMessage, text_part
 from syncd.core.transcript import put_command, put_message, put_read
 from syncd_client.commands import Commanding
@@ -35,12 +35,17 @@ class Writing(Reading, Commanding):
 
     def __init__(self) -> None:
         super().__init__()
-        self._drafts = Drafts()
+        self._drafts = Drafts(lambda: self.clock_ahead_ms)
         self._waiting = Waiting()
 
     @property
     def subject(self) -> str:
         """Who this device's token names."""
+        raise NotImplementedError
+
+    @property
+    def clock_ahead_ms(self) -> int:
+        """How far the server's clock was ahead of this machine's when it was last heard; 0 before that."""
         raise NotImplementedError
 
     def _edit(self, layer: Layer, change: Callable[[Replica], bytes]) -> int | None:
@@ -154,3 +159,7 @@ class Writing(Reading, Commanding):
     def set_attempt(self, run: str, attempt: int, fields: Mapping[str, Json]) -> None:
         """Set fields of an attempt's entry that was begun here or by an earlier process of this subject."""
         self._edit(Layer.TRANSCRIPT, lambda replica: set_attempt(replica, run, attempt, fields))
+
+    def set_part(self, place: PartPlace, fields: Mapping[str, Json]) -> None:
+        """Set fields of a part that an earlier process of this subject wrote."""
+        self._edit(Layer.TRANSCRIPT, lambda replica: set_part(replica, place, fields))

@@ -123,6 +123,18 @@ def put_consumed(replica: Replica, run: str, attempt: int, commands: Iterable[st
     return replica.edit(change)
 
 
+def set_part(replica: Replica, place: PartPlace, fields: Mapping[str, Json]) -> bytes:
+    """Set fields of a part; return the update."""
+    check_value(dict(fields))
+    path = (Root.MESSAGES, place.message, "parts", place.index)
+
+    def change(r: Replica) -> None:
+        for name, value in fields.items():
+            r.set(path, name, value)
+
+    return replica.edit(change)
+
+
 class RunWriter:
     """Writes one run, attempt after attempt, message after message.
 
@@ -197,14 +209,7 @@ class RunWriter:
 
     def set_part(self, place: PartPlace, fields: Mapping[str, Json]) -> bytes:
         """Set fields of a part that was added before."""
-        check_value(dict(fields))
-        path = (Root.MESSAGES, place.message, "parts", place.index)
-
-        def change(r: Replica) -> None:
-            for name, value in fields.items():
-                r.set(path, name, value)
-
-        return self._replica.edit(change)
+        return set_part(self._replica, place, fields)
 
     def _open(self) -> PartWriter:
         if self._parts is None:

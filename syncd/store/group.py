@@ -7,7 +7,7 @@ is written.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from syncd.core.errors import LocalProtocolError
 from syncd.store.sqlite import Database
@@ -22,6 +22,7 @@ class GroupCommit(Generic[W, R]):
     1. A caller goes on only when the transaction that holds its writes is committed, or has failed.
     2. A failed transaction fails every caller in it.
     3. Groups are committed one at a time, in the order their callers came.
+    4. No task commits them, so cancelling all tasks, as the end of a program does, loses nothing and holds up nothing.
 
     `write` gets the connection and the writes of each caller, runs its own transaction, returns a result for each.
     """
@@ -32,7 +33,8 @@ class GroupCommit(Generic[W, R]):
         self._database = database
         self._write = write
         self._waiting: list[tuple[Sequence[W], asyncio.Future[R]]] = []
-        self._draining: asyncio.Task[None] | None = None
+        # Done when nothing waits or is under way; None while that is so.
+        self._idle: asyncio.Future[None] | None = None
         self._open = False
 
     def start(self) -> None:
@@ -42,42 +44,42 @@ class GroupCommit(Generic[W, R]):
     async def stop(self) -> None:
         """Accept no more, and finish those that wait. Idempotent."""
         self._open = False
-        if self._draining is not None:
-            await self._draining
+        if self._idle is not None:
+            await asyncio.shield(self._idle)
 
-    async def commit(self, writes: Sequence[W]) -> R:
-        """Return the result of `writes` when they are committed.
-
-        Raises:
-            StoreError: what the transaction failed with.
-        """
+    def submit(self, writes: Sequence[W]) -> asyncio.Future[R]:
+        """Have `writes` committed; return what will hold their result, or the StoreError that they failed with."""
         if not self._open:
             raise LocalProtocolError("the store is not open; call open() first")
-        done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[R] = loop.create_future()
         self._waiting.append((writes, done))
-        if self._draining is None:
-            self._draining = asyncio.create_task(self._drain())
-        return await done
+        if self._idle is None:
+            self._idle = loop.create_future()
+            loop.call_soon(self._next)
+        return done
 
-    async def _drain(self) -> None:
-        try:
-            while self._waiting:
-                group, self._waiting = self._waiting, []
-                await self._commit_group(group)
-        finally:
-            self._draining = None
-
-    async def _commit_group(self, group: Sequence[tuple[Sequence[W], "asyncio.Future[R]"]]) -> None:
-        writes = [part for part, _ in group]
-        try:
-            results = await self._database.run(lambda connection: self._write(connection, writes))
-        except BaseException as error:
-            for _, done in group:  # Invariant 2.
-                if not done.done():
-                    done.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
+    def _next(self) -> None:
+        if not self._waiting:
+            idle, self._idle = self._idle, None
+            assert idle is not None
+            idle.set_result(None)
             return
+        group, self._waiting = self._waiting, []
+        writes = [part for part, _ in group]
+        running = self._database.begin(lambda connection: self._write(connection, writes))
+        running.add_done_callback(lambda running: self._finished(group, running))
+
+    def _finished(
+        self, group: Sequence[tuple[Sequence[W], asyncio.Future[R]]], running: asyncio.Future[Sequence[R]]
+    ) -> None:
+        error = running.exception()
+        results: Sequence[R | None] = [None] * len(group) if error is not None else running.result()
         for (_, done), result in zip(group, results, strict=True):
-            if not done.done():
-                done.set_result(result)
+            if done.done():
+                continue
+            if error is not None:
+                done.set_exception(error)  # Invariant 2.
+            else:
+                done.set_result(cast("R", result))
+        self._next()

@@ -3,6 +3,7 @@
 Updates are opaque bytes: folding many into one is the caller's. Knows nothing of links, tokens or documents.
 """
 
+import asyncio
 import json
 import secrets
 import sqlite3
@@ -258,7 +259,11 @@ class LocalStore:
             StorageFull: no space, or another process kept the file locked; try again later.
             StoreFatal: the disk failed to flush; close the store.
         """
-        return await self._writer.commit(list(writes))
+        return await self.submit(writes)
+
+    def submit(self, writes: Sequence[Write]) -> asyncio.Future[list[int]]:
+        """Have `writes` committed as by `write`; return what will hold the rows."""
+        return self._writer.submit(list(writes))
 
     async def poll(self, session: str, after_row: int) -> list[LocalUpdate]:
         """Return the updates behind `after_row`, whoever wrote them, in order of their rows.

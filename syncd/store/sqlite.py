@@ -3,6 +3,7 @@
 The only module that imports aiosqlite. Knows nothing of what the tables hold.
 """
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -48,9 +49,13 @@ class _Connection(aiosqlite.Connection):
         # A process that dies without closing must die, and let go of its locks, not wait for this thread.
         self._thread.daemon = True
 
-    async def call(self, function: Callable[[], T]) -> T:
-        result: T = await self._execute(function)  # type: ignore[no-untyped-call]
-        return result
+    def call(self, function: Callable[[], T]) -> asyncio.Future[T]:
+        """As `_execute`, with the future itself: no task, which the end of a program would cancel, stands between."""
+        if not self._running or not self._connection:
+            raise ValueError("Connection closed")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((future, function))
+        return future
 
     def join(self) -> None:
         self._thread.join()
@@ -109,9 +114,13 @@ class Database:
         Raises:
             StoreError: and its kinds, for whatever SQLite raised.
         """
+        return await self.begin(function)
+
+    def begin(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Have `function` run as by `run`; return what will hold its result."""
         if self._connection is None:
             raise LocalProtocolError(f"{self.path} is not open; call open() first")
-        return await self._connection.call(lambda: self._guarded(function))
+        return self._connection.call(lambda: self._guarded(function))
 
     async def transaction(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run `function` inside BEGIN IMMEDIATE and COMMIT; whatever it raises rolls back.

@@ -57,7 +57,7 @@ class FakeTransport:
             raise Unreachable("the fake is down")
         self.subject = token.removeprefix("dev:")
         self.server.links.append(self)
-        return Welcome(1, "peer", self.subject, "fake", 20.0, 1 << 20, 4096, 0.0, 0.0)
+        return Welcome(1, "peer", self.subject, "fake", 20.0, 1 << 20, 4096, 0.0, self.server.clock_s)
 
     async def send(self, message: ClientMessage) -> None:
         if self not in self.server.links:
@@ -112,6 +112,8 @@ class FakeServer:
         self.outcomes: dict[str, str] = {}
         self.claims: list[tuple[FakeTransport, Claim]] = []
         self.now_ms = 1_000
+        #: What it says of the time when it is connected to; 0 for nothing.
+        self.clock_s = 0.0
 
     def transport(self, url: str) -> FakeTransport:
         return FakeTransport(self)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from syncd_client import Agent, LeaseLost, LocalProtocolError, Run, RunFailed
+from syncd_client import Agent, LeaseLost, LocalProtocolError, Run, RunFailed, ToolDenied
 
 from syncd.core.ids import run_id
 from syncd.core.limits import DEFAULT_LIMITS
@@ -186,6 +186,27 @@ async def test_an_agent_may_be_told_only(fake: FakeServer, tmp_path: Path) -> No
         assert session.messages()[-1].text == "as you wish"
 
 
+async def test_a_cancel_that_is_only_told_ends_the_wait_for_a_decision(fake: FakeServer, tmp_path: Path) -> None:
+    """A denial by whoever cancelled: nobody will decide what no run waits for."""
+    heard: list[str] = []
+
+    async def handler(run: Run) -> None:
+        decision = await run.tool("book", {"n": 1}).approval(timeout="2d")
+        heard.append(f"{decision.kind} {decision.approved} {decision.by}")
+        try:
+            await run.tool("where", {}).result()
+        except ToolDenied as denied:
+            heard.append(denied.decision.reason)
+
+    async with serving_agent(tmp_path, handler, on_cancel="tell"), person(tmp_path) as session:
+        run = await ask(fake, session)
+        await until(lambda: status(session, run) == "suspended")
+        await session.cancel(run=run)
+        await until(lambda: status(session, run) == "cancelled")
+        assert heard == ["cancel False user:mona", "the run was cancelled"]
+        assert session.messages()[-1].parts[0]["state"] == "output-denied"
+
+
 async def test_what_an_earlier_life_left_unsynced_is_brought_to_the_server(fake: FakeServer, tmp_path: Path) -> None:
     """A worker that was stopped offline ends its run on its disk; the next one on that store brings it, unasked."""
 
@@ -250,6 +271,48 @@ async def test_a_link_holds_only_so_many_sessions(fake: FakeServer, tmp_path: Pa
         fake.offer("other", "r2")
         await asyncio.sleep(0.1)
         assert other.last["r2"]["lease"] == "queued"
+
+
+async def test_sessions_that_only_wait_for_decisions_make_room(
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their runs are given up, and go on when they are decided: by somebody, or by the agent behind the deadline."""
+    monkeypatch.setattr("syncd_client.worker._TICK_S", 0.02)
+    resumed: list[tuple[str, bool]] = []
+
+    async def handler(run: Run) -> None:
+        if run.message is not None:
+            decision = await run.tool("book", {"n": 1}).approval(timeout=3 if run.message.text == "soon" else "2d")
+            assert run.resumed
+            resumed.append((run.message.text, decision.timed_out))
+
+    limits = replace(DEFAULT_LIMITS, sessions_per_link_max=1)
+    async with serving_agent(tmp_path, handler, limits=limits), person(tmp_path) as session:
+        other = fake.session("other")
+
+        async def work_elsewhere(run: str) -> None:
+            fake.tell("other", run, "queued", agent=PLANNER, by="user:mona")
+            fake.offer("other", run)
+            await until(lambda: other.last[run]["lease"] == "ended")
+            assert fake.link_of(PLANNER).open == {"other"}
+
+        later = await ask(fake, session, "later")
+        await until(lambda: status(session, later) == "suspended")
+        await work_elsewhere("r1")
+        assert fake.session("s").replica.read(Root.RUNS, f"{later}_1", "status") == "detached"
+        await session.approve(f"{later}-1_0")
+        fake.tell("s", later, "queued", resume=True)
+        fake.offer("s", later)
+        await until(lambda: status(session, later) == "completed")
+
+        soon = await ask(fake, session, "soon")
+        await until(lambda: status(session, soon) == "suspended")
+        await work_elsewhere("r2")
+        await until(lambda: session.decision(f"{soon}-1_0") is not None)
+        fake.tell("s", soon, "queued", resume=True)
+        fake.offer("s", soon)
+        await until(lambda: status(session, soon) == "completed")
+        assert resumed == [("later", False), ("soon", True)]
 
 
 @pytest.mark.parametrize(
@@ -381,6 +444,54 @@ async def test_what_a_busy_run_does_not_take_gets_a_run_of_its_own(fake: FakeSer
         release.set()
         await until(lambda: status(session, first) == status(session, second) == "completed")
         assert answered == ["one", "two"]
+
+
+async def test_a_run_that_waits_for_a_decision_is_not_steered_by_messages(fake: FakeServer, tmp_path: Path) -> None:
+    """It is not at work: what was to steer it is answered for itself, be it said before or behind the question."""
+    ask_first = asyncio.Event()
+
+    async def handler(run: Run) -> None:
+        if run.message is not None and run.message.text == "book":
+            await run.text("working")
+            await ask_first.wait()
+            await run.tool("book", {}).approval()
+        await run.text(f"answer to {run.message.text if run.message else ''}")
+
+    async with serving_agent(tmp_path, handler, busy="steer"), person(tmp_path) as session:
+        booking = await ask(fake, session, "book")
+        await until(lambda: session.messages()[-1].text == "working")
+        before = await ask(fake, session, "one")
+        await until(lambda: status(session, before) == "running")
+        ask_first.set()
+        await until(lambda: status(session, before) == "completed")
+        assert status(session, booking) == "suspended"
+        behind = await ask(fake, session, "two")
+        await until(lambda: status(session, behind) == "completed")
+        assert [view.text for view in session.messages() if view.run in (before, behind)] == [
+            "answer to one", "answer to two",
+        ]  # fmt: skip
+        await session.approve(f"{booking}-1_0")
+        await until(lambda: status(session, booking) == "completed")
+
+
+@pytest.mark.parametrize(("policy", "lease"), [("retry", "live"), ("fail", "ended")])
+async def test_what_no_handler_began_is_left_to_other_workers(
+    fake: FakeServer, tmp_path: Path, policy: str, lease: str
+) -> None:
+    """A message that was to steer and was not taken when its worker stops, if the policy lets others have it."""
+
+    async def handler(run: Run) -> None:
+        await run.text("working")
+        await asyncio.sleep(60)
+
+    async with person(tmp_path) as session:
+        async with serving_agent(tmp_path, handler, busy="steer", on_interrupted=policy):
+            await ask(fake, session, "one")
+            await until(lambda: session.messages()[-1].text == "working")
+            second = await ask(fake, session, "two")
+            begun = f"{second}_1"
+            await until(lambda: fake.session("s").replica.read(Root.RUNS, begun, "status") == "running")
+        assert fake.session("s").last[second]["lease"] == lease
 
 
 async def test_a_token_of_somebody_else_is_refused_at_once(fake: FakeServer, tmp_path: Path) -> None:

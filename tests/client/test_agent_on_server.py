@@ -170,11 +170,16 @@ async def test_a_worker_that_is_back_in_time_goes_on(tmp_path: Path) -> None:
 
 
 async def test_a_suspended_run_is_taken_up_by_another_process(tmp_path: Path) -> None:
-    """Its worker stopped, hours later somebody approves: the same run goes on, and the first words stay."""
+    """Its worker stopped, hours later somebody approves: the same run goes on, and the first words stay.
+
+    What it cost adds up, and a value of the same name and id is replaced.
+    """
 
     async def handler(run: Run) -> None:
         if not run.resumed:
             await run.text("May I?")
+        run.usage(input_tokens=4)
+        await run.data("attempt", run.attempt, id="a")
         call = run.tool("book", {"n": 1})
         decision = await call.approval(timeout="2d")
         await call.output("booked" if decision.approved else "no")
@@ -193,8 +198,12 @@ async def test_a_suspended_run_is_taken_up_by_another_process(tmp_path: Path) ->
         async with planner(server.url, tmp_path, handler, store="other.db"):
             view = await ended(session, run)
         assert (view.status, view.attempt, view.since) == ("completed", 2, 1)
-        counts = [view.text for view in session.messages() if view.run == run and not session.superseded(view)]
-        assert counts == ["May I?", "Done."]
+        assert view.usage == {"input_tokens": 8}
+        await until(lambda: not session.unsynced)
+        messages = [view for view in session.messages() if view.run == run and not session.superseded(view)]
+        assert [view.text for view in messages] == ["May I?", "Done."]
+        parts = [part for view in messages for part in view.parts]
+        assert [part["data"] for part in parts if part["type"] == "data-attempt"] == [2]
 
 
 async def test_the_client_pings_at_the_servers_pace(tmp_path: Path) -> None:

@@ -582,7 +582,7 @@ async def test_runs_and_messages_that_are_read_together_are_of_one_state(tmp_pat
             session.machine._remote(Layer.TRANSCRIPT, remote.edit(change))
 
         async def stored() -> None:
-            session._wake.set()
+            session._take_turns()
             await until(lambda: not session.machine.pending())
             await session.saved()
 

@@ -1,11 +1,13 @@
 """Command: what a sender learns of a request, with and without a link."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from syncd_client import Assigned, Client, CommandChanged, LocalProtocolError, RunChanged
 
+from syncd.core.messages import Layer
 from syncd.core.schema import Root
 from tests.client.agents import NOWHERE, person
 from tests.client.fake_server import FakeServer
@@ -124,3 +126,17 @@ async def test_a_watcher_that_raises_stops_nobody(fake: FakeServer, tmp_path: Pa
         told.clear()
         await (await session.post("again")).synced()
         assert told == []
+
+
+async def test_what_expires_does_so_by_the_servers_clock(fake: FakeServer, tmp_path: Path) -> None:
+    """A device whose clock is slow may use it as all do: what it sends is not over before it is there."""
+    fake.clock_s = time.time() + 300
+    async with person(tmp_path) as session:
+        command = await session.cancel(run="r", expires_in_s=60)
+        message = await session.post("soon", expires_in_s=60)
+        said = session.command_json(command.id)
+        replica = session.machine.document(Layer.TRANSCRIPT).replica
+        assert said is not None
+        for expires_at in (said["expires_at"], replica.read(Root.MESSAGES, message.id, "expires_at")):
+            assert isinstance(expires_at, int)
+            assert fake.clock_s + 59 < expires_at / 1000 < fake.clock_s + 60 + PATIENCE_S

@@ -272,7 +272,10 @@ async def test_a_suspended_run_that_was_offered_again_is_asked_back(fake: FakeSe
 
     async def handler(run: Run) -> None:
         await run.text("May I?")
+        run.usage(input_tokens=4)
+        await run.data("step", 1, id="s")
         await run.tool("book", {"n": 1}).approval()
+        await run.data("step", 2, id="s")
         await run.text("Thanks.")
         done.append(run.attempt)
 
@@ -281,9 +284,10 @@ async def test_a_suspended_run_that_was_offered_again_is_asked_back(fake: FakeSe
         await until(lambda: status(session, run) == "suspended")
         await session.approve(f"{run}-1_0")
         fake.tell("s", run, "queued", resume=True, worker="")
-        assert (await ended(session, run)).status == "completed"
-        assert done == [2]
+        view = await ended(session, run)
+        assert (view.status, view.usage, done) == ("completed", {"input_tokens": 4}, [2])
         first, second = (view for view in session.messages() if view.run == run)
+        assert [part["data"] for part in (*first.parts, *second.parts) if part["type"] == "data-step"] == [2]
         assert (first.text, second.text, second.attempt) == ("May I?", "Thanks.", 2)
         assert not session.superseded(first)
 

@@ -1,5 +1,6 @@
 """PieceWriter: what a library streams is written as the parts that its pieces name."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,22 @@ async def test_a_failure_of_the_models_side_is_the_runs(fake: FakeServer, tmp_pa
         run = await ended(session, await ask(fake, session))
         assert run.error == {"code": "overloaded", "message": "try later"}
         assert session.messages()[-1].text == "so far"
+
+
+async def test_streams_at_once_know_their_own_texts(fake: FakeServer, tmp_path: Path) -> None:
+    """Each returns what was its own, also where the run's answer has both."""
+    streams: list[Streamed] = []
+
+    async def model(word: str, both: asyncio.Barrier) -> AsyncIterator[str]:
+        for _ in range(3):
+            yield word
+            await both.wait()
+
+    async def handler(run: Run) -> None:
+        both = asyncio.Barrier(2)
+        streams.extend(await asyncio.gather(run.stream(model("a", both)), run.stream(model("b", both))))
+
+    async with serving_agent(tmp_path, handler), person(tmp_path) as session:
+        run = await ended(session, await ask(fake, session))
+        assert (run.status, [streamed.text for streamed in streams]) == ("completed", ["aaa", "bbb"])
+        assert sorted(session.messages()[-1].text.replace("\n", "")) == [*"aaabbb"]

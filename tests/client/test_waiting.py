@@ -39,14 +39,17 @@ class Gate:
     def __init__(self, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
         store = session._client.store
-        write = store.write
+        submit = store.submit
 
-        async def held(writes: Sequence[Write]) -> list[int]:
-            self.reached.set()
+        async def when_opened(writes: Sequence[Write]) -> list[int]:
             await self.opened.wait()
-            return await write(writes)
+            return await submit(writes)
 
-        monkeypatch.setattr(store, "write", held)
+        def held(writes: Sequence[Write]) -> asyncio.Future[list[int]]:
+            self.reached.set()
+            return asyncio.ensure_future(when_opened(writes))
+
+        monkeypatch.setattr(store, "submit", held)
 
 
 async def test_an_ack_that_meets_a_reload_is_heard(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,19 @@ async def test_a_cancelled_writer_does_not_stop_the_others(local: LocalStore) ->
     assert found.count(b"2") in (0, 2)
 
 
+async def test_a_program_that_cancels_all_its_tasks_holds_up_no_writer(local: LocalStore) -> None:
+    """What was given is written, and what is given then too: its last words."""
+    before = asyncio.all_tasks()
+    task = asyncio.create_task(local.write(mine(b"1")))
+    await asyncio.sleep(0)
+    for other in asyncio.all_tasks() - before:
+        other.cancel()
+    await asyncio.wait_for(local.write(mine(b"2")), 30)
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert await content(local) == [b"1", b"2"]
+
+
 async def test_a_failed_write_keeps_nothing(local: LocalStore) -> None:
     """Whatever fails in a group, what came before it in the same transaction is not there either."""
     unwritable: dict[str, str] = {"root": object()}  # type: ignore[dict-item]

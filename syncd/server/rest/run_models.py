@@ -86,7 +86,7 @@ class WorkQuery(Query):
     """Who asks for work, and how much."""
 
     worker: Id
-    slots: int = Field(1, ge=1, description="How many runs this worker holds at most, those it has included.")
+    slots: int = Field(1, ge=1, description="How many runs this worker is at, at most; suspended ones do not count.")
     per_session: int = Field(1, ge=1, le=_COUNT_MAX, description="Live runs of this agent in one session at most.")
     wait_s: WaitS = 30.0
 

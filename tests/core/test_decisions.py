@@ -296,7 +296,7 @@ def test_cancelling_what_waits_ends_it_and_what_runs_is_its_workers_matter(court
     court.claim("w1", run)
     assert court.command("cancel", run=run, by=TOM) == "accepted"
     assert court.leases(run) == ["queued", "live", "live"]
-    assert court.chain(run)[-1]["cancelled_by"] == TOM
+    assert (court.chain(run)[-1]["cancelled_by"], court.chain(run)[-1]["cancel"]) == (TOM, "c")
     assert court.command("cancel", run=run) == "duplicate"
     assert court.again().command("cancel", run=run) == "duplicate"
     court.say("cancelled", run=run)
@@ -429,8 +429,8 @@ def test_a_server_that_was_restarted_decides_as_one_that_was_not(actions: list[t
             assert (value["lease"] == "ended") <= (f"r:{run}.{chains[run]}" not in court.receipts)
     restarted = Court(court.receipts)
     for run in chains:
-        was, now = court.decisions._runs[run], restarted.decisions._runs[run]
-        for name in ("agent", "message", "lease", "attempt", "since", "cancelled_by", "count", "resume"):
+        was, now = court.decisions._leases.runs[run], restarted.decisions._leases.runs[run]
+        for name in ("agent", "message", "lease", "attempt", "since", "cancelled_by", "cancel", "count", "resume"):
             assert getattr(was, name) == getattr(now, name), name
     assert court.decisions.responsible == restarted.decisions.responsible
 
@@ -462,13 +462,13 @@ def test_a_turn_looks_only_at_the_runs_it_is_about(court: Court, monkeypatch: py
     court.post("m2", expires_at=100_000)
     court.claim("w2")
     looked: list[str] = []
-    look = court.decisions._look
+    look = court.decisions._leases._look
 
     def noted(run: Any, now: float, at: int) -> None:
         looked.append(run.id)
         look(run, now, at)
 
-    monkeypatch.setattr(court.decisions, "_look", noted)
+    monkeypatch.setattr(court.decisions._leases, "_look", noted)
 
     court.say("suspended")
     assert (looked, court.decisions.due_at(court.now)) == ([RUN], 100.0 - 0.001)

@@ -235,6 +235,22 @@ async def test_a_cancel_above_is_one_of_what_is_below(agent: Caller, mona: Calle
     assert (await agent.events("sub-1", after=answer["next"]))["events"] == []
 
 
+async def test_a_cancel_is_told_to_who_was_given_the_message(
+    http: aiohttp.ClientSession, agent: Caller, mona: Caller, server: Server
+) -> None:
+    """By the person that had given it: what is told is the cancel, not the hand-over, which stands before it."""
+    message = await mona.ask()
+    critic = Caller(http, server.url, "agent:critic")
+    await command(server, "handoff", {"to": "agent:critic"}, message=message)
+    run = (await critic.start(message=message))["run"]
+    steer = await command(server, "steer", {"text": "shorter"}, run=run)
+    answer = await critic.events(run, wait_s=20)
+    assert [event["command"] for event in answer["events"]] == [steer]
+    cancel = await command(server, "cancel", run=run)
+    answer = await critic.events(run, after=answer["next"], wait_s=20)
+    assert [(event["type"], event["command"]) for event in answer["events"][-1:]] == [("cancel", cancel)]
+
+
 async def test_what_people_say_is_seen_in_a_stream(agent: Caller, mona: Caller, server: Server) -> None:
     """With positions to come back to, until the run is over."""
     run = (await agent.start(message=await mona.ask()))["run"]

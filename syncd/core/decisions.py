@@ -104,12 +104,20 @@ class Decisions:
         for agent in names[: self._per_message_max]:
             self._queue(agent, fact.id, by=fact.by, parent=parent, expires_at=fact.expires_at, at=at)
 
-    def _queue(self, agent: str, message: str, *, by: str, parent: str = "", expires_at: int = 0, at: int) -> None:
-        id = run_id(message, agent)
-        if id not in self._leases.runs:
-            run = Run(id, agent, message, parent, expires_at=expires_at)
-            self._leases.add(run)
-            self._leases.tell(run, Lease.QUEUED, at, by=by)
+    def _queue(
+        self, agent: str, message: str, *, by: str, parent: str = "", expires_at: int = 0, at: int, anew: bool = False
+    ) -> bool:
+        """Make a message work for an agent; `anew`: also where its run is over. Return whether it was not yet."""
+        number = 1
+        while (known := self._leases.runs.get(id := run_id(message, agent, number))) is not None:
+            over = known.ended or known.cancelled_by
+            if known.agent == agent and not (anew and over):
+                return False
+            number += 1
+        run = Run(id, agent, message, parent, expires_at=expires_at)
+        self._leases.add(run)
+        self._leases.tell(run, Lease.QUEUED, at, by=by)
+        return True
 
     def attempt(self, fact: NewAttemptFact, at: int) -> None:
         """An agent began an attempt: of a run that it holds, or of one that it makes now."""
@@ -271,11 +279,11 @@ class Decisions:
             return Outcome.DENIED
         if not alive:
             return Outcome.LATE
-        for run in alive:
-            if run.agent != to:
-                self._cancel(run, fact, at)
-        self._queue(to, message, by=fact.by, at=at)
-        return Outcome.ACCEPTED
+        given_up = [run for run in alive if run.agent != to and not run.cancelled_by]
+        for run in given_up:
+            self._cancel(run, fact, at)
+        queued = self._queue(to, message, by=fact.by, at=at, anew=True)
+        return Outcome.ACCEPTED if queued or given_up else Outcome.DUPLICATE
 
     # Time, and what comes of it
 

@@ -32,8 +32,9 @@ class Run:
     """One run as its receipts tell it.
 
     `begun` is the highest attempt that was ever live. `lost_at` is when its worker was found gone, None while it is
-    here; `ends_at` when it expires; both in monotonic seconds. `told`: that it was lost is in a receipt. `resume`: it
-    waits for a worker that goes on with what is there. `cancel` is the command that cancelled it. `answered`: a decision came since it suspended.
+    here; `ends_at` when it expires; both in monotonic seconds. `told`: that it was lost is in a receipt. `cancel` is
+    the command that cancelled it. `resume`: it waits for a worker that goes on with what is there. `answered`: a
+    decision came since it suspended.
     """
 
     id: str

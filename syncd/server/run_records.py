@@ -16,7 +16,7 @@ from typing import Final
 
 from syncd.core.errors import RejectCode, Rejected, SyncdError
 from syncd.core.grant import Grant
-from syncd.core.ids import new_client_id, run_id, run_key, uuid7
+from syncd.core.ids import may_begin, new_client_id, own_run_id, run_id, run_key, uuid7
 from syncd.core.limits import Limits
 from syncd.core.messages import Claim, Json, Layer, Work
 from syncd.core.replica import Replica
@@ -31,7 +31,7 @@ from syncd.server.sessions import Sessions
 from syncd.server.work import Dispatcher
 from syncd.server.workers import Seat, Worker, Workers
 
-#: What a run that an agent begins by itself is derived from, so that asking twice begins one.
+#: What the id of a run under a key was derived from before such ids had a form of their own.
 _OWN: Final = "own:"
 OVER: Final = frozenset({"ended", "lease_lost"})
 
@@ -126,18 +126,24 @@ class RunRecords:
         if start.run is not None:
             return start.run
         if start.message is not None:
-            run = run_id(start.message, grant.subject)
+            run, number = run_id(start.message, grant.subject), 2
+            while read_standing(_replica(live), again := run_id(start.message, grant.subject, number)) is not None:
+                run, number = again, number + 1  # It was handed back.
             if read_standing(_replica(live), run) is None and live.machine.owner(Root.MESSAGES, start.message) is None:
                 raise RunRefused("not_found", f"there is no message {start.message}")
             return run
         if start.key is not None:
-            return run_id(_OWN + start.key, grant.subject)
+            before = run_id(_OWN + start.key, grant.subject)
+            known = read_standing(_replica(live), before) is not None
+            return before if known else own_run_id(start.key, grant.subject)
         return uuid7(self._sessions.now_ms(), secrets.token_bytes(10))
 
     async def _claim(self, seat: Seat, worker: Worker, run: str, start: Start) -> int:
         """Return the attempt that a worker has, or is to begin by itself."""
         standing = read_standing(_replica(seat.live), run)
         if standing is None:
+            if not may_begin(run, worker.grant.subject):
+                raise RunRefused("not_found", f"there is no run {run}: give one of your own another id, or a key")
             if seat.live.machine.owner(Root.RUNS, run_key(run, 1)) is not None:
                 raise RunRefused("run_taken", f"run {run} is being begun by another worker")
             return 1

@@ -383,6 +383,24 @@ def test_a_run_can_be_given_to_another_agent(court: Court) -> None:
     assert court.command("handoff", run=RUN, payload={"to": "nobody"}) == "denied"
 
 
+def test_what_is_handed_back_is_worked_on_anew(court: Court) -> None:
+    """By a further run, be the one before over or about to be; whoever has it already is given nothing twice."""
+    other, back, third = (run_id("m1", "agent:other"), *(run_id("m1", AGENT, n) for n in (2, 3)))
+    court.claim("w1")
+    assert court.command("handoff", run=RUN, payload={"to": AGENT}) == "duplicate"
+    assert court.command("handoff", run=RUN, payload={"to": "agent:other"}) == "accepted"
+    assert (court.leases()[-1], court.leases(other)) == ("live", ["queued"]), "its worker says a last word"
+    assert court.command("handoff", run=other, payload={"to": AGENT}) == "accepted"
+    assert (court.leases(other)[-1], court.leases(back)) == ("ended", ["queued"])
+    court.say("cancelled")
+    court = court.again()
+    assert court.command("handoff", message="m1", payload={"to": "agent:other"}) == "accepted"
+    assert court.leases(run_id("m1", "agent:other", 2)) == ["queued"]
+    assert court.command("handoff", message="m1", payload={"to": AGENT}) == "accepted"
+    assert (court.leases(back)[-1], court.leases(third)) == ("ended", ["queued"])
+    assert court.command("handoff", message="m1", payload={"to": AGENT}) == "duplicate"
+
+
 # All of it
 
 _ACTIONS = st.lists(

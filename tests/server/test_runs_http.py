@@ -249,6 +249,8 @@ async def test_a_cancel_is_told_to_who_was_given_the_message(
     cancel = await command(server, "cancel", run=run)
     answer = await critic.events(run, after=answer["next"], wait_s=20)
     assert [(event["type"], event["command"]) for event in answer["events"][-1:]] == [("cancel", cancel)]
+    await command(server, "handoff", {"to": AGENT}, message=message)
+    assert (await agent.start(message=message))["run"] == run_id(message, AGENT, 2), "what was handed back is there"
 
 
 async def test_what_people_say_is_seen_in_a_stream(agent: Caller, mona: Caller, server: Server) -> None:

@@ -6,7 +6,7 @@ does to runs is in `leases`. Knows nothing of updates, peers' sockets or the log
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -38,15 +38,19 @@ class Decisions:
 
     1. A receipt is written once and never changed: what a run's story adds is a further one.
     2. A run that ended stays ended, whoever says what about it later.
-    3. A tool call has one decision, the first.
+    3. A tool call has one decision, the first, and none before its run's agent has made it.
     4. Only the run's own agent begins, claims or moves it.
     5. A worker that is back before anybody took over goes on.
 
     Call the methods with the facts of a batch in their order, then `settle`, then `take`.
     """
 
-    def __init__(self, session: str, *, grace_s: float, per_message_max: int) -> None:
+    def __init__(
+        self, session: str, *, grace_s: float, per_message_max: int, names: Callable[[str, str], bool]
+    ) -> None:
+        """Make those of an empty session. `names`: whether a part of that subject's is that tool call."""
         self._per_message_max = per_message_max
+        self._names = names
         self._leases = Leases(session, grace_s=grace_s)
         self._decided: dict[str, Mapping[str, Json]] = {}
         self.responsible = ""
@@ -246,6 +250,8 @@ class Decisions:
             return Outcome.DENIED
         if run.ended:
             return Outcome.LATE
+        if not self._names(call, run.agent):  # Nobody knows yet what it would be a yes to.
+            return Outcome.DENIED
         decision: dict[str, Json] = {"command": fact.id, "by": fact.by, "kind": kind, "at": at}
         if payload is not None:
             decision["payload"] = payload

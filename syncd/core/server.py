@@ -86,7 +86,12 @@ class ServerMachine:
         self._client_id = client_id
         self._bindings = self.content.bindings
         self._documents = self.content.documents
-        self._decisions = Decisions(session, grace_s=limits.lease_grace_s, per_message_max=limits.runs_per_message_max)
+        self._decisions = Decisions(
+            session,
+            grace_s=limits.lease_grace_s,
+            per_message_max=limits.runs_per_message_max,
+            names=self.content.names,
+        )
         self._presence = PresenceTable(per_s=limits.presence_per_s, gather_s=limits.presence_gather_s)
         self._peers: dict[str, Peer] = {}
         self._batch = Batch()

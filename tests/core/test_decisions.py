@@ -25,7 +25,13 @@ class Court:
     """Decisions with a clock, and every receipt they gave."""
 
     def __init__(self, receipts: dict[str, Json] | None = None) -> None:
-        self.decisions = Decisions("s", grace_s=GRACE_S, per_message_max=LIMITS.runs_per_message_max)
+        self.unasked: set[str] = set()
+        self.decisions = Decisions(
+            "s",
+            grace_s=GRACE_S,
+            per_message_max=LIMITS.runs_per_message_max,
+            names=lambda call, agent: agent == AGENT and call not in self.unasked,
+        )
         self.receipts: dict[str, Any] = dict(receipts or {})
         self.decisions.load(self.receipts.items())
         self.now = 0.0
@@ -342,6 +348,16 @@ def test_commands_say_what_became_of_them(court: Court) -> None:
     court.say("completed")
     assert court.command("steer", run=RUN) == "late"
     assert court.command("approve", tool_call=f"{RUN}-1") == "late"
+
+
+def test_what_the_agent_did_not_ask_cannot_be_decided(court: Court) -> None:
+    """It is denied, and nothing is kept of it: asked later, the call waits for a decision."""
+    court.claim("w1")
+    court.unasked.add(f"{RUN}-9")
+    for kind in ("approve", "deny", "tool_result"):
+        assert court.command(kind, tool_call=f"{RUN}-9") == "denied"
+    court.unasked.clear()
+    assert court.command("approve", tool_call=f"{RUN}-9", by=TOM) == "accepted"
 
 
 def test_a_tool_call_has_one_decision(court: Court) -> None:

@@ -209,6 +209,7 @@ async def test_what_people_say_is_seen_by_a_poll(agent: Caller, mona: Caller, se
     assert (await agent.events(run))["events"] == []
     assert list((await mona.run(run))["consumed"]) == [steer]
 
+    await agent.parts(run, 1, {"type": "tool", "tool_call": f"{run}-1", "name": "add", "state": "approval-requested"})
     await command(server, "approve", {"ok": True}, tool_call=f"{run}-1")
     await command(server, "steer", {"text": "stop it", "interrupt": True}, message=message)
     await command(server, "cancel", message=message)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from syncd.core.events import Event, assigned_event, decision_event
-from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, whole
+from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, WakeFact, whole
 from syncd.core.ids import is_id, is_person, is_subject, run_id, run_of_call
 from syncd.core.leases import Lease, Leases, Run
 from syncd.core.messages import Json
@@ -134,6 +134,8 @@ class Decisions:
             self._leases.hold(run, fact.worker)
             self._leases.add(run)
             self._leases.tell(run, Lease.LIVE, at, by=fact.by)
+        if self._speaks(run, fact.by, fact.attempt):
+            self._leases.wake(run, fact.wake_at)
         self._status(run, fact.by, fact.attempt, fact.status, at)
 
     def status(self, fact: StatusFact, at: int) -> None:
@@ -142,8 +144,20 @@ class Decisions:
         if run is not None:
             self._status(run, fact.by, fact.attempt, fact.status, at)
 
+    def wake(self, fact: WakeFact, at: int) -> None:
+        """An attempt of a run says when it is to be taken up again, if it waits and nobody has it by then."""
+        run = self._leases.runs.get(fact.run)
+        if run is not None and self._speaks(run, fact.by, fact.attempt) and fact.wake_at != run.wake_at:
+            self._leases.wake(run, fact.wake_at)
+            if run.lease is Lease.SUSPENDED:
+                self._leases.tell(run, Lease.SUSPENDED, at)
+
+    def _speaks(self, run: Run, by: str, attempt: int) -> bool:
+        """Whether it is the current attempt that says something of a run that is not over."""
+        return by == run.agent and attempt == run.attempt and not run.ended  # Invariants 2 and 4.
+
     def _status(self, run: Run, by: str, attempt: int, status: str, at: int) -> None:
-        if by != run.agent or attempt != run.attempt or run.ended:  # Invariants 2 and 4.
+        if not self._speaks(run, by, attempt):
             return
         if status in _ENDS:
             self._leases.end(run, at, status=status)

@@ -32,7 +32,8 @@ class Run:
     """One run as its receipts tell it.
 
     `begun` is the highest attempt that was ever live. `lost_at` is when its worker was found gone, None while it is
-    here; `ends_at` when it expires; both in monotonic seconds. `told`: that it was lost is in a receipt. `cancel` is
+    here; `ends_at` when it expires, `wakes_at` when it is to be taken up again by whoever is there, if it is suspended
+    and nobody has it: all in monotonic seconds. `told`: that it was lost is in a receipt. `cancel` is
     the command that cancelled it. `resume`: it waits for a worker that goes on with what is there. `answered`: a
     decision came since it suspended.
     """
@@ -42,6 +43,7 @@ class Run:
     message: str = ""
     parent: str = ""
     expires_at: int = 0
+    wake_at: int = 0
     count: int = 0
     begun: int = 0
     lease: Lease = Lease.QUEUED
@@ -57,6 +59,7 @@ class Run:
     answered: bool = False
     lost_at: float | None = None
     ends_at: float | None = None
+    wakes_at: float | None = None
     told: bool = False
 
     @property
@@ -104,6 +107,7 @@ class Leases:
         run.policy = str(value.get("policy", run.policy))
         run.attempts_max = whole(value.get("attempts_max")) or run.attempts_max
         run.cancelled_by = str(value.get("cancelled_by", run.cancelled_by))
+        self.wake(run, whole(value.get("wake_at")))
         run.cancel = str(value.get("cancel", run.cancel))
         run.resume = bool(value.get("resume"))
         self._time(run)
@@ -127,9 +131,14 @@ class Leases:
         if worker:
             self._held.setdefault((run.agent, worker), {})[run.id] = run
 
+    def wake(self, run: Run, at: int) -> None:
+        """Have a run be taken up again at `at` (Unix ms) if it is suspended and nobody has it by then; 0 for never."""
+        run.wake_at, run.wakes_at = at, None
+        self._time(run)
+
     def _time(self, run: Run) -> None:
         """Have the next `settle` look at a run, if time, or a worker that comes or goes, can change it."""
-        if not run.ended and (run.worker or run.expires_at):
+        if not run.ended and (run.worker or run.expires_at or run.wake_at):
             self._moved[run.id] = run
         else:
             self._moved.pop(run.id, None)
@@ -169,6 +178,8 @@ class Leases:
     def _look(self, run: Run, now: float, at: int) -> None:
         if run.expires_at and run.ends_at is None:
             run.ends_at = now + (run.expires_at - at) / 1000
+        if run.wake_at and run.wakes_at is None:
+            run.wakes_at = now + (run.wake_at - at) / 1000
         if run.ends_at is not None and now >= run.ends_at:
             self.end(run, at, status="failed", code="expired")
         elif self.is_here(run):
@@ -177,9 +188,13 @@ class Leases:
             run.lost_at = now
         elif run.lost_at is not None and not run.told and now >= run.lost_at + self._grace_s:
             self._lost(run, at)
+        wakes_at = run.wakes_at if run.lease is Lease.SUSPENDED and self.released(run) else None
+        if wakes_at is not None and now >= wakes_at:
+            self.resume(run, at)
+            wakes_at = None
         if not run.ended:
             told_at = run.lost_at + self._grace_s if run.lost_at is not None and not run.told else None
-            due = [due_at for due_at in (run.ends_at, told_at) if due_at is not None]
+            due = [due_at for due_at in (run.ends_at, told_at, wakes_at) if due_at is not None]
             self._timetable.set(run.id, min(due, default=None))
 
     def _found(self, run: Run, at: int) -> None:  # Invariant 2.
@@ -237,6 +252,10 @@ class Leases:
             value |= {"worker": run.worker}
         if lease is Lease.LIVE:
             value |= {"policy": run.policy, "attempts_max": run.attempts_max}
+        if lease is not Lease.SUSPENDED:
+            self.wake(run, 0)
+        elif run.wake_at:
+            value["wake_at"] = run.wake_at
         if run.cancelled_by:
             value |= {"cancelled_by": run.cancelled_by, "cancel": run.cancel}
         if run.resume:
@@ -276,6 +295,6 @@ class Leases:
     def _row(self, run: Run) -> WorkRow:
         worker = run.worker if run.lease in (Lease.LIVE, Lease.SUSPENDED) else ""
         lease = str(run.lease)
-        return WorkRow(
-            run.agent, self._session, run.id, run.message, lease, run.attempt, run.at, worker, run.expires_at
-        )
+        wakes = run.lease is Lease.SUSPENDED and run.wake_at
+        due_at = min(filter(None, (run.expires_at, wakes)), default=0)
+        return WorkRow(run.agent, self._session, run.id, run.message, lease, run.attempt, run.at, worker, due_at)

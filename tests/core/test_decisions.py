@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from syncd.core.decisions import Decisions
 from syncd.core.events import Event
-from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact
+from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, WakeFact
 from syncd.core.ids import run_id
 from syncd.core.limits import Limits
 from syncd.core.messages import Json
@@ -36,6 +36,7 @@ class Court:
         self.decisions.load(self.receipts.items())
         self.now = 0.0
         self.rows: dict[str, str] = {}
+        self.due: dict[str, int] = {}
         self.events: list[Event] = []
 
     @property
@@ -51,6 +52,7 @@ class Court:
             assert key not in self.receipts, f"{key} was written twice"
             self.receipts[key] = value
         self.rows |= {row.run: row.lease for row in rows}
+        self.due |= {row.run: row.due_at for row in rows}
 
     def post(self, message: str = "m1", *, by: str = MONA, to: tuple[str, ...] = (AGENT,), expires_at: int = 0) -> None:
         self.decisions.message(NewMessageFact(message, by, to, "", expires_at), self.at)
@@ -63,6 +65,10 @@ class Court:
 
     def say(self, status: str, *, attempt: int = 1, run: str = RUN, by: str = AGENT) -> None:
         self.decisions.status(StatusFact(run, attempt, by, status), self.at)
+        self.settle()
+
+    def wake(self, at: int, *, attempt: int = 1) -> None:
+        self.decisions.wake(WakeFact(RUN, attempt, AGENT, at), self.at)
         self.settle()
 
     def lose(self, worker: str, *, after_s: float = GRACE_S + 0.1) -> None:
@@ -88,7 +94,7 @@ class Court:
     def again(self) -> Court:
         """The same session after a restart of its server."""
         court = Court(self.receipts)
-        court.now, court.rows = self.now, self.rows
+        court.now, court.rows, court.due = self.now, self.rows, self.due
         court.settle()
         return court
 
@@ -288,6 +294,51 @@ def test_a_run_may_be_detached_while_it_waits(court: Court) -> None:
     court.command("approve", tool_call=f"{RUN}-1")
     court.say("detached")
     assert court.leases() == ["queued", "live", "suspended", "queued"]
+
+
+@pytest.mark.parametrize("how", ["suspended", "detached", "after a restart"])
+def test_a_suspended_run_is_taken_up_when_its_time_comes(how: str) -> None:
+    """If nobody has it by then, it is offered to any worker, which goes on; said again by that one, again."""
+    court = posted()
+    court.claim("w1")
+    court.wake(100_000)
+    court.say("detached" if how == "detached" else "suspended")
+    assert (court.chain()[-1]["wake_at"], court.due[RUN]) == (100_000, 100_000)
+    court.lose("w1")
+    court.wake(200_000)
+    assert court.chain()[-1]["wake_at"] == 200_000
+    if how == "after a restart":
+        court = court.again()
+        court.settle(after_s=GRACE_S + 1)
+    court.settle(after_s=199.0 - court.now)
+    assert court.leases()[-1] == "suspended"
+    court.settle(after_s=1.1)
+    assert (court.leases()[-1], court.chain()[-1]["resume"], court.due[RUN]) == ("queued", True, 0)
+    court.claim("w2")
+    assert (court.chain()[-1]["attempt"], court.chain()[-1]["since"]) == (2, 1)
+    court.wake(300_000, attempt=1)
+    court.wake(400_000, attempt=2)
+    court.say("suspended", attempt=2)
+    court.lose("w2")
+    court.settle(after_s=399.0 - court.now)
+    assert court.leases()[-1] == "suspended"
+    court.settle(after_s=2.0)
+    assert court.leases()[-1] == "queued"
+
+
+def test_who_has_a_suspended_run_knows_the_time_itself(court: Court) -> None:
+    """While its worker is there nothing is due; if that goes later, the run is offered when it is found lost."""
+    court.claim("w1")
+    court.wake(50_000)
+    court.say("suspended")
+    court.settle(after_s=60.0)
+    assert (court.leases()[-1], court.decisions.due_at(court.now)) == ("suspended", None)
+    court.lose("w1")
+    assert court.leases()[-1] == "queued"
+    court.claim("w2")
+    court.say("suspended", attempt=2)
+    court.lose("w2", after_s=1e6)
+    assert court.leases()[-1] == "suspended", "it waits without a time"
 
 
 # Commands

@@ -115,8 +115,20 @@ class Run(RunWriting):
         self.output = RunOutput(self.session, self.id, self._draft)
         self.output.begin(self._new)
         self._unwatch = self.session.watchers.add(self._note)
+        if view is not None:
+            self._hear_again(view)
         self._steering.load()
         self._look()
+
+    def _hear_again(self, view: RunView) -> None:
+        """Take in the messages that an attempt took as steers which was given up then: their own runs are over."""
+        for attempt in range(1, self._since):
+            taken = self.session.attempt_json(self.id, attempt).get("consumed")
+            for id in taken if isinstance(taken, dict) else ():
+                message, own = self.session.message(id), self.session.run(run_id(id, self.agent))
+                steered = own is not None and own.finish_reason == "steered" and id not in view.consumed
+                if message is not None and steered:
+                    self.take_in(Steer.of(message))
 
     def attach(self, task: asyncio.Task[Any]) -> None:
         """Name the task that works on it from now on."""

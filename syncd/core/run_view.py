@@ -77,7 +77,8 @@ class RunView:
 class RunViews:
     """The runs of a transcript, read once and again only where something changed.
 
-    1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all.
+    1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all whose
+       output counts: a steer that an attempt took which was given up waits for the next one.
     """
 
     def __init__(self) -> None:
@@ -190,7 +191,7 @@ def _view(run: str, facts: list[Mapping[str, Json]], attempts: Mapping[int, Mapp
     lease = _string(last.get("lease")) or ""
     status = _status(lease, last, entry)
     consumed: dict[str, int] = {}
-    for one in attempts.values():  # Invariant 1.
+    for one in (entry for number, entry in attempts.items() if number >= (since or 0)):  # Invariant 1.
         consumed |= {id: _whole(at) or 0 for id, at in _mapping(one.get("consumed")).items()}
     error = _mapping(entry.get("error"))
     if status == "failed" and not error and (code := _string(last.get("code"))):

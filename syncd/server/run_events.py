@@ -96,14 +96,15 @@ class Commands:
 def read_events(replica: Replica, commands: Commands, run: str, attempt: int, after: int) -> list[dict[str, Json]]:
     """Return what the worker of an attempt has to know of what has a `seq` above `after`, in order.
 
-    Steers that were consumed are not told again. That the lease is lost, or the run over, is told each time.
+    Steers that were consumed by an attempt that counts are not told again. That the lease is lost, or the run over, is
+    told each time.
     """
     standing = read_standing(replica, run)
     if standing is None:
         return []
     commands.refresh(replica)
     consumed: set[str] = set()
-    for number in range(1, standing.attempt + 1):
+    for number in range(min(standing.since, attempt), standing.attempt + 1):
         found = replica.read(Root.RUNS, run_key(run, number), "consumed")
         consumed |= set(found) if isinstance(found, dict) else set()
     events = [

@@ -289,7 +289,7 @@ async def test_a_stream_ends_with_its_token(agent: Caller, mona: Caller, server:
     assert (await agent.parts(run, 1, "on"))["written"] == 1
 
 
-async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Caller) -> None:
+async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Caller, server: Server) -> None:
     """After the grace it is interrupted; back before anybody took over it goes on, later it is told to stop."""
     message = await mona.ask()
     run = (await agent.start(message=message, policy="wait"))["run"]
@@ -300,8 +300,12 @@ async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Ca
 
     other = (await agent.start(message=await mona.ask(), policy="retry"))["run"]
     await agent.parts(other, 1, "wrong")
+    steer = await command(server, "steer", {"text": "shorter"}, run=other)
+    await agent.call("POST", f"/v1/sessions/s/runs/{other}/consumed", {"attempt": 1, "commands": [steer]})
     await status(mona, other, "interrupted")
     assert (await agent.start("w2", run=other))["attempt"] == 2
+    again = (await agent.events(other, attempt=2))["events"]
+    assert [event["command"] for event in again] == [steer], "what it was told begins anew with it"
     assert await agent.parts(other, 2, "late") == "lease_lost"
     assert [event["type"] for event in (await agent.events(other))["events"]] == ["lease_lost"]
     await agent.parts(other, 1, "right", attempt=2)

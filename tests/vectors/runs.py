@@ -55,6 +55,10 @@ def _stories() -> dict[str, tuple[list[Fields], dict[int, Fields]]]:
                          usage={"input_tokens": 3}, provider={"id": "x"}, parent_run="p", message="m")},
         ),
         "a cancel is on its way": ([_fact("live", 1), _fact("live", 1, cancelled_by="user:mona")], {1: _attempt()}),
+        "a steer taken by an attempt that does not count": (
+            [_fact("live", 1), _fact("live", 2, 2)],
+            {1: _attempt(consumed={"c1": 1}), 2: _attempt(consumed={"c2": 2})},
+        ),
         "steers taken by two attempts": (
             [_fact("live", 2)], {1: _attempt(consumed={"c1": 1}), 2: _attempt(consumed={"c2": 2})},
         ),

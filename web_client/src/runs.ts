@@ -68,7 +68,8 @@ export interface Handover {
 /**
  * The runs of a transcript, read once and again only where something changed.
  *
- * 1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all.
+ * 1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all
+ *    whose output counts: a steer that an attempt took which was given up waits for the next one.
  * 2. `spans` moves whenever it may be another output that counts.
  */
 export class Runs {
@@ -251,16 +252,16 @@ function viewOf(run: string, facts: readonly JsonMap[], attempts: ReadonlyMap<nu
     error: errorOf(status, last, entry),
     usage: mapOr(entry["usage"]),
     provider: mapOr(entry["provider"]),
-    consumed: consumedIn(attempts),
+    consumed: consumedIn(attempts, since ?? 0),
     cancelledBy: textOr(last["cancelled_by"]) ?? (status === "cancelled" ? textOr(last["by"]) : null),
     resume: Boolean(last["resume"]),
   };
 }
 
-function consumedIn(attempts: ReadonlyMap<number, JsonMap>): RunView["consumed"] {
+function consumedIn(attempts: ReadonlyMap<number, JsonMap>, since: number): RunView["consumed"] {
   const consumed: Record<string, number> = {};
-  for (const entry of attempts.values()) {
-    // Invariant 1.
+  for (const [number, entry] of attempts) {
+    if (number < since) continue; // Invariant 1.
     for (const [command, at] of Object.entries(mapOr(entry["consumed"]))) consumed[command] = wholeOr(at) ?? 0;
   }
   return consumed;

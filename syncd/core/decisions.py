@@ -74,6 +74,7 @@ class Decisions:
         for id, count, value in sorted(chain, key=lambda link: link[:2]):
             if count == 0:
                 run = Run(id, str(value["agent"]), value.get("message") or "", value.get("parent_run") or "")
+                run.parent_attempt = whole(value.get("parent_attempt"))
                 self._leases.add(run)
             self._leases.replay(self._leases.runs[id], value)
         for call, decision in self._decided.items():
@@ -106,10 +107,21 @@ class Decisions:
         # What a run asks of another agent is done below it, and cancelled with it.
         parent = fact.run if self.agent(fact.run) == fact.by else ""
         for agent in names[: self._per_message_max]:
-            self._queue(agent, fact.id, by=fact.by, parent=parent, expires_at=fact.expires_at, at=at)
+            self._queue(
+                agent, fact.id, by=fact.by, parent=parent, attempt=fact.attempt, expires_at=fact.expires_at, at=at
+            )
 
     def _queue(
-        self, agent: str, message: str, *, by: str, parent: str = "", expires_at: int = 0, at: int, anew: bool = False
+        self,
+        agent: str,
+        message: str,
+        *,
+        by: str,
+        parent: str = "",
+        attempt: int = 0,
+        expires_at: int = 0,
+        at: int,
+        anew: bool = False,
     ) -> bool:
         """Make a message work for an agent; `anew`: also where its run is over. Return whether it was not yet."""
         number = 1
@@ -119,24 +131,37 @@ class Decisions:
                 return False
             number += 1
         run = Run(id, agent, message, parent, expires_at=expires_at)
+        if parent:
+            run.parent_attempt = attempt or self._leases.runs[parent].attempt
         self._leases.add(run)
         self._leases.tell(run, Lease.QUEUED, at, by=by)
+        if parent and run.parent_attempt < self._leases.runs[parent].since:
+            self._leases.end(run, at, status="failed", code="interrupted")  # Asked by an attempt that was given up.
         return True
 
     def attempt(self, fact: NewAttemptFact, at: int) -> None:
         """An agent began an attempt: of a run that it holds, or of one that it makes now."""
-        run = self._leases.runs.get(fact.run)
+        run, parent = self._leases.runs.get(fact.run), None
         if run is None:
             if fact.attempt != 1 or len(fact.run) > RUN_CHARS_MAX:
                 return
             run = Run(fact.run, fact.by, fact.message, fact.parent)
             run.attempt = run.since = 1
+            parent = self._leases.runs.get(fact.parent)
+            if parent is not None:
+                run.parent_attempt = parent.attempt if self._is_of(parent, fact.worker) else parent.since - 1
             self._leases.hold(run, fact.worker)
             self._leases.add(run)
             self._leases.tell(run, Lease.LIVE, at, by=fact.by)
         if self._speaks(run, fact.by, fact.attempt):
             self._leases.wake(run, fact.wake_at)
         self._status(run, fact.by, fact.attempt, fact.status, at)
+        if parent is not None and not run.ended and (parent.ended or run.parent_attempt < parent.since):
+            self._leases.end(run, at, status="failed", code="interrupted")  # It was offline: nobody waits for it.
+
+    def _is_of(self, parent: Run, worker: str) -> bool:
+        """Whether a run that this worker begins is of its parent's current attempt, and not of one given up before."""
+        return parent.since <= 1 or not parent.worker or parent.worker == worker
 
     def status(self, fact: StatusFact, at: int) -> None:
         """An attempt of a run says how it stands."""
@@ -192,6 +217,7 @@ class Decisions:
         run.attempt += 1
         if not run.resume:
             run.since = run.attempt
+            self._leases.end_below(run, at)
         run.resume = False
         self._leases.hold(run, fact.worker)
         run.policy, run.attempts_max = fact.policy, fact.attempts_max

@@ -31,6 +31,7 @@ class NewMessageFact:
     expires_at: int
     role: str = ""
     text: str = ""
+    attempt: int = 0
 
 
 @record
@@ -241,7 +242,8 @@ def _message(key: str, by: str, fields: Mapping[str, Json], text: str) -> NewMes
     to = tuple(dict.fromkeys(s for s in named if is_subject(s))) if isinstance(named, list) else ()
     role = fields.get("role")
     said = role if isinstance(role, str) else ""
-    return NewMessageFact(key, by, to, _id(fields.get("run")), whole(fields.get("expires_at")), said, text)
+    run, attempt = _id(fields.get("run")), whole(fields.get("attempt"))
+    return NewMessageFact(key, by, to, run, whole(fields.get("expires_at")), said, text, attempt)
 
 
 def _attempt(key: str, by: str, worker: str, fields: Mapping[str, Json]) -> NewAttemptFact | None:

@@ -33,15 +33,16 @@ class Run:
 
     `begun` is the highest attempt that was ever live. `lost_at` is when its worker was found gone, None while it is
     here; `ends_at` when it expires, `wakes_at` when it is to be taken up again by whoever is there, if it is suspended
-    and nobody has it: all in monotonic seconds. `told`: that it was lost is in a receipt. `cancel` is
-    the command that cancelled it. `resume`: it waits for a worker that goes on with what is there. `answered`: a
-    decision came since it suspended.
+    and nobody has it: all in monotonic seconds. `told`: that it was lost is in a receipt. `cancel` is the command that
+    cancelled it, `parent_attempt` the attempt of its parent that made it. `resume`: it waits for a worker that goes on
+    with what is there. `answered`: a decision came since it suspended.
     """
 
     id: str
     agent: str
     message: str = ""
     parent: str = ""
+    parent_attempt: int = 0
     expires_at: int = 0
     wake_at: int = 0
     count: int = 0
@@ -239,15 +240,27 @@ class Leases:
             extra["code"] = code
         self.hold(run, "")
         self.tell(run, Lease.ENDED, at, **extra)
+        if code:
+            self.end_below(run, at)
+
+    def end_below(self, run: Run, at: int) -> None:
+        """End what is open below a run whose attempt was given up: nobody waits for it any more."""
+        pending = [*self.by_parent.get(run.id, ())]  # No recursion: an agent nests its runs as deep as it likes.
+        while pending:
+            below = self.runs[pending.pop()]
+            if not below.ended:
+                self.hold(below, "")
+                self.tell(below, Lease.ENDED, at, status="failed", code="interrupted")
+                pending += self.by_parent.get(below.id, ())
 
     def tell(self, run: Run, lease: Lease, at: int, **extra: Json) -> None:
         """Write a run's next receipt."""
         value: dict[str, Json] = {"at": at, "lease": str(lease), "attempt": run.attempt, "since": run.since}
         if run.count == 0:
             value["agent"] = run.agent
-            for name, found in (("message", run.message), ("parent_run", run.parent), ("expires_at", run.expires_at)):
-                if found:
-                    value[name] = found
+            made = {"message": run.message, "parent_run": run.parent, "parent_attempt": run.parent_attempt}
+            made["expires_at"] = run.expires_at
+            value |= {name: found for name, found in made.items() if found}
         if run.worker:
             value |= {"worker": run.worker}
         if lease is Lease.LIVE:

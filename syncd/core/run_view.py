@@ -26,7 +26,8 @@ class RunView:
 
     `status` is the effective one: `queued`, `running`, `suspended`, `interrupted`, `completed`, `failed` or
     `cancelled`. `lease` is what the server said last, empty while it said nothing. Output of attempts below `since`
-    and above `attempt` is superseded. `by` is the subject whose message or entry made the run. `consumed` maps the
+    and above `attempt` is superseded. `parent_attempt` is the attempt
+    of the run above that made it. `by` is the subject whose message or entry made the run. `consumed` maps the
     steers that the agent took to when it did (Unix ms), as all times here. `resume`: it waits for a worker that goes
     on with what is there.
     """
@@ -39,6 +40,7 @@ class RunView:
     lease: str = ""
     message: str | None = None
     parent_run: str | None = None
+    parent_attempt: int | None = None
     task: str | None = None
     by: str | None = None
     worker: str | None = None
@@ -115,7 +117,19 @@ class RunViews:
         if message.run is None or message.attempt is None:
             return False
         run = self.run(replica, message.run)
-        return run is not None and not run.since <= message.attempt <= run.attempt
+        return run is not None and (not run.since <= message.attempt <= run.attempt or self._given_up(run))
+
+    def _given_up(self, run: RunView) -> bool:
+        """Whether a run is below an attempt that no longer counts."""
+        seen = {run.id}
+        while run.parent_attempt is not None and (above := self._views.get(run.parent_run or "")) is not None:
+            if run.parent_attempt < above.since:
+                return True
+            if above.id in seen:
+                return False
+            seen.add(above.id)
+            run = above
+        return False
 
     def decision(self, replica: Replica, tool_call: str) -> Mapping[str, Json] | None:
         """Return the one decision on a tool call, `{command, by, kind, at, payload?}`; None before there is one."""
@@ -206,6 +220,7 @@ def _view(run: str, facts: list[Mapping[str, Json]], attempts: Mapping[int, Mapp
         lease=lease,
         message=_string(first.get("message")) or _string(made.get("message")),
         parent_run=_string(first.get("parent_run")) or _string(made.get("parent_run")),
+        parent_attempt=_whole(first.get("parent_attempt")),
         task=_string(made.get("task")),
         by=_string(first.get("by")),
         worker=_string(last.get("worker")),

@@ -386,6 +386,51 @@ def test_cancelling_a_parent_reaches_the_children(court: Court) -> None:
     assert court.leases(run_id("m8", "agent:other")) == ["queued"], "who is not of the run puts nothing below it"
 
 
+def below(court: Court, child: str, parent: str, *, worker: str = "w1", status: str = "running") -> None:
+    """A run of the agent begins one below it."""
+    court.decisions.attempt(NewAttemptFact(child, 1, AGENT, worker, "", parent, status), court.at)
+    court.settle()
+
+
+def test_what_a_lost_attempt_began_ends_when_the_next_one_begins(court: Court) -> None:
+    """Runs of its own and those it asked of others, however deep; not before, since its worker may be back."""
+    court.claim("w1")
+    below(court, "own", RUN)
+    below(court, "deeper", "own")
+    court.decisions.message(NewMessageFact("m9", AGENT, ("agent:other",), RUN, 0, attempt=1), court.at)
+    asked = run_id("m9", "agent:other")
+    court.lose("w1")
+    assert (court.leases("own")[-1], court.leases(asked)[-1]) == ("interrupted", "queued")
+    court = court.again()
+    court.claim("w2")
+    for run in ("own", "deeper", asked):
+        last = court.chain(run)[-1]
+        assert (last["lease"], last["status"], last["code"]) == ("ended", "failed", "interrupted")
+        assert court.chain(run)[0]["parent_attempt"] == 1
+    below(court, "late", RUN, worker="w1")
+    below(court, "later", RUN, worker="w1", status="completed")
+    below(court, "good", RUN, worker="w2")
+    assert [court.chain(run)[-1].get("code") for run in ("late", "later", "good")] == ["interrupted", None, None]
+    assert [court.chain(run)[0]["parent_attempt"] for run in ("late", "later", "good")] == [1, 1, 2]
+    court.decisions.message(NewMessageFact("m8", AGENT, ("agent:other",), RUN, 0, attempt=1), court.at)
+    court.settle()
+    assert court.leases(run_id("m8", "agent:other"))[-1] == "ended"
+
+
+def test_what_is_below_a_run_that_the_server_ends_ends_with_it(court: Court) -> None:
+    """One that completes leaves to others what it asked of them."""
+    court.claim("w1", policy="fail")
+    below(court, "own", RUN)
+    court.lose("w1")
+    assert court.chain("own")[-1]["code"] == "interrupted"
+    court.post("m2")
+    run = run_id("m2", AGENT)
+    court.claim("w3", run)
+    court.decisions.message(NewMessageFact("m9", AGENT, ("agent:other",), run, 0, attempt=1), court.at)
+    court.say("completed", run=run)
+    assert court.leases(run_id("m9", "agent:other")) == ["queued"]
+
+
 def test_commands_say_what_became_of_them(court: Court) -> None:
     """Expired, about nothing, too late, of no kind: each has its outcome and changes nothing."""
     court.settle(after_s=10)

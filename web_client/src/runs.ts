@@ -30,6 +30,8 @@ export interface RunView {
   readonly lease: string;
   readonly message: string | null;
   readonly parentRun: string | null;
+  /** Which attempt of the run above made it, null where that is not known. */
+  readonly parentAttempt: number | null;
   readonly task: string | null;
   readonly by: string | null;
   readonly worker: string | null;
@@ -123,7 +125,15 @@ export class Runs {
   superseded(message: MessageView): boolean {
     if (message.run === null || message.attempt === null) return false;
     const run = this.run(message.run);
-    return run !== null && !(run.since <= message.attempt && message.attempt <= run.attempt);
+    return run !== null && !(run.since <= message.attempt && message.attempt <= run.attempt && !this.#givenUp(run));
+  }
+
+  /** Whether a run is below an attempt that no longer counts. */
+  #givenUp(run: RunView, seen: readonly string[] = []): boolean {
+    const { parentAttempt } = run;
+    const above = this.#views.get(run.parentRun ?? "");
+    if (parentAttempt === null || above === undefined || seen.includes(above.id)) return false;
+    return parentAttempt < above.since || this.#givenUp(above, [...seen, run.id]);
   }
 
   /** The one decision on a tool call, null before there is one. */
@@ -241,6 +251,7 @@ function viewOf(run: string, facts: readonly JsonMap[], attempts: ReadonlyMap<nu
     lease,
     message: textOr(first["message"]) ?? textOr(made["message"]),
     parentRun: textOr(first["parent_run"]) ?? textOr(made["parent_run"]),
+    parentAttempt: wholeOr(first["parent_attempt"]),
     task: textOr(made["task"]),
     by: textOr(first["by"]),
     worker: textOr(last["worker"]),

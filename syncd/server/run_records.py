@@ -37,7 +37,9 @@ OVER: Final = frozenset({"ended", "lease_lost"})
 
 
 class RunRefused(SyncdError):
-    """What is asked of a run cannot be. `code`: `not_found`, `run_taken`, `run_ended`, `lease_lost`, `out_of_order`."""
+    """What is asked of a run cannot be. `code`: `not_found`, `run_taken`, `run_ended`, `lease_lost`, `out_of_order`,
+    `id_taken`.
+    """
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -175,7 +177,8 @@ class RunRecords:
         """Append `parts` to the run's message, as the call `number` from 1; return once it is on disk.
 
         Raises:
-            RunRefused: the attempt does not count any more, or calls before this one are missing.
+            RunRefused: the attempt does not count any more, calls before this one are missing, or a tool call is one of
+                an attempt that does not count.
             LocalProtocolError: a part is not as it must be.
             SessionGone, Rejected, StorageFull: nothing was written.
         """
@@ -189,6 +192,7 @@ class RunRecords:
                 raise RunRefused("out_of_order", f"call {number} came where {written + 1} was due")
             if number == written + 1:
                 pen.check(parts)
+                _check_calls(seat.live, standing, parts)
                 new = None if pen.begun else self._draft(seat, grant, standing, attempt)
                 await self._commit(seat, desk, pen.write(number, parts, new))
             return _answer(standing, attempt) | {"written": pen.written}
@@ -202,15 +206,19 @@ class RunRecords:
             await self._commit(seat, desk, pen.consume(commands, self._sessions.now_ms()))
             return _answer(standing, attempt)
 
-    async def set_status(self, session: str, grant: Grant, run: str, attempt: int, status: str) -> Mapping[str, Json]:
+    async def set_status(
+        self, session: str, grant: Grant, run: str, attempt: int, status: str, *, wake_at: int | None = None
+    ) -> Mapping[str, Json]:
         """Say that the run waits for somebody, `suspended`, or goes on, `running`; or that it waits and is given up,
-        `detached`: by whoever takes it up then.
+        `detached`: by whoever takes it up then. At `wake_at` (Unix ms) it is offered if nobody has it by then.
 
         Raises as `write`.
         """
         standing = _look(await self._sessions.live(session), grant, run)
         async with self._holding(session, grant, standing, attempt) as (seat, desk, pen):
-            await self._commit(seat, desk, pen.change({"status": status}))
+            # Before the status: with it the run's fact says so, too.
+            fields: dict[str, Json] = {} if wake_at is None else {"wake_at": wake_at}
+            await self._commit(seat, desk, pen.change(fields | {"status": status}))
             return _answer(read_standing(_replica(seat.live), run) or standing, attempt)
 
     async def end(
@@ -429,6 +437,20 @@ def _look(live: LiveSession, grant: Grant, run: str) -> Standing:
         raise RunRefused("not_found", f"there is no run {run}")
     _check_own(standing, grant)
     return standing
+
+
+def _check_calls(live: LiveSession, standing: Standing, parts: Sequence[Mapping[str, Json]]) -> None:
+    """Refuse tool calls of attempts that were given up: what was decided on them is not for this attempt's."""
+    named = {part["tool_call"] for part in parts if part["type"] == "tool"} if standing.since > 1 else set()
+    if not any(live.machine.content.calls.parts(call) for call in named):
+        return
+    made: dict[Json, int] = {}
+    for view in live.machine.messages():
+        if (view.run, view.by) == (standing.run, standing.agent):
+            made |= {part.get("tool_call"): view.attempt or 0 for part in view.parts}
+    for call in named:
+        if made.get(call, standing.since) < standing.since:
+            raise RunRefused("id_taken", f"attempt {made[call]} made a tool call {call}, and does not count any more")
 
 
 def _is_held(live: LiveSession, run: str, worker: Worker) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -299,7 +300,9 @@ async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Ca
     assert (await mona.run(run))["status"] == "running"
 
     other = (await agent.start(message=await mona.ask(), policy="retry"))["run"]
-    await agent.parts(other, 1, "wrong")
+    await agent.parts(
+        other, 1, "wrong", {"type": "tool", "tool_call": f"{other}-1", "name": "book", "state": "approval-requested"}
+    )
     steer = await command(server, "steer", {"text": "shorter"}, run=other)
     await agent.call("POST", f"/v1/sessions/s/runs/{other}/consumed", {"attempt": 1, "commands": [steer]})
     await status(mona, other, "interrupted")
@@ -308,7 +311,10 @@ async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Ca
     assert [event["command"] for event in again] == [steer], "what it was told begins anew with it"
     assert await agent.parts(other, 2, "late") == "lease_lost"
     assert [event["type"] for event in (await agent.events(other))["events"]] == ["lease_lost"]
-    await agent.parts(other, 1, "right", attempt=2)
+    again = {"type": "tool", "tool_call": f"{other}-1", "name": "book", "state": "approval-requested"}
+    assert await agent.parts(other, 1, again, attempt=2) == "id_taken", "what was decided on it was for attempt 1"
+    await agent.parts(other, 1, "right", {**again, "tool_call": f"{other}-2_1"}, attempt=2)
+    await agent.parts(other, 2, {**again, "tool_call": f"{other}-2_1", "state": "output-denied"}, attempt=2)
     await agent.end(other, attempt=2)
     assert {view["attempt"]: view["parts"][0]["text"] for view in await mona.output(other)} == {1: "wrong", 2: "right"}
     assert (await mona.run(other))["since"] == 2
@@ -355,6 +361,18 @@ async def test_a_suspended_run_waits(agent: Caller, mona: Caller, server: Server
     await agent.end(run, attempt=2)
     first, second = await mona.output(run)
     assert (second["parent"], (await mona.run(run))["since"]) == (first["id"], 1)
+
+
+async def test_a_suspended_run_is_offered_when_its_time_comes(agent: Caller, mona: Caller) -> None:
+    """Its worker is gone by then: another one is given it, to write what is due, and goes on from what is there."""
+    run = (await agent.start(message=await mona.ask()))["run"]
+    wake_at = int(time.time() * 1000) + 1_500
+    path, body = f"/v1/sessions/s/runs/{run}/status", {"attempt": 1, "status": "suspended", "wake_at": wake_at}
+    assert (await agent.call("POST", path, body))["status"] == "suspended"
+    [work] = (await agent.call("GET", "/v1/work", worker="w2", wait_s=30))["work"]
+    assert (work["run"], time.time() * 1000 >= wake_at) == (run, True)
+    assert (await agent.start("w2", run=run))["attempt"] == 2
+    assert (await mona.run(run))["since"] == 1
 
 
 async def test_a_detached_run_is_anybodys(agent: Caller, mona: Caller, server: Server) -> None:

@@ -63,6 +63,9 @@ class SetRunStatus(Body):
 
     attempt: Attempt
     status: Literal["running", "suspended", "detached"]
+    wake_at: int | None = Field(
+        None, ge=0, lt=1 << 53, description="When the run is offered again if its worker is gone by then, Unix ms."
+    )
 
 
 class RunFailure(Body):

@@ -80,10 +80,10 @@ def _stories() -> dict[str, _Story]:
 
 def _case(name: str, facts: list[Fields], attempts: dict[int, Fields], above: Sequence[Fields] = ()) -> Vectors:
     receipts: dict[str, Any] = {}
-    for run, told in (("p", above), ("r", facts)):
+    for id, told in (("p", above), ("r", facts)):
         for number, fact in enumerate(told):
             made = {"agent": AGENT, "by": "user:mona"} if number == 0 else {}
-            receipts[f"r:{run}.{number}"] = {"at": 10 + number, **made, **fact}
+            receipts[f"r:{id}.{number}"] = {"at": 10 + number, **made, **fact}
     begun = {"run": "r", "agent": AGENT, "task": "a task", "started_at": 5}
     entries = {f"r_{number}": {**begun, "attempt": number, **fields} for number, fields in attempts.items()}
     replica = Replica(dict.fromkeys(map(str, Root), Kind.MAP), client_id=1 << 52)

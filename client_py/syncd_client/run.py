@@ -92,6 +92,8 @@ class Run(RunWriting):
         self._state = _State.OPEN
         self._lost_because = ""
         self._suspensions = 0
+        # The calls that wait, and when something is to be done about each, Unix ms.
+        self._wakes: dict[str, int | None] = {}
         self._cancelled = asyncio.Event()
         self.cancelled_by: str | None = None
         self._worker_task: asyncio.Task[Any] | None = None
@@ -111,8 +113,20 @@ class Run(RunWriting):
         self.output.begin(self._new)
         self._carry()
         self._unwatch = self.session.watchers.add(self._note)
+        if view is not None:
+            self._hear_again(view)
         self._steering.load()
         self._look()
+
+    def _hear_again(self, view: RunView) -> None:
+        """Take in the messages that an attempt took as steers which was given up then: their own runs are over."""
+        for attempt in range(1, self._since):
+            taken = self.session.attempt_json(self.id, attempt).get("consumed")
+            for id in taken if isinstance(taken, dict) else ():
+                message, own = self.session.message(id), self.session.run(run_id(id, self.agent))
+                steered = own is not None and own.finish_reason == "steered" and id not in view.consumed
+                if message is not None and steered:
+                    self.take_in(Steer.of(message))
 
     def attach(self, task: asyncio.Task[Any]) -> None:
         """Name the task that works on it from now on."""
@@ -294,21 +308,37 @@ class Run(RunWriting):
             raise LocalProtocolError(f"run {self.id} was {self._state.value} here: nothing more can be written to it")
 
     @asynccontextmanager
-    async def suspended(self) -> AsyncIterator[None]:
-        """Say that the run waits for somebody, and afterwards that it goes on."""
+    async def suspended(self, call: str = "", wake_at: int | None = None) -> AsyncIterator[None]:
+        """Say that the run waits for somebody, with `call`, and afterwards that it goes on. `wake_at`: see `wake`."""
         self._suspensions += 1
+        self._wakes[call] = wake_at
         if self._suspensions == 1:
-            self.output.set({"status": "suspended"})
+            self._say_suspended()
+        elif wake_at is not None:
+            self.wake(call, wake_at)
         self._moved()
         try:
             yield
         finally:
             self._suspensions -= 1
+            self._wakes.pop(call, None)
             self._moved()
         # While its worker was away the run may have been offered again: it is ours when the server says so.
         await self.until(self._held)
         if self._suspensions == 0 and not self.cancelled:
             self.output.set({"status": "running"})
+
+    def wake(self, call: str, at: int | None) -> None:
+        """Say when something is to be done about a call that waits (Unix ms): the server has some worker do it."""
+        self._wakes[call] = at
+        self.output.set({"wake_at": self._wake_at()})
+
+    def _wake_at(self) -> int:
+        return min((at for at in self._wakes.values() if at is not None), default=0)
+
+    def _say_suspended(self) -> None:
+        wake_at: dict[str, Json] = {"wake_at": at} if (at := self._wake_at()) else {}
+        self.output.set(wake_at | {"status": "suspended"})
 
     async def until(self, look: Callable[[], T | None]) -> T:
         """Return the first that `look` finds among the server's receipts.
@@ -373,7 +403,7 @@ class Run(RunWriting):
         self.output.begin(self._new)
         self._carry()
         if self.is_suspended:
-            self.output.set({"status": "suspended"})
+            self._say_suspended()
 
     def _lose(self, why: str) -> None:
         _log.info("run_lost", run=self.id, session=self.session.id, reason=why)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from syncd.core.messages import Json
+from syncd.core.transcript import MessageView
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class Steer:
     interrupt: bool = False
     message: str | None = None
     taken: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, message: MessageView, taken: Callable[[], None] | None = None) -> Steer:
+        """Return a message as something said to a run. `taken` is called when the run takes it."""
+        at = message.receipt.at if message.receipt else 0
+        return cls(message.id, message.text, message.by or "", at, message=message.id, taken=taken)
 
 
 class SteeringHost(Protocol):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: Why an agent denies a call itself.
 NO_ANSWER = "no answer in time"
 _CANCELLED = "the run was cancelled"
+#: What a call keeps of its times when the run is taken up again.
+_TIMES = ("deadline_at", "remind_at", "reminded_at")
 _ANSWERED = ("output-available", "output-error")
 
 
@@ -81,7 +83,7 @@ class ToolCall:
         #: Whether it has an output, or failed.
         self.answered = before is not None and before.get("state") in _ANSWERED
         self._place = place
-        self._carried = {k: before[k] for k in ("deadline_at", "reminded_at") if k in before} if before else {}
+        self._carried = {k: before[k] for k in _TIMES if k in before} if before else {}
 
     @property
     def decision(self) -> Decision | None:
@@ -174,21 +176,25 @@ class ToolCall:
         fields = dict(self._carried)
         if timeout is not None and "deadline_at" not in fields:
             fields["deadline_at"] = started_ms + int(seconds(timeout) * 1000)
-        reminder_ms = None if reminder is None else started_ms + int(seconds(reminder) * 1000)
+        if reminder is not None and "remind_at" not in fields:
+            fields["remind_at"] = started_ms + int(seconds(reminder) * 1000)
         self._set(state=state, **fields)
-        async with self._run.suspended():
+        deadline_ms = _ms(fields, "deadline_at")
+        remind_ms = None if reminder is None or "reminded_at" in fields else _ms(fields, "remind_at")
+        wake_at = min((at for at in (remind_ms, deadline_ms) if at is not None), default=None)
+        async with self._run.suspended(self.id, wake_at):
             await self._run.output.flush()
-            decision = await self._wait(fields, reminder_ms)
+            decision = await self._wait(deadline_ms, remind_ms)
         return decision
 
-    async def _wait(self, fields: Mapping[str, Json], reminder_ms: int | None) -> Decision:
-        if reminder_ms is not None and "reminded_at" not in fields:
-            if (decision := await self._until(reminder_ms, fields.get("deadline_at"))) is not None:
+    async def _wait(self, deadline_ms: int | None, remind_ms: int | None) -> Decision:
+        if remind_ms is not None:
+            if (decision := await self._until(remind_ms, deadline_ms)) is not None:
                 return decision
-            if now_ms() >= reminder_ms:
+            if now_ms() >= remind_ms:
                 self._set(reminded_at=now_ms())
+                self._run.wake(self.id, deadline_ms)
                 await self._run.output.flush()
-        deadline_ms = fields.get("deadline_at")
         if (decision := await self._until(deadline_ms)) is not None:
             return decision
         command = await self._run.session.deny(self.id, NO_ANSWER)  # Invariant 2.
@@ -200,9 +206,9 @@ class ToolCall:
         assert decision is not None
         return decision
 
-    async def _until(self, *deadlines_ms: Json) -> Decision | None:
+    async def _until(self, *deadlines_ms: int | None) -> Decision | None:
         """Return the decision, None if the first of these deadlines (Unix ms) passes before there is one."""
-        deadline_ms = min((ms for ms in deadlines_ms if isinstance(ms, int)), default=None)
+        deadline_ms = min((ms for ms in deadlines_ms if ms is not None), default=None)
         at_s = None if deadline_ms is None else time.monotonic() + max(0.0, (deadline_ms - now_ms()) / 1000)
         delay_s = None if at_s is None else at_s - time.monotonic()
         try:
@@ -210,3 +216,7 @@ class ToolCall:
                 return await self._run.until(lambda: self._settled)
         except TimeoutError:
             return None
+
+
+def _ms(fields: Mapping[str, Json], name: str) -> int | None:
+    return int(value) if isinstance(value := fields.get(name), int | float) else None

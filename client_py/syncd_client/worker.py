@@ -319,12 +319,7 @@ class Worker:
         """Give a run's message to another run that is at work, in place of a handler of its own."""
         message = held.run.message
         assert message is not None
-        run.take_in(
-            Steer(
-                message.id, message.text, message.by or "", message.receipt.at if message.receipt else 0,
-                message=message.id, taken=lambda: self._steered(held),
-            )
-        )  # fmt: skip
+        run.take_in(Steer.of(message, lambda: self._steered(held)))
 
     def _steered(self, held: _Held) -> None:
         if self._held.pop((held.run.session.id, held.run.id), None) is not None and held.run.open_here:

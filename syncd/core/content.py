@@ -117,6 +117,10 @@ class Content:
                     value = read_value(data, update, (insert.client, insert.start))
                     self.calls.note(insert.container, insert.key or "", value)
 
+    def names(self, tool_call: str, subject: str) -> bool:
+        """Whether a part that `subject` wrote is this tool call."""
+        return any(self.bindings.owner(client_id) == subject for client_id, _ in self.calls.parts(tool_call))
+
     # Growing
 
     @property

@@ -31,6 +31,7 @@ class NewMessageFact:
     expires_at: int
     role: str = ""
     text: str = ""
+    attempt: int = 0
 
 
 @record
@@ -53,6 +54,7 @@ class NewAttemptFact:
     message: str
     parent: str
     status: str
+    wake_at: int = 0
 
 
 @record
@@ -63,6 +65,16 @@ class StatusFact:
     attempt: int
     by: str
     status: str
+
+
+@record
+class WakeFact:
+    """The attempt of a run says when it is to be taken up again if it waits by then, Unix ms; 0 for not by time."""
+
+    run: str
+    attempt: int
+    by: str
+    wake_at: int
 
 
 @record
@@ -94,12 +106,17 @@ class ClaimFact:
     attempts_max: int
 
 
-Fact: TypeAlias = NewMessageFact | NewCommandFact | NewAttemptFact | StatusFact | AskedFact | ReadFact | ClaimFact
+Fact: TypeAlias = (
+    NewMessageFact | NewCommandFact | NewAttemptFact | StatusFact | WakeFact | AskedFact | ReadFact | ClaimFact
+)
 
 #: Characters of a message's text that a fact holds.
 TEXT_CHARS_MAX: Final = 280
 _ANY = int(Content.ANY)
 _STRING = int(Content.STRING)
+_WAKE: Final = "wake_at"
+#: What an attempt says of itself while it lasts.
+_SAYINGS: Final = frozenset({"status", _WAKE})
 
 
 def read_facts(
@@ -131,9 +148,11 @@ def read_facts(
             facts.append(begun_attempt)
     for insert, key in sorted(found.statuses, key=lambda pair: _order(pair[0])):
         run, attempt = split_run_key(key)
-        status = read_value(data, update, (insert.client, insert.start))
-        if attempt and isinstance(status, str):
-            facts.append(StatusFact(run, attempt, by, status))
+        said = read_value(data, update, (insert.client, insert.start))
+        if attempt and insert.key == _WAKE:
+            facts.append(WakeFact(run, attempt, by, whole(said)))
+        elif attempt and isinstance(said, str):
+            facts.append(StatusFact(run, attempt, by, said))
     facts += _read_tools(data, update, found.tools, by, calls)
     for insert in sorted(found.reads, key=_order):
         read = read_value(data, update, (insert.client, insert.start))
@@ -178,7 +197,7 @@ def _sort(insert: Insert, plan: Plan, index: ContainerIndex, found: _Found) -> N
     if record.depth == 1:
         if new is not None:
             found.fields.append(insert)
-        elif record.root == Root.RUNS and key == "status":
+        elif record.root == Root.RUNS and key in _SAYINGS:
             found.statuses.append((insert, record.top_key))
     elif (key in CALL_KEYS or key == "state") and is_part(record):
         found.tools.append((insert, record.top_key))
@@ -223,7 +242,8 @@ def _message(key: str, by: str, fields: Mapping[str, Json], text: str) -> NewMes
     to = tuple(dict.fromkeys(s for s in named if is_subject(s))) if isinstance(named, list) else ()
     role = fields.get("role")
     said = role if isinstance(role, str) else ""
-    return NewMessageFact(key, by, to, _id(fields.get("run")), whole(fields.get("expires_at")), said, text)
+    run, attempt = _id(fields.get("run")), whole(fields.get("attempt"))
+    return NewMessageFact(key, by, to, run, whole(fields.get("expires_at")), said, text, attempt)
 
 
 def _attempt(key: str, by: str, worker: str, fields: Mapping[str, Json]) -> NewAttemptFact | None:
@@ -239,6 +259,7 @@ def _attempt(key: str, by: str, worker: str, fields: Mapping[str, Json]) -> NewA
         _id(fields.get("message")),
         _id(fields.get("parent_run")),
         status if isinstance(status, str) else "running",
+        whole(fields.get(_WAKE)),
     )
 
 

@@ -13,6 +13,10 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 #: without halves of surrogate pairs, which JSON can say and UTF-8 cannot.
 SUBJECT_PATTERN = re.compile(r"[a-z]{1,16}:[^\x00-\x1f\x7f\ud800-\udfff]{0,110}\Z")
 
+#: Ids of runs that follow from a message and an agent, and how those begin that follow from an agent's own key.
+_WORK_PATTERN = re.compile(r"[0-9a-f]{32}\Z")
+_OWN = "own-"
+
 
 def is_id(value: object) -> bool:
     """Whether `value` is a well-formed id: one to 64 characters of `[A-Za-z0-9_-]`."""
@@ -29,9 +33,31 @@ def is_person(subject: str) -> bool:
     return subject.startswith("user:")
 
 
-def run_id(message: str, agent: str) -> str:
-    """Return the id of the run in which `agent` answers `message`: known to everybody before there is one."""
-    return blake2b(f"{message}\n{agent}".encode(), digest_size=16).hexdigest()
+def run_id(message: str, agent: str, number: int = 1) -> str:
+    """Return the id of the run in which `agent` answers `message`: known to everybody before there is one.
+
+    `number`, from 1, counts how often it was given to that agent, each time when the run before was over.
+    """
+    named = f"{message}\n{agent}" if number == 1 else f"{message}\n{agent}\n{number}"
+    return blake2b(named.encode(), digest_size=16).hexdigest()
+
+
+def own_run_id(key: str, agent: str) -> str:
+    """Return the id of the run that `agent` begins by itself under a `key` of its own: the same each time."""
+    return f"{_own_prefix(agent)}{run_id(key, agent)}"
+
+
+def may_begin(run: str, agent: str) -> bool:
+    """Whether `agent` may begin a run of this id by itself.
+
+    Not if the run of some message could have it, or one of another agent's under a key: whoever took such an id first
+    would keep that run from ever being there.
+    """
+    return _WORK_PATTERN.match(run) is None and (not run.startswith(_OWN) or run.startswith(_own_prefix(agent)))
+
+
+def _own_prefix(agent: str) -> str:
+    return f"{_OWN}{blake2b(agent.encode(), digest_size=4).hexdigest()}-"
 
 
 def run_key(run: str, attempt: int) -> str:

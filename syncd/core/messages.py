@@ -102,7 +102,7 @@ class Ping:
 class Serve:
     """This link's process is a worker of the agent that its token names.
 
-    `worker` is the id of this process' life. It holds at most `slots` runs at a time, `per_session` of them in one
+    `worker` is the id of this process' life. It has at most `slots` live runs at a time, `per_session` of them in one
     session. Sent again when that changes.
     """
 

@@ -19,6 +19,7 @@ from syncd.core.facts import (
     NewMessageFact,
     ReadFact,
     StatusFact,
+    WakeFact,
 )
 from syncd.core.ids import run_of_call
 from syncd.core.messages import Json
@@ -68,10 +69,12 @@ def decide(facts: Iterable[Fact], content: Content, decisions: Decisions, *, now
     return Decided(numbered + receipts, work, events + decisions.take_events())
 
 
-def _move(fact: NewAttemptFact | StatusFact | ClaimFact, decisions: Decisions, now_ms: int) -> None:
+def _move(fact: NewAttemptFact | StatusFact | WakeFact | ClaimFact, decisions: Decisions, now_ms: int) -> None:
     if isinstance(fact, NewAttemptFact):
         decisions.attempt(fact, now_ms)
     elif isinstance(fact, StatusFact):
         decisions.status(fact, now_ms)
+    elif isinstance(fact, WakeFact):
+        decisions.wake(fact, now_ms)
     else:
         decisions.claim(fact, now_ms)

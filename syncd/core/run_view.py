@@ -26,7 +26,8 @@ class RunView:
 
     `status` is the effective one: `queued`, `running`, `suspended`, `interrupted`, `completed`, `failed` or
     `cancelled`. `lease` is what the server said last, empty while it said nothing. Output of attempts below `since`
-    and above `attempt` is superseded. `by` is the subject whose message or entry made the run. `consumed` maps the
+    and above `attempt` is superseded. `parent_attempt` is the attempt
+    of the run above that made it. `by` is the subject whose message or entry made the run. `consumed` maps the
     steers that the agent took to when it did (Unix ms), as all times here. `resume`: it waits for a worker that goes
     on with what is there.
     """
@@ -39,6 +40,7 @@ class RunView:
     lease: str = ""
     message: str | None = None
     parent_run: str | None = None
+    parent_attempt: int | None = None
     task: str | None = None
     by: str | None = None
     worker: str | None = None
@@ -77,7 +79,8 @@ class RunView:
 class RunViews:
     """The runs of a transcript, read once and again only where something changed.
 
-    1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all.
+    1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all whose
+       output counts: a steer that an attempt took which was given up waits for the next one.
     2. Of messages that name a run, those count that its agent wrote: see `is_output`.
     """
 
@@ -115,7 +118,19 @@ class RunViews:
         if message.run is None or message.attempt is None:
             return False
         run = self.run(replica, message.run)
-        return run is not None and not run.since <= message.attempt <= run.attempt
+        return run is not None and (not run.since <= message.attempt <= run.attempt or self._given_up(run))
+
+    def _given_up(self, run: RunView) -> bool:
+        """Whether a run is below an attempt that no longer counts."""
+        seen = {run.id}
+        while run.parent_attempt is not None and (above := self._views.get(run.parent_run or "")) is not None:
+            if run.parent_attempt < above.since:
+                return True
+            if above.id in seen:
+                return False
+            seen.add(above.id)
+            run = above
+        return False
 
     def output_of(self, replica: Replica, message: MessageView) -> RunView | None:
         """Return the run whose agent wrote a message in it; None for any other message."""
@@ -216,7 +231,7 @@ def _view(run: str, facts: list[Mapping[str, Json]], attempts: Mapping[int, Mapp
     lease = _string(last.get("lease")) or ""
     status = _status(lease, last, entry)
     consumed: dict[str, int] = {}
-    for one in attempts.values():  # Invariant 1.
+    for one in (entry for number, entry in attempts.items() if number >= (since or 0)):  # Invariant 1.
         consumed |= {id: _whole(at) or 0 for id, at in _mapping(one.get("consumed")).items()}
     error = _mapping(entry.get("error"))
     if status == "failed" and not error and (code := _string(last.get("code"))):
@@ -231,6 +246,7 @@ def _view(run: str, facts: list[Mapping[str, Json]], attempts: Mapping[int, Mapp
         lease=lease,
         message=_string(first.get("message")) or _string(made.get("message")),
         parent_run=_string(first.get("parent_run")) or _string(made.get("parent_run")),
+        parent_attempt=_whole(first.get("parent_attempt")),
         task=_string(made.get("task")),
         by=_string(first.get("by")),
         worker=_string(last.get("worker")),

@@ -22,6 +22,7 @@ from syncd.core.entries import (
 from syncd.core.errors import HOSTILE_CODES, CloseCode, LocalProtocolError, RejectCode, Rejected, StoreDamaged
 from syncd.core.facts import ClaimFact, read_facts
 from syncd.core.grant import Grant, Right
+from syncd.core.ids import may_begin
 from syncd.core.index import Plan
 from syncd.core.limits import Limits
 from syncd.core.listing import STATE_ROOT
@@ -86,7 +87,12 @@ class ServerMachine:
         self._client_id = client_id
         self._bindings = self.content.bindings
         self._documents = self.content.documents
-        self._decisions = Decisions(session, grace_s=limits.lease_grace_s, per_message_max=limits.runs_per_message_max)
+        self._decisions = Decisions(
+            session,
+            grace_s=limits.lease_grace_s,
+            per_message_max=limits.runs_per_message_max,
+            names=self.content.names,
+        )
         self._presence = PresenceTable(per_s=limits.presence_per_s, gather_s=limits.presence_gather_s)
         self._peers: dict[str, Peer] = {}
         self._batch = Batch()
@@ -328,7 +334,13 @@ class ServerMachine:
 
     def _check_runs(self, plan: Plan, subject: str) -> None:
         for root, key in plan.touched(self._documents[Layer.TRANSCRIPT].index):
-            if root == Root.RUNS and self._decisions.agent(key.rpartition("_")[0]) not in (None, subject):
+            if root != Root.RUNS:
+                continue
+            run = key.rpartition("_")[0]
+            agent = self._decisions.agent(run)
+            if agent is None and not may_begin(run, subject):
+                raise Rejected(RejectCode.FOREIGN_ENTRY, "a run under an id that a message's, or another agent's, has")
+            if agent not in (None, subject):
                 raise Rejected(RejectCode.FOREIGN_ENTRY, "an attempt of a run that is another agent's")
 
     def _gather(self, peer: Peer, layer: Layer, update: bytes, ends: Mapping[int, int]) -> None:

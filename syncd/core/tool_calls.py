@@ -5,6 +5,7 @@ Knows nothing of updates or of what is decided.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from syncd.core.ids import is_id
@@ -29,14 +30,22 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._calls: dict[Id, str] = {}
+        self._parts: dict[str, set[Id]] = {}
         self._names: dict[Id, str] = {}
 
     def note(self, part: Id, key: str, value: Json) -> None:
         """Take what a part was given."""
         if key == "tool_call" and isinstance(value, str) and is_id(value):
+            if part in self._calls:
+                self._parts[self._calls[part]].discard(part)
             self._calls[part] = value
+            self._parts.setdefault(value, set()).add(part)
         elif key == "name" and isinstance(value, str):
             self._names[part] = value
+
+    def parts(self, tool_call: str) -> Collection[Id]:
+        """Return the parts that are a tool call: any number, by whomever."""
+        return self._parts.get(tool_call, ())
 
     def find(self, part: Id) -> tuple[str, str]:
         """Return a part's tool call and the tool's name; both empty where it is none."""

@@ -17,7 +17,7 @@ class WorkRow:
     """One run of one session. `lease` is the run's last one, `ended` for one to forget; it is so since `at_ms`.
 
     `message` is empty for a run without one. `worker` is who holds a `live` or `suspended` one, else empty.
-    It is ended at `expires_at` (Unix ms), 0 for never.
+    It is ended, or taken up again, at `due_at` (Unix ms), 0 for never.
     """
 
     agent: str
@@ -28,4 +28,4 @@ class WorkRow:
     attempt: int
     at_ms: int
     worker: str = ""
-    expires_at: int = 0
+    due_at: int = 0

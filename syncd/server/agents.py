@@ -116,7 +116,7 @@ class Pool:
 
 @dataclass(slots=True, eq=False)
 class Agent:
-    """One agent: who serves it, what waits for it, and how many runs each worker holds, connected or not.
+    """One agent: who serves it, what waits for it, and how many runs each worker has live, connected or not.
 
     `per_session`: how many of its runs may be live in one session, the least that any of its workers asks for.
     """

@@ -50,7 +50,7 @@ ERROR_CODES: dict[str, ErrorCode] = {
     "method_not_allowed": ErrorCode(405, "This path exists, with other methods."),
     "too_slow": ErrorCode(408, "The body was not complete in time."),
     "exists": ErrorCode(409, "There is a session with this id already."),
-    "id_taken": ErrorCode(409, "There is a message with this id already, by somebody else."),
+    "id_taken": ErrorCode(409, "There is a message, a run or a tool call with this id already, of somebody else."),
     "run_taken": ErrorCode(409, "Another worker has the run."),
     "run_ended": ErrorCode(409, "The run is over: nothing can be added to it."),
     "lease_lost": ErrorCode(409, "The attempt does not count any more, or nobody has it: stop working on it."),

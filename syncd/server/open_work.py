@@ -19,6 +19,8 @@ from syncd.server.work import Dispatcher
 _log = structlog.get_logger("syncd.work")
 
 _TICK_S = 1.0
+#: Nobody may be on their sessions.
+_WAITING = frozenset({"queued", "suspended"})
 #: Sessions that are loaded at a time after a start: those that people open meanwhile come first.
 _LOADS = 4
 
@@ -29,15 +31,15 @@ class OpenWork(Follower):
     1. What waits for a worker is offered again without its session being loaded.
     2. A session with a run that somebody held is loaded, so that the time a lost worker has passes in it. It is
        unloaded like any other.
-    3. A session with a run that expires is loaded when it does.
+    3. A session with a run that expires, or is to be taken up again, is loaded when that is due.
     """
 
     def __init__(self, sessions: Sessions, dispatcher: Dispatcher) -> None:
         self._sessions = sessions
         self._dispatcher = dispatcher
         self._tasks: list[asyncio.Task[None]] = []
-        # When runs expire, Unix ms, and in which session; some of them are over by then.
-        self._expiring: list[tuple[int, str]] = []
+        # When runs that wait expire or go on, Unix ms, and in which session; some of them are over by then.
+        self._due: list[tuple[int, str]] = []
         sessions.followers.append(self)
 
     async def start(self) -> None:
@@ -85,14 +87,14 @@ class OpenWork(Follower):
         """Take rows of runs as they are stored."""
         self._dispatcher.changed(rows)
         for row in rows:
-            if row.expires_at and row.lease == "queued":
-                heappush(self._expiring, (row.expires_at, row.session))
+            if row.due_at and row.lease in _WAITING:
+                heappush(self._due, (row.due_at, row.session))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
             self._dispatcher.tick()
-            expired: dict[str, None] = {}
-            while self._expiring and self._expiring[0][0] <= self._sessions.now_ms():
-                expired[heappop(self._expiring)[1]] = None
-            await self._load(iter(expired))  # Invariant 3.
+            due: dict[str, None] = {}
+            while self._due and self._due[0][0] <= self._sessions.now_ms():
+                due[heappop(self._due)[1]] = None
+            await self._load(iter(due))  # Invariant 3.

@@ -96,14 +96,15 @@ class Commands:
 def read_events(replica: Replica, commands: Commands, run: str, attempt: int, after: int) -> list[dict[str, Json]]:
     """Return what the worker of an attempt has to know of what has a `seq` above `after`, in order.
 
-    Steers that were consumed are not told again. That the lease is lost, or the run over, is told each time.
+    Steers that were consumed by an attempt that counts are not told again. That the lease is lost, or the run over, is
+    told each time.
     """
     standing = read_standing(replica, run)
     if standing is None:
         return []
     commands.refresh(replica)
     consumed: set[str] = set()
-    for number in range(1, standing.attempt + 1):
+    for number in range(min(standing.since, attempt), standing.attempt + 1):
         found = replica.read(Root.RUNS, run_key(run, number), "consumed")
         consumed |= set(found) if isinstance(found, dict) else set()
     events = [
@@ -143,6 +144,9 @@ def _cancel(replica: Replica, accepted: Sequence[Mapping[str, Json]], standing: 
     by = standing.last.get("cancelled_by")
     if not isinstance(by, str):
         return None
+    if (cause := standing.last.get("cancel")) is not None:
+        return next((_head(command, "cancel") for command in accepted if command["id"] == cause), None)
+    # Cancelled before facts said by which command: the first that may have been it.
     runs, messages, above = {standing.run}, {standing.message}, standing.parent_run
     while above is not None and above not in runs and (parent := read_standing(replica, above)) is not None:
         runs.add(above)
@@ -150,7 +154,9 @@ def _cancel(replica: Replica, accepted: Sequence[Mapping[str, Json]], standing: 
         above = parent.parent_run
     for command in accepted:
         if command.get("kind") in _REDIRECTS and command["receipt"]["by"] == by and _aims_at(command, runs, messages):
-            return _head(command, "cancel")
+            payload = command.get("payload")
+            if not (isinstance(payload, dict) and payload.get("to") == standing.agent):  # What gave it the message.
+                return _head(command, "cancel")
     return {"type": "cancel", "seq": 0, "by": by, "at": standing.last.get("at", 0)}
 
 

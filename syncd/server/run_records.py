@@ -16,7 +16,7 @@ from typing import Final
 
 from syncd.core.errors import RejectCode, Rejected, SyncdError
 from syncd.core.grant import Grant
-from syncd.core.ids import new_client_id, run_id, run_key, uuid7
+from syncd.core.ids import may_begin, new_client_id, own_run_id, run_id, run_key, uuid7
 from syncd.core.limits import Limits
 from syncd.core.messages import Claim, Json, Layer, Work
 from syncd.core.replica import Replica
@@ -31,13 +31,15 @@ from syncd.server.sessions import Sessions
 from syncd.server.work import Dispatcher
 from syncd.server.workers import Seat, Worker, Workers
 
-#: What a run that an agent begins by itself is derived from, so that asking twice begins one.
+#: What the id of a run under a key was derived from before such ids had a form of their own.
 _OWN: Final = "own:"
 OVER: Final = frozenset({"ended", "lease_lost"})
 
 
 class RunRefused(SyncdError):
-    """What is asked of a run cannot be. `code`: `not_found`, `run_taken`, `run_ended`, `lease_lost`, `out_of_order`."""
+    """What is asked of a run cannot be. `code`: `not_found`, `run_taken`, `run_ended`, `lease_lost`, `out_of_order`,
+    `id_taken`.
+    """
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -126,18 +128,24 @@ class RunRecords:
         if start.run is not None:
             return start.run
         if start.message is not None:
-            run = run_id(start.message, grant.subject)
+            run, number = run_id(start.message, grant.subject), 2
+            while read_standing(_replica(live), again := run_id(start.message, grant.subject, number)) is not None:
+                run, number = again, number + 1  # It was handed back.
             if read_standing(_replica(live), run) is None and live.machine.owner(Root.MESSAGES, start.message) is None:
                 raise RunRefused("not_found", f"there is no message {start.message}")
             return run
         if start.key is not None:
-            return run_id(_OWN + start.key, grant.subject)
+            before = run_id(_OWN + start.key, grant.subject)
+            known = read_standing(_replica(live), before) is not None
+            return before if known else own_run_id(start.key, grant.subject)
         return uuid7(self._sessions.now_ms(), secrets.token_bytes(10))
 
     async def _claim(self, seat: Seat, worker: Worker, run: str, start: Start) -> int:
         """Return the attempt that a worker has, or is to begin by itself."""
         standing = read_standing(_replica(seat.live), run)
         if standing is None:
+            if not may_begin(run, worker.grant.subject):
+                raise RunRefused("not_found", f"there is no run {run}: give one of your own another id, or a key")
             if seat.live.machine.owner(Root.RUNS, run_key(run, 1)) is not None:
                 raise RunRefused("run_taken", f"run {run} is being begun by another worker")
             return 1
@@ -169,7 +177,8 @@ class RunRecords:
         """Append `parts` to the run's message, as the call `number` from 1; return once it is on disk.
 
         Raises:
-            RunRefused: the attempt does not count any more, or calls before this one are missing.
+            RunRefused: the attempt does not count any more, calls before this one are missing, or a tool call is one of
+                an attempt that does not count.
             LocalProtocolError: a part is not as it must be.
             SessionGone, Rejected, StorageFull: nothing was written.
         """
@@ -183,6 +192,7 @@ class RunRecords:
                 raise RunRefused("out_of_order", f"call {number} came where {written + 1} was due")
             if number == written + 1:
                 pen.check(parts)
+                _check_calls(seat.live, standing, parts)
                 new = None if pen.begun else self._draft(seat, grant, standing, attempt)
                 await self._commit(seat, desk, pen.write(number, parts, new))
             return _answer(standing, attempt) | {"written": pen.written}
@@ -196,9 +206,12 @@ class RunRecords:
             await self._commit(seat, desk, pen.consume(commands, self._sessions.now_ms()))
             return _answer(standing, attempt)
 
-    async def set_status(self, session: str, grant: Grant, run: str, attempt: int, status: str) -> Mapping[str, Json]:
+    async def set_status(
+        self, session: str, grant: Grant, run: str, attempt: int, status: str, *, wake_at: int | None = None
+    ) -> Mapping[str, Json]:
         """Say that the run waits for somebody, `suspended`, or goes on, `running`; or that it waits and is given up,
-        `detached`: by whoever takes it up then. Saying that again is no error, whoever has it meanwhile.
+        `detached`: by whoever takes it up then. Saying that again is no error, whoever has it meanwhile. At `wake_at`
+        (Unix ms) it is offered if nobody has it by then.
 
         Raises as `write`.
         """
@@ -207,7 +220,9 @@ class RunRecords:
         if status == "detached" and _replica(live).read(Root.RUNS, run_key(run, attempt), "status") == status:
             return _answer(standing, attempt)
         async with self._holding(session, grant, standing, attempt) as (seat, desk, pen):
-            await self._commit(seat, desk, pen.change({"status": status}))
+            # Before the status: with it the run's fact says so, too.
+            fields: dict[str, Json] = {} if wake_at is None else {"wake_at": wake_at}
+            await self._commit(seat, desk, pen.change(fields | {"status": status}))
             return _answer(read_standing(_replica(seat.live), run) or standing, attempt)
 
     async def end(
@@ -426,6 +441,20 @@ def _look(live: LiveSession, grant: Grant, run: str) -> Standing:
         raise RunRefused("not_found", f"there is no run {run}")
     _check_own(standing, grant)
     return standing
+
+
+def _check_calls(live: LiveSession, standing: Standing, parts: Sequence[Mapping[str, Json]]) -> None:
+    """Refuse tool calls of attempts that were given up: what was decided on them is not for this attempt's."""
+    named = {part["tool_call"] for part in parts if part["type"] == "tool"} if standing.since > 1 else set()
+    if not any(live.machine.content.calls.parts(call) for call in named):
+        return
+    made: dict[Json, int] = {}
+    for view in live.machine.messages():
+        if (view.run, view.by) == (standing.run, standing.agent):
+            made |= {part.get("tool_call"): view.attempt or 0 for part in view.parts}
+    for call in named:
+        if made.get(call, standing.since) < standing.since:
+            raise RunRefused("id_taken", f"attempt {made[call]} made a tool call {call}, and does not count any more")
 
 
 def _is_held(live: LiveSession, run: str, worker: Worker) -> bool:

@@ -40,7 +40,8 @@ class _Lost:
 class Dispatcher:
     """Offers each run that waits to one worker of its agent at a time.
 
-    1. A worker is never offered more than it has free slots, nor a session's runs beyond what may be live in it.
+    1. A worker is never offered more than it has free slots, nor a session's runs beyond what may be live in it. What
+       waits for a decision takes no slot: it may wait for days.
     2. The oldest work goes first, to the worker with the most free slots; one that let its last offer pass comes last.
     3. What a worker did not claim in time goes to one that has not let it pass yet; when all have, it waits behind what
        waits by then, so that what nobody can take holds up nothing else.
@@ -237,8 +238,6 @@ class Dispatcher:
             line = agent.line(row.session)
             line.active += 1
             agent.show(line)
-        elif row.lease == "suspended":
-            agent.held[row.worker] += 1
         return agent
 
     def _remove(self, row: WorkRow) -> Agent:
@@ -248,12 +247,11 @@ class Dispatcher:
             del self._rows[row.session]
         self._leases[row.lease] -= 1
         agent = self._agent(row.agent)
-        if row.lease in ("live", "suspended"):
+        line = agent.line(row.session)
+        if row.lease == "live":
             agent.held[row.worker] -= 1
             if not agent.held[row.worker]:
                 del agent.held[row.worker]
-        line = agent.line(row.session)
-        if row.lease == "live":
             line.active -= 1
         elif (row.session, row.run) in self._offers:
             self._withdraw((row.session, row.run))

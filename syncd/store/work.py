@@ -59,7 +59,7 @@ def read_work(connection: sqlite3.Connection) -> tuple[Sequence[WorkRow], Sequen
 def _encode(number: int, row: WorkRow) -> tuple[int, bytes, int, bytes]:
     run = row.run.encode()
     # More fields may be added at the end.
-    data = pack([row.agent, row.message, row.lease, row.attempt, row.at_ms, row.worker, row.expires_at])
+    data = pack([row.agent, row.message, row.lease, row.attempt, row.at_ms, row.worker, row.due_at])
     return number, run, _crc(row.session, run, data), data
 
 
@@ -67,8 +67,8 @@ def _decode(session: str, run: object, crc: object, data: object) -> WorkRow | N
     if type(run) is not bytes or type(data) is not bytes or crc != _crc(session, run, data):
         return None
     try:
-        agent, message, lease, attempt, at_ms, worker, expires_at, *_ = unpack(data)
-        return WorkRow(agent, session, run.decode(), message, lease, attempt, at_ms, worker, expires_at)
+        agent, message, lease, attempt, at_ms, worker, due_at, *_ = unpack(data)
+        return WorkRow(agent, session, run.decode(), message, lease, attempt, at_ms, worker, due_at)
     except (ValueError, TypeError):
         return None
 

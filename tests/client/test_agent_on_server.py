@@ -142,6 +142,42 @@ async def test_a_lost_worker_is_taken_over_and_writes_no_more(tmp_path: Path) ->
         assert [item.message.text for item in look.items] == ["plan it", "attempt 2"]
 
 
+async def test_what_was_said_to_a_lost_attempt_is_said_to_the_next(tmp_path: Path) -> None:
+    """Steers and messages that it took: the one that begins anew hears them, and takes them once."""
+    heard: list[list[str]] = []
+
+    async def handler(run: Run) -> None:
+        said: list[str] = []
+        heard.append(said)
+        await run.text("words")
+        while len(said) < 2:
+            said += [steer.text for steer in await run.wait_steering()]
+        await run.text(f"attempt {run.attempt}")
+        if run.attempt == 1:
+            await asyncio.sleep(60)
+
+    async with (
+        serving(tmp_path / "server.db", limits={"lease_grace_s": 0.3, "offer_timeout_s": 0.5}) as server,
+        FaultProxy(server.port) as proxy,
+        person(server.url, tmp_path) as session,
+        planner(proxy.url, tmp_path, handler, busy="steer"),
+    ):
+        run = await ask(session)
+        await until(lambda: session.messages()[-1].text == "words")
+        steer = await session.steer("no bus", run=run)
+        assert await steer.consumed(timeout=PATIENCE_S)
+        second = await ask(session, "and a hotel")
+        assert (await ended(session, second)).finish_reason == "steered"
+        await until(lambda: heard == [["no bus", "and a hotel"]])
+        proxy.refusing = True
+        proxy.cut()
+        await until(lambda: status(session, run) == "interrupted")
+        async with planner(server.url, tmp_path, handler, store="other.db", busy="steer"):
+            view = await ended(session, run)
+        assert (view.attempt, sorted(heard[1])) == (2, ["and a hotel", "no bus"])
+        assert steer.id in view.consumed
+
+
 async def test_a_worker_that_is_back_in_time_goes_on(tmp_path: Path) -> None:
     """Offline beyond the grace with nobody to take over: interrupted meanwhile, and what it wrote arrives."""
     release = asyncio.Event()
@@ -204,6 +240,31 @@ async def test_a_suspended_run_is_taken_up_by_another_process(tmp_path: Path) ->
         assert [view.text for view in messages] == ["May I?", "Done."]
         parts = [part for view in messages for part in view.parts]
         assert [part["data"] for part in parts if part["type"] == "data-attempt"] == [2]
+
+
+async def test_a_reminder_and_a_deadline_outlive_the_worker_and_the_server(tmp_path: Path) -> None:
+    """The run is offered when they are due, be its session loaded or not; the next worker writes them, each once."""
+    decided: list[Any] = []
+
+    async def handler(run: Run) -> None:
+        decided.append(await run.tool("book", {"to": "LIS"}).approval(timeout=4.0, reminder=2.0))
+
+    limits = {"lease_grace_s": 0.2, "offer_timeout_s": 0.5, "idle_evict_s": 0.3}
+    async with (
+        serving(tmp_path / "server.db", limits=limits) as server,
+        person(server.url, tmp_path) as session,
+        planner(server.url, tmp_path, handler),
+    ):
+        run = await ask(session)
+        await until(lambda: status(session, run) == "suspended")
+    async with serving(tmp_path / "server.db", limits=limits) as server:
+        async with planner(server.url, tmp_path, handler, store="other.db"):
+            await until(lambda: decided, "the denial")
+            async with person(server.url, tmp_path) as session:
+                view = await ended(session, run)
+                parts = [part for message in session.messages() for part in message.parts if part["type"] == "tool"]
+        assert (view.status, view.since, decided[0].timed_out) == ("completed", 1, True)
+        assert (parts[-1]["state"], sum("reminded_at" in part for part in parts)) == ("output-denied", 1)
 
 
 async def test_the_client_pings_at_the_servers_pace(tmp_path: Path) -> None:

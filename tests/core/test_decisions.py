@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from syncd.core.decisions import Decisions
 from syncd.core.events import Event
-from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact
+from syncd.core.facts import ClaimFact, NewAttemptFact, NewCommandFact, NewMessageFact, StatusFact, WakeFact
 from syncd.core.ids import run_id
 from syncd.core.limits import Limits
 from syncd.core.messages import Json
@@ -25,11 +25,18 @@ class Court:
     """Decisions with a clock, and every receipt they gave."""
 
     def __init__(self, receipts: dict[str, Json] | None = None) -> None:
-        self.decisions = Decisions("s", grace_s=GRACE_S, per_message_max=LIMITS.runs_per_message_max)
+        self.unasked: set[str] = set()
+        self.decisions = Decisions(
+            "s",
+            grace_s=GRACE_S,
+            per_message_max=LIMITS.runs_per_message_max,
+            names=lambda call, agent: agent == AGENT and call not in self.unasked,
+        )
         self.receipts: dict[str, Any] = dict(receipts or {})
         self.decisions.load(self.receipts.items())
         self.now = 0.0
         self.rows: dict[str, str] = {}
+        self.due: dict[str, int] = {}
         self.events: list[Event] = []
 
     @property
@@ -45,6 +52,7 @@ class Court:
             assert key not in self.receipts, f"{key} was written twice"
             self.receipts[key] = value
         self.rows |= {row.run: row.lease for row in rows}
+        self.due |= {row.run: row.due_at for row in rows}
 
     def post(self, message: str = "m1", *, by: str = MONA, to: tuple[str, ...] = (AGENT,), expires_at: int = 0) -> None:
         self.decisions.message(NewMessageFact(message, by, to, "", expires_at), self.at)
@@ -57,6 +65,10 @@ class Court:
 
     def say(self, status: str, *, attempt: int = 1, run: str = RUN, by: str = AGENT) -> None:
         self.decisions.status(StatusFact(run, attempt, by, status), self.at)
+        self.settle()
+
+    def wake(self, at: int, *, attempt: int = 1) -> None:
+        self.decisions.wake(WakeFact(RUN, attempt, AGENT, at), self.at)
         self.settle()
 
     def lose(self, worker: str, *, after_s: float = GRACE_S + 0.1) -> None:
@@ -82,7 +94,7 @@ class Court:
     def again(self) -> Court:
         """The same session after a restart of its server."""
         court = Court(self.receipts)
-        court.now, court.rows = self.now, self.rows
+        court.now, court.rows, court.due = self.now, self.rows, self.due
         court.settle()
         return court
 
@@ -284,6 +296,51 @@ def test_a_run_may_be_detached_while_it_waits(court: Court) -> None:
     assert court.leases() == ["queued", "live", "suspended", "queued"]
 
 
+@pytest.mark.parametrize("how", ["suspended", "detached", "after a restart"])
+def test_a_suspended_run_is_taken_up_when_its_time_comes(how: str) -> None:
+    """If nobody has it by then, it is offered to any worker, which goes on; said again by that one, again."""
+    court = posted()
+    court.claim("w1")
+    court.wake(100_000)
+    court.say("detached" if how == "detached" else "suspended")
+    assert (court.chain()[-1]["wake_at"], court.due[RUN]) == (100_000, 100_000)
+    court.lose("w1")
+    court.wake(200_000)
+    assert court.chain()[-1]["wake_at"] == 200_000
+    if how == "after a restart":
+        court = court.again()
+        court.settle(after_s=GRACE_S + 1)
+    court.settle(after_s=199.0 - court.now)
+    assert court.leases()[-1] == "suspended"
+    court.settle(after_s=1.1)
+    assert (court.leases()[-1], court.chain()[-1]["resume"], court.due[RUN]) == ("queued", True, 0)
+    court.claim("w2")
+    assert (court.chain()[-1]["attempt"], court.chain()[-1]["since"]) == (2, 1)
+    court.wake(300_000, attempt=1)
+    court.wake(400_000, attempt=2)
+    court.say("suspended", attempt=2)
+    court.lose("w2")
+    court.settle(after_s=399.0 - court.now)
+    assert court.leases()[-1] == "suspended"
+    court.settle(after_s=2.0)
+    assert court.leases()[-1] == "queued"
+
+
+def test_who_has_a_suspended_run_knows_the_time_itself(court: Court) -> None:
+    """While its worker is there nothing is due; if that goes later, the run is offered when it is found lost."""
+    court.claim("w1")
+    court.wake(50_000)
+    court.say("suspended")
+    court.settle(after_s=60.0)
+    assert (court.leases()[-1], court.decisions.due_at(court.now)) == ("suspended", None)
+    court.lose("w1")
+    assert court.leases()[-1] == "queued"
+    court.claim("w2")
+    court.say("suspended", attempt=2)
+    court.lose("w2", after_s=1e6)
+    assert court.leases()[-1] == "suspended", "it waits without a time"
+
+
 # Commands
 
 
@@ -296,7 +353,7 @@ def test_cancelling_what_waits_ends_it_and_what_runs_is_its_workers_matter(court
     court.claim("w1", run)
     assert court.command("cancel", run=run, by=TOM) == "accepted"
     assert court.leases(run) == ["queued", "live", "live"]
-    assert court.chain(run)[-1]["cancelled_by"] == TOM
+    assert (court.chain(run)[-1]["cancelled_by"], court.chain(run)[-1]["cancel"]) == (TOM, "c")
     assert court.command("cancel", run=run) == "duplicate"
     assert court.again().command("cancel", run=run) == "duplicate"
     court.say("cancelled", run=run)
@@ -329,6 +386,51 @@ def test_cancelling_a_parent_reaches_the_children(court: Court) -> None:
     assert court.leases(run_id("m8", "agent:other")) == ["queued"], "who is not of the run puts nothing below it"
 
 
+def below(court: Court, child: str, parent: str, *, worker: str = "w1", status: str = "running") -> None:
+    """A run of the agent begins one below it."""
+    court.decisions.attempt(NewAttemptFact(child, 1, AGENT, worker, "", parent, status), court.at)
+    court.settle()
+
+
+def test_what_a_lost_attempt_began_ends_when_the_next_one_begins(court: Court) -> None:
+    """Runs of its own and those it asked of others, however deep; not before, since its worker may be back."""
+    court.claim("w1")
+    below(court, "own", RUN)
+    below(court, "deeper", "own")
+    court.decisions.message(NewMessageFact("m9", AGENT, ("agent:other",), RUN, 0, attempt=1), court.at)
+    asked = run_id("m9", "agent:other")
+    court.lose("w1")
+    assert (court.leases("own")[-1], court.leases(asked)[-1]) == ("interrupted", "queued")
+    court = court.again()
+    court.claim("w2")
+    for run in ("own", "deeper", asked):
+        last = court.chain(run)[-1]
+        assert (last["lease"], last["status"], last["code"]) == ("ended", "failed", "interrupted")
+        assert court.chain(run)[0]["parent_attempt"] == 1
+    below(court, "late", RUN, worker="w1")
+    below(court, "later", RUN, worker="w1", status="completed")
+    below(court, "good", RUN, worker="w2")
+    assert [court.chain(run)[-1].get("code") for run in ("late", "later", "good")] == ["interrupted", None, None]
+    assert [court.chain(run)[0]["parent_attempt"] for run in ("late", "later", "good")] == [1, 1, 2]
+    court.decisions.message(NewMessageFact("m8", AGENT, ("agent:other",), RUN, 0, attempt=1), court.at)
+    court.settle()
+    assert court.leases(run_id("m8", "agent:other"))[-1] == "ended"
+
+
+def test_what_is_below_a_run_that_the_server_ends_ends_with_it(court: Court) -> None:
+    """One that completes leaves to others what it asked of them."""
+    court.claim("w1", policy="fail")
+    below(court, "own", RUN)
+    court.lose("w1")
+    assert court.chain("own")[-1]["code"] == "interrupted"
+    court.post("m2")
+    run = run_id("m2", AGENT)
+    court.claim("w3", run)
+    court.decisions.message(NewMessageFact("m9", AGENT, ("agent:other",), run, 0, attempt=1), court.at)
+    court.say("completed", run=run)
+    assert court.leases(run_id("m9", "agent:other")) == ["queued"]
+
+
 def test_commands_say_what_became_of_them(court: Court) -> None:
     """Expired, about nothing, too late, of no kind: each has its outcome and changes nothing."""
     court.settle(after_s=10)
@@ -342,6 +444,16 @@ def test_commands_say_what_became_of_them(court: Court) -> None:
     court.say("completed")
     assert court.command("steer", run=RUN) == "late"
     assert court.command("approve", tool_call=f"{RUN}-1") == "late"
+
+
+def test_what_the_agent_did_not_ask_cannot_be_decided(court: Court) -> None:
+    """It is denied, and nothing is kept of it: asked later, the call waits for a decision."""
+    court.claim("w1")
+    court.unasked.add(f"{RUN}-9")
+    for kind in ("approve", "deny", "tool_result"):
+        assert court.command(kind, tool_call=f"{RUN}-9") == "denied"
+    court.unasked.clear()
+    assert court.command("approve", tool_call=f"{RUN}-9", by=TOM) == "accepted"
 
 
 def test_a_tool_call_has_one_decision(court: Court) -> None:
@@ -381,6 +493,24 @@ def test_a_run_can_be_given_to_another_agent(court: Court) -> None:
     assert court.chain()[-1]["cancelled_by"] == MONA
     assert court.leases(run_id("m1", "agent:other")) == ["queued"]
     assert court.command("handoff", run=RUN, payload={"to": "nobody"}) == "denied"
+
+
+def test_what_is_handed_back_is_worked_on_anew(court: Court) -> None:
+    """By a further run, be the one before over or about to be; whoever has it already is given nothing twice."""
+    other, back, third = (run_id("m1", "agent:other"), *(run_id("m1", AGENT, n) for n in (2, 3)))
+    court.claim("w1")
+    assert court.command("handoff", run=RUN, payload={"to": AGENT}) == "duplicate"
+    assert court.command("handoff", run=RUN, payload={"to": "agent:other"}) == "accepted"
+    assert (court.leases()[-1], court.leases(other)) == ("live", ["queued"]), "its worker says a last word"
+    assert court.command("handoff", run=other, payload={"to": AGENT}) == "accepted"
+    assert (court.leases(other)[-1], court.leases(back)) == ("ended", ["queued"])
+    court.say("cancelled")
+    court = court.again()
+    assert court.command("handoff", message="m1", payload={"to": "agent:other"}) == "accepted"
+    assert court.leases(run_id("m1", "agent:other", 2)) == ["queued"]
+    assert court.command("handoff", message="m1", payload={"to": AGENT}) == "accepted"
+    assert (court.leases(back)[-1], court.leases(third)) == ("ended", ["queued"])
+    assert court.command("handoff", message="m1", payload={"to": AGENT}) == "duplicate"
 
 
 # All of it
@@ -429,8 +559,8 @@ def test_a_server_that_was_restarted_decides_as_one_that_was_not(actions: list[t
             assert (value["lease"] == "ended") <= (f"r:{run}.{chains[run]}" not in court.receipts)
     restarted = Court(court.receipts)
     for run in chains:
-        was, now = court.decisions._runs[run], restarted.decisions._runs[run]
-        for name in ("agent", "message", "lease", "attempt", "since", "cancelled_by", "count", "resume"):
+        was, now = court.decisions._leases.runs[run], restarted.decisions._leases.runs[run]
+        for name in ("agent", "message", "lease", "attempt", "since", "cancelled_by", "cancel", "count", "resume"):
             assert getattr(was, name) == getattr(now, name), name
     assert court.decisions.responsible == restarted.decisions.responsible
 
@@ -462,13 +592,13 @@ def test_a_turn_looks_only_at_the_runs_it_is_about(court: Court, monkeypatch: py
     court.post("m2", expires_at=100_000)
     court.claim("w2")
     looked: list[str] = []
-    look = court.decisions._look
+    look = court.decisions._leases._look
 
     def noted(run: Any, now: float, at: int) -> None:
         looked.append(run.id)
         look(run, now, at)
 
-    monkeypatch.setattr(court.decisions, "_look", noted)
+    monkeypatch.setattr(court.decisions._leases, "_look", noted)
 
     court.say("suspended")
     assert (looked, court.decisions.due_at(court.now)) == ([RUN], 100.0 - 0.001)

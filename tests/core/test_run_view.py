@@ -169,6 +169,17 @@ def test_output_below_since_and_above_the_attempt_is_superseded(transcript: Tran
     assert transcript.superseded() == {"out1": True, "out2": True, "out3": False, "other": False}
 
 
+def test_output_of_what_a_superseded_attempt_began_is_superseded_with_it(transcript: Transcript) -> None:
+    """However deep; what the next attempt began counts, and so does what names itself as above."""
+    transcript.fact("live", attempt=1)
+    for run, parent, attempt in (("own", "r", 1), ("deep", "own", 1), ("next", "r", 2), ("odd", "odd", 1)):
+        transcript.fact("live", attempt=1, run=run, parent_run=parent, parent_attempt=attempt)
+        transcript.output(f"out-{run}", 1, run=run)
+    assert not any(transcript.superseded().values())
+    transcript.fact("live", attempt=2, since=2)
+    assert transcript.superseded() == {"out-own": True, "out-deep": True, "out-next": False, "out-odd": False}
+
+
 def test_a_steer_is_consumed_whichever_attempt_took_it(transcript: Transcript) -> None:
     """The marks of all attempts count."""
     transcript.fact("live", attempt=1)

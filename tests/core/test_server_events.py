@@ -8,7 +8,8 @@ import pytest
 
 from syncd.core.events import EVENT_TYPES, Event, event_id
 from syncd.core.replica import SharedList, SharedMap, SharedText
-from syncd.core.schema import Root
+from syncd.core.schema import NewCommand, Root
+from syncd.core.transcript import put_command
 from tests.core.test_server_runs import AGENT, RUN, Scene, agent
 
 CALL = f"{RUN}-1"
@@ -182,6 +183,17 @@ def test_nobody_asks_in_the_name_of_anothers_run(scene: Scene) -> None:
     scene.push("ann", scene.pens["ann"].transcript_edit(lambda r: r.set((Root.MESSAGES,), "x", body)))
     scene.server.turn()
     assert told(scene, "approval.requested") == []
+    scene.command("yes", "approve", tool_call=CALL)
+    assert told(scene, "command.decided")[-1]["outcome"] == "denied"
+
+
+def test_a_yes_may_come_in_the_turn_of_its_call(scene: Scene) -> None:
+    """What a device saw it may decide: its command counts, though the call is committed together with it."""
+    yes = put_command(scene.pens["ann"].transcript, NewCommand("yes", "approve", 1, {"tool_call": CALL}))
+    scene.push("ann", yes)
+    scene.push("w1", answer(scene, tool("approval-requested")))
+    scene.server.turn()
+    assert told(scene, "command.decided")[-1]["outcome"] == "accepted"
 
 
 def test_a_hand_over_is_told_of(scene: Scene) -> None:

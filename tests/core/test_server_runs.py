@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from syncd.core.grant import MEMBER_RIGHTS, Grant
-from syncd.core.ids import run_id, run_key
+from syncd.core.ids import own_run_id, run_id, run_key
 from syncd.core.limits import Limits
 from syncd.core.messages import Claim, Layer
 from syncd.core.replica import Replica, SharedMap, merge
@@ -138,6 +138,20 @@ def test_nobody_else_begins_claims_or_ends_a_run(scene: Scene) -> None:
     scene.push("w1", scene.begin("w1"))
     scene.server.turn()
     assert scene.leases() == ["queued", "live"]
+
+
+def test_nobody_begins_what_is_anothers_to_be(scene: Scene) -> None:
+    """An id that follows from a message and an agent, or from another agent's key, cannot be taken beforehand."""
+    own, others = own_run_id("nightly", AGENT), own_run_id("nightly", "agent:thief")
+    scene.join("thief", agent("thief"), worker="w9")
+    for taken in (run_id("m1", "agent:other"), run_id("m7", "agent:thief"), own):
+        scene.push("thief", scene.begin("thief", taken))
+        scene.pens["thief"] = Pen()
+    scene.push("thief", scene.begin("thief", others))
+    scene.push("w1", scene.begin("w1", own))
+    scene.server.turn()
+    assert codes(scene.server.got("thief")) == ["foreign_entry"] * 3
+    assert (scene.leases(own), scene.leases(others)) == (["live"], ["live"])
 
 
 def test_without_a_worker_nothing_is_claimed(scene: Scene) -> None:

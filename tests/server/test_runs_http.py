@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -211,6 +212,7 @@ async def test_what_people_say_is_seen_by_a_poll(agent: Caller, mona: Caller, se
     assert (await agent.events(run))["events"] == []
     assert list((await mona.run(run))["consumed"]) == [steer]
 
+    await agent.parts(run, 1, {"type": "tool", "tool_call": f"{run}-1", "name": "add", "state": "approval-requested"})
     await command(server, "approve", {"ok": True}, tool_call=f"{run}-1")
     await command(server, "steer", {"text": "stop it", "interrupt": True}, message=message)
     await command(server, "cancel", message=message)
@@ -235,6 +237,24 @@ async def test_a_cancel_above_is_one_of_what_is_below(agent: Caller, mona: Calle
     answer = await agent.events("sub-1", wait_s=20)
     assert [(event["type"], event["command"]) for event in answer["events"]] == [("cancel", cancel)]
     assert (await agent.events("sub-1", after=answer["next"]))["events"] == []
+
+
+async def test_a_cancel_is_told_to_who_was_given_the_message(
+    http: aiohttp.ClientSession, agent: Caller, mona: Caller, server: Server
+) -> None:
+    """By the person that had given it: what is told is the cancel, not the hand-over, which stands before it."""
+    message = await mona.ask()
+    critic = Caller(http, server.url, "agent:critic")
+    await command(server, "handoff", {"to": "agent:critic"}, message=message)
+    run = (await critic.start(message=message))["run"]
+    steer = await command(server, "steer", {"text": "shorter"}, run=run)
+    answer = await critic.events(run, wait_s=20)
+    assert [event["command"] for event in answer["events"]] == [steer]
+    cancel = await command(server, "cancel", run=run)
+    answer = await critic.events(run, after=answer["next"], wait_s=20)
+    assert [(event["type"], event["command"]) for event in answer["events"][-1:]] == [("cancel", cancel)]
+    await command(server, "handoff", {"to": AGENT}, message=message)
+    assert (await agent.start(message=message))["run"] == run_id(message, AGENT, 2), "what was handed back is there"
 
 
 async def test_what_people_say_is_seen_in_a_stream(agent: Caller, mona: Caller, server: Server) -> None:
@@ -272,7 +292,7 @@ async def test_a_stream_ends_with_its_token(agent: Caller, mona: Caller, server:
     assert (await agent.parts(run, 1, "on"))["written"] == 1
 
 
-async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Caller) -> None:
+async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Caller, server: Server) -> None:
     """After the grace it is interrupted; back before anybody took over it goes on, later it is told to stop."""
     message = await mona.ask()
     run = (await agent.start(message=message, policy="wait"))["run"]
@@ -282,12 +302,21 @@ async def test_a_worker_that_stops_calling_loses_its_run(agent: Caller, mona: Ca
     assert (await mona.run(run))["status"] == "running"
 
     other = (await agent.start(message=await mona.ask(), policy="retry"))["run"]
-    await agent.parts(other, 1, "wrong")
+    await agent.parts(
+        other, 1, "wrong", {"type": "tool", "tool_call": f"{other}-1", "name": "book", "state": "approval-requested"}
+    )
+    steer = await command(server, "steer", {"text": "shorter"}, run=other)
+    await agent.call("POST", f"/v1/sessions/s/runs/{other}/consumed", {"attempt": 1, "commands": [steer]})
     await status(mona, other, "interrupted")
     assert (await agent.start("w2", run=other))["attempt"] == 2
+    again = (await agent.events(other, attempt=2))["events"]
+    assert [event["command"] for event in again] == [steer], "what it was told begins anew with it"
     assert await agent.parts(other, 2, "late") == "lease_lost"
     assert [event["type"] for event in (await agent.events(other))["events"]] == ["lease_lost"]
-    await agent.parts(other, 1, "right", attempt=2)
+    again = {"type": "tool", "tool_call": f"{other}-1", "name": "book", "state": "approval-requested"}
+    assert await agent.parts(other, 1, again, attempt=2) == "id_taken", "what was decided on it was for attempt 1"
+    await agent.parts(other, 1, "right", {**again, "tool_call": f"{other}-2_1"}, attempt=2)
+    await agent.parts(other, 2, {**again, "tool_call": f"{other}-2_1", "state": "output-denied"}, attempt=2)
     await agent.end(other, attempt=2)
     assert {view["attempt"]: view["parts"][0]["text"] for view in await mona.output(other)} == {1: "wrong", 2: "right"}
     assert (await mona.run(other))["since"] == 2
@@ -334,6 +363,18 @@ async def test_a_suspended_run_waits(agent: Caller, mona: Caller, server: Server
     await agent.end(run, attempt=2)
     first, second = await mona.output(run)
     assert (second["parent"], (await mona.run(run))["since"]) == (first["id"], 1)
+
+
+async def test_a_suspended_run_is_offered_when_its_time_comes(agent: Caller, mona: Caller) -> None:
+    """Its worker is gone by then: another one is given it, to write what is due, and goes on from what is there."""
+    run = (await agent.start(message=await mona.ask()))["run"]
+    wake_at = int(time.time() * 1000) + 1_500
+    path, body = f"/v1/sessions/s/runs/{run}/status", {"attempt": 1, "status": "suspended", "wake_at": wake_at}
+    assert (await agent.call("POST", path, body))["status"] == "suspended"
+    [work] = (await agent.call("GET", "/v1/work", worker="w2", wait_s=30))["work"]
+    assert (work["run"], time.time() * 1000 >= wake_at) == (run, True)
+    assert (await agent.start("w2", run=run))["attempt"] == 2
+    assert (await mona.run(run))["since"] == 1
 
 
 async def test_a_detached_run_is_anybodys(agent: Caller, mona: Caller, server: Server) -> None:

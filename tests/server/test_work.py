@@ -100,7 +100,7 @@ def test_a_run_is_offered_to_one_worker_at_a_time(world: World) -> None:
 
 
 def test_slots_bound_what_a_worker_holds(world: World) -> None:
-    """Offers, live and suspended runs each take a slot; what ends, or is taken away, gives it back."""
+    """Offers and live runs take a slot each; what ends, is taken away, or waits for a decision, gives it back."""
     link = world.serve("w", slots=2)
     world.queue(range(1, 6))
     assert link.runs() == ["r1", "r2"]
@@ -109,9 +109,10 @@ def test_slots_bound_what_a_worker_holds(world: World) -> None:
     assert link.runs() == []
 
     world.row("r1", "suspended", worker="w")
-    assert link.runs() == []
-    world.row("r1", "ended")
     assert link.runs() == ["r3"]
+    world.row("r1", "live", worker="w")
+    world.row("r1", "ended")
+    assert link.runs() == [], "it went on beside those that took its place"
     world.row("r2", "interrupted")
     assert link.runs() == ["r4"]
     world.claim("r3", "somebody else")
@@ -318,11 +319,12 @@ def test_a_suspended_run_that_goes_on_is_offered_anew(world: World) -> None:
     """Queued again by a decision, it waits behind what is older."""
     link = world.serve("w", slots=1)
     world.row("r1", "suspended", worker="w")
-    world.queue([2])
-    assert link.runs() == []
-    world.row("r1", "queued", at=9)
+    world.queue([2, 3])
     assert link.runs() == ["r2"]
+    world.row("r1", "queued", at=9)
     world.row("r2", "ended")
+    assert link.runs() == ["r3"]
+    world.row("r3", "ended")
     assert link.runs() == ["r1"]
 
 
@@ -479,7 +481,7 @@ def check(world: World) -> None:
     offers = world.dispatcher._offers
     assert offers.keys() <= {key for key, row in world.rows.items() if row.lease == "queued"}
     for worker in agent.workers.values() if agent else ():
-        held = sum(row.worker == worker.id for row in world.rows.values())
+        held = sum(row.worker == worker.id and row.lease == "live" for row in world.rows.values())
         mine = [key for key, offer in offers.items() if offer.worker is worker]
         assert set(mine) == worker.offers
         assert worker.free == worker.slots - held - len(mine)

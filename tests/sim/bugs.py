@@ -14,9 +14,10 @@ from syncd.core import server as server_module
 from syncd.core.author import may_continue
 from syncd.core.bindings import Bindings
 from syncd.core.client import ClientMachine
-from syncd.core.decisions import Decisions, Lease
+from syncd.core.decisions import Decisions
 from syncd.core.entries import EntryKind, Snapshot
 from syncd.core.facts import ClaimFact
+from syncd.core.leases import Lease, Leases
 from syncd.core.messages import Ack, Layer, Opened, Push, Reject
 from syncd.core.replica import merge
 from syncd.core.server import ServerMachine
@@ -328,12 +329,12 @@ def two_workers_hold_one_run() -> Iterator[None]:
     claim = Decisions.claim
 
     def generous(decisions: Decisions, fact: ClaimFact, at: int) -> None:
-        run = decisions._runs.get(fact.run)
+        run = decisions._leases.runs.get(fact.run)
         if run is None or run.lease is not Lease.LIVE or fact.by != run.agent:
             claim(decisions, fact, at)
         else:
-            decisions._hold(run, fact.worker)
-            decisions._tell(run, Lease.LIVE, at)
+            decisions._leases.hold(run, fact.worker)
+            decisions._leases.tell(run, Lease.LIVE, at)
 
     with _patch(Decisions, "claim", generous):
         yield
@@ -345,7 +346,7 @@ def a_retired_attempt_has_a_say() -> Iterator[None]:
 
     def whoever(decisions: Decisions, run: Any, by: str, attempt: int, status: str, at: int) -> None:
         if status in ("completed", "failed"):
-            decisions._end(run, at, status=status)
+            decisions._leases.end(run, at, status=status)
 
     with _patch(Decisions, "_status", whoever):
         yield
@@ -354,7 +355,7 @@ def a_retired_attempt_has_a_say() -> Iterator[None]:
 @_bug
 def a_lost_worker_keeps_its_runs() -> Iterator[None]:
     """Nobody looks whether the worker is still there."""
-    with _patch(Decisions, "_lost", lambda decisions, run, at: setattr(run, "told", True)):
+    with _patch(Leases, "_lost", lambda leases, run, at: setattr(run, "told", True)):
         yield
 
 
@@ -373,13 +374,13 @@ def decisions_are_forgotten() -> Iterator[None]:
 @_bug
 def a_run_is_counted_anew() -> Iterator[None]:
     """A server that was restarted writes over the facts of a run."""
-    replay = Decisions._replay
+    replay = Leases.replay
 
-    def recount(decisions: Decisions, run: Any, value: Mapping[str, Any]) -> None:
-        replay(decisions, run, value)
+    def recount(leases: Leases, run: Any, value: Mapping[str, Any]) -> None:
+        replay(leases, run, value)
         run.count = 1
 
-    with _patch(Decisions, "_replay", recount):
+    with _patch(Leases, "replay", recount):
         yield
 
 

@@ -97,8 +97,9 @@ def _check_reload(server: ServerNode, whole: View) -> None:
     if _decided(again) != _decided(machine):
         raise Broken(f"loaded again, the server decided {_decided(again)}, before {_decided(machine)}")
     _check_ends(whole)
-    for held in machine._decisions._runs.values():
-        if held.lease == "live" and (held.agent, held.worker) not in machine._decisions._workers:
+    leases = machine._decisions._leases
+    for held in leases.runs.values():
+        if held.lease == "live" and not leases.is_here(held):
             raise Broken(f"{held.id} is held by {held.worker}, which is not there")
     if dict(again._bindings._subjects) != dict(machine._bindings._subjects):
         raise Broken("loaded again, the server knows other bindings")
@@ -121,7 +122,7 @@ def _decided(machine: ServerMachine) -> object:
     decisions = machine._decisions
     runs = {
         run.id: (run.agent, run.lease, run.attempt, run.since, run.count, run.cancelled_by, run.resume)
-        for run in decisions._runs.values()
+        for run in decisions._leases.runs.values()
     }
     return runs, dict(decisions._decided), decisions.responsible
 

@@ -1,7 +1,7 @@
 """Vectors of runs: receipts and agents' entries, and what a reader makes of them."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from syncd.core.replica import Replica, SharedMap
@@ -31,9 +31,12 @@ def _attempt(status: str = "running", **fields: Any) -> Fields:
     return {"status": status, **fields}
 
 
-def _stories() -> dict[str, tuple[list[Fields], dict[int, Fields]]]:
-    """Return facts, and entries by attempt, of one run each."""
-    stories: dict[str, tuple[list[Fields], dict[int, Fields]]] = {
+_Story = tuple[list[Fields], dict[int, Fields]] | tuple[list[Fields], dict[int, Fields], list[Fields]]
+
+
+def _stories() -> dict[str, _Story]:
+    """Return facts, and entries by attempt, of one run each; and the facts of the run `p`, where there is one above."""
+    stories: dict[str, _Story] = {
         "begun here, the server said nothing": ([], {1: _attempt()}),
         "waits for its first worker": ([_fact("queued", 0, 0, message="m", expires_at=99)], {}),
         "waits to be taken up": ([_fact("live", 1), _fact("queued", 1, resume=True)], {1: _attempt("suspended")}),
@@ -54,7 +57,17 @@ def _stories() -> dict[str, tuple[list[Fields], dict[int, Fields]]]:
             {1: _attempt("failed", ended_at=7, finish_reason="error", error={"code": "c", "message": "m"},
                          usage={"input_tokens": 3}, provider={"id": "x"}, parent_run="p", message="m")},
         ),
+        "below an attempt that does not count": (
+            [_fact("live", 1, parent_run="p", parent_attempt=1)], {}, [_fact("live", 1), _fact("live", 2, 2)],
+        ),
+        "below an attempt that counts": (
+            [_fact("live", 1, parent_run="p", parent_attempt=2)], {}, [_fact("live", 1), _fact("live", 2, 2)],
+        ),
         "a cancel is on its way": ([_fact("live", 1), _fact("live", 1, cancelled_by="user:mona")], {1: _attempt()}),
+        "a steer taken by an attempt that does not count": (
+            [_fact("live", 1), _fact("live", 2, 2)],
+            {1: _attempt(consumed={"c1": 1}), 2: _attempt(consumed={"c2": 2})},
+        ),
         "steers taken by two attempts": (
             [_fact("live", 2)], {1: _attempt(consumed={"c1": 1}), 2: _attempt(consumed={"c2": 2})},
         ),
@@ -65,11 +78,12 @@ def _stories() -> dict[str, tuple[list[Fields], dict[int, Fields]]]:
     return stories
 
 
-def _case(name: str, facts: list[Fields], attempts: dict[int, Fields]) -> Vectors:
+def _case(name: str, facts: list[Fields], attempts: dict[int, Fields], above: Sequence[Fields] = ()) -> Vectors:
     receipts: dict[str, Any] = {}
-    for number, fact in enumerate(facts):
-        made = {"agent": AGENT, "by": "user:mona"} if number == 0 else {}
-        receipts[f"r:r.{number}"] = {"at": 10 + number, **made, **fact}
+    for id, told in (("p", above), ("r", facts)):
+        for number, fact in enumerate(told):
+            made = {"agent": AGENT, "by": "user:mona"} if number == 0 else {}
+            receipts[f"r:{id}.{number}"] = {"at": 10 + number, **made, **fact}
     begun = {"run": "r", "agent": AGENT, "task": "a task", "started_at": 5}
     entries = {f"r_{number}": {**begun, "attempt": number, **fields} for number, fields in attempts.items()}
     replica = Replica(dict.fromkeys(map(str, Root), Kind.MAP), client_id=1 << 52)

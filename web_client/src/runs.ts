@@ -30,6 +30,8 @@ export interface RunView {
   readonly lease: string;
   readonly message: string | null;
   readonly parentRun: string | null;
+  /** Which attempt of the run above made it, null where that is not known. */
+  readonly parentAttempt: number | null;
   readonly task: string | null;
   readonly by: string | null;
   readonly worker: string | null;
@@ -68,7 +70,8 @@ export interface Handover {
 /**
  * The runs of a transcript, read once and again only where something changed.
  *
- * 1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all.
+ * 1. What the server wrote counts; what the agent's entries add is of the current attempt, `consumed` of all
+ *    whose output counts: a steer that an attempt took which was given up waits for the next one.
  * 2. `spans` moves whenever it may be another output that counts.
  */
 export class Runs {
@@ -122,7 +125,15 @@ export class Runs {
   superseded(message: MessageView): boolean {
     if (message.run === null || message.attempt === null) return false;
     const run = this.run(message.run);
-    return run !== null && !(run.since <= message.attempt && message.attempt <= run.attempt);
+    return run !== null && !(run.since <= message.attempt && message.attempt <= run.attempt && !this.#givenUp(run));
+  }
+
+  /** Whether a run is below an attempt that no longer counts. */
+  #givenUp(run: RunView, seen: readonly string[] = []): boolean {
+    const { parentAttempt } = run;
+    const above = this.#views.get(run.parentRun ?? "");
+    if (parentAttempt === null || above === undefined || seen.includes(above.id)) return false;
+    return parentAttempt < above.since || this.#givenUp(above, [...seen, run.id]);
   }
 
   /** The run that a message is output of; null if its author is not that run's agent. */
@@ -254,6 +265,7 @@ function viewOf(run: string, facts: readonly JsonMap[], attempts: ReadonlyMap<nu
     lease,
     message: textOr(first["message"]) ?? textOr(made["message"]),
     parentRun: textOr(first["parent_run"]) ?? textOr(made["parent_run"]),
+    parentAttempt: wholeOr(first["parent_attempt"]),
     task: textOr(made["task"]),
     by: textOr(first["by"]),
     worker: textOr(last["worker"]),
@@ -265,16 +277,16 @@ function viewOf(run: string, facts: readonly JsonMap[], attempts: ReadonlyMap<nu
     error: errorOf(status, last, entry),
     usage: mapOr(entry["usage"]),
     provider: mapOr(entry["provider"]),
-    consumed: consumedIn(attempts),
+    consumed: consumedIn(attempts, since ?? 0),
     cancelledBy: textOr(last["cancelled_by"]) ?? (status === "cancelled" ? textOr(last["by"]) : null),
     resume: Boolean(last["resume"]),
   };
 }
 
-function consumedIn(attempts: ReadonlyMap<number, JsonMap>): RunView["consumed"] {
+function consumedIn(attempts: ReadonlyMap<number, JsonMap>, since: number): RunView["consumed"] {
   const consumed: Record<string, number> = {};
-  for (const entry of attempts.values()) {
-    // Invariant 1.
+  for (const [number, entry] of attempts) {
+    if (number < since) continue; // Invariant 1.
     for (const [command, at] of Object.entries(mapOr(entry["consumed"]))) consumed[command] = wholeOr(at) ?? 0;
   }
   return consumed;

@@ -63,6 +63,9 @@ class SetRunStatus(Body):
 
     attempt: Attempt
     status: Literal["running", "suspended", "detached"]
+    wake_at: int | None = Field(
+        None, ge=0, lt=1 << 53, description="When the run is offered again if its worker is gone by then, Unix ms."
+    )
 
 
 class RunFailure(Body):
@@ -86,7 +89,7 @@ class WorkQuery(Query):
     """Who asks for work, and how much."""
 
     worker: Id
-    slots: int = Field(1, ge=1, description="How many runs this worker holds at most, those it has included.")
+    slots: int = Field(1, ge=1, description="How many runs this worker is at, at most; suspended ones do not count.")
     per_session: int = Field(1, ge=1, le=_COUNT_MAX, description="Live runs of this agent in one session at most.")
     wait_s: WaitS = 30.0
 

@@ -28,6 +28,7 @@ _HINTS = {
     "run_taken": "Leave it, and ask for other work.",
     "run_ended": "Stop working on it.",
     "lease_lost": "Stop working on it; what was written is kept, but does not count.",
+    "id_taken": "Name the tool calls of an attempt RUN-ATTEMPT_1, RUN-ATTEMPT_2 and so on.",
     "out_of_order": "Send the calls that are missing; GET of the run tells `written`, the last one that is in.",
 }
 
@@ -87,7 +88,9 @@ async def set_status(call: Call) -> web.Response:
     call.require(Right.TRANSCRIPT)
     body = call.body(m.SetRunStatus)
     with _refusals():
-        answer = await _runs(call).set_status(call.session, call.grant, _run(call), body.attempt, body.status)
+        answer = await _runs(call).set_status(
+            call.session, call.grant, _run(call), body.attempt, body.status, wake_at=body.wake_at
+        )
     return reply(m.RunAnswer.model_validate(answer))
 
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from syncd.core.run_writer import PartPlace
     from syncd_client.run import Run
 
-#: Why an agent denies a call itself.
-NO_ANSWER = "no answer in time"
+_NO_ANSWER = "no answer in time"
 _CANCELLED = "the run was cancelled"
 #: What a call keeps of its times when the run is taken up again.
 _TIMES = ("deadline_at", "remind_at", "reminded_at")
@@ -92,7 +91,7 @@ class ToolCall:
         if found is None:
             return None
         kind, by, payload = str(found.get("kind", "")), str(found.get("by", "")), found.get("payload")
-        timed_out = by == self._run.agent and isinstance(payload, dict) and payload.get("reason") == NO_ANSWER
+        timed_out = by == self._run.agent and isinstance(payload, dict) and payload.get("reason") == _NO_ANSWER
         return Decision(kind != "deny", by, payload, kind, timed_out)
 
     @property
@@ -197,7 +196,7 @@ class ToolCall:
                 await self._run.output.flush()
         if (decision := await self._until(deadline_ms)) is not None:
             return decision
-        command = await self._run.session.deny(self.id, NO_ANSWER)  # Invariant 2.
+        command = await self._run.session.deny(self.id, _NO_ANSWER)  # Invariant 2.
         try:
             await command.outcome()
         except NotSynced as error:

@@ -24,7 +24,6 @@ from syncd_client.copy import now_ms
 from syncd_client.run import Hold, Run
 from syncd_client.run_failures import LeaseLost, failure_of
 from syncd_client.session import Session
-from syncd_client.shelf import Shelf
 from syncd_client.status import Link
 from syncd_client.steering import Steer
 
@@ -42,8 +41,6 @@ STOP_GRACE_S = 10.0
 #: How long a worker that stops waits until the server has everything.
 SYNC_GRACE_S = 5.0
 _TICK_S = 1.0
-#: How long a deadline waits in a session that could not be opened.
-_LOOK_AGAIN_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,6 @@ class Worker:
         self._asked: set[tuple[str, str]] = set()
         self._used: dict[str, float] = {}
         self._opening = asyncio.Lock()
-        self._shelf = Shelf(settings.agent)
         self._said_full = False
         # No more work is taken; and nothing is begun of what was taken.
         self._draining = False
@@ -159,8 +155,6 @@ class Worker:
                     self._used[session] = now
                 elif now - used > IDLE_S:
                     await self._close(session)
-            for session in self._shelf.take_due():
-                self._client.keep(asyncio.create_task(self._look_again(session), name=f"look at {session}"))
 
     async def stop(self) -> None:
         """Have all handlers stop, end what they leave open, and bring it to the server if there is a link."""
@@ -404,7 +398,10 @@ class Worker:
         )
 
     async def _shelve(self, session: Session) -> bool:
-        """Give up the runs of a session, which wait for decisions, and close it; whether it is closed."""
+        """Give up the runs of a session, which wait for decisions, and close it; whether it is closed.
+
+        When they are decided, or at a deadline, the server offers them again.
+        """
         held = [held for (id, _), held in self._held.items() if id == session.id and held.task is not None]
         tasks = [one.task for one in held if one.task is not None]
         try:
@@ -418,20 +415,9 @@ class Worker:
         except (SyncdError, TimeoutError) as error:
             _log.warning("session_not_shelved", session=session.id, reason=str(error))
             return False
-        self._shelf.put(session)
         if session.id in self._used:
             await self._close(session.id)
         return True
-
-    async def _look_again(self, id: str) -> None:
-        """See to a deadline in a session that was shelved."""
-        try:
-            if (session := await self._open(id)) is not None:
-                await self._shelf.deny(session)
-                return
-        except SyncdError as error:
-            _log.warning("deadline_not_kept", session=id, reason=str(error))
-        self._shelf.look(id, now_ms() + _LOOK_AGAIN_MS)
 
     def _is_needed(self, session: str) -> bool:  # Invariant 3.
         found = self._client.opened(session)

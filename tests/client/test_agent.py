@@ -276,7 +276,7 @@ async def test_a_link_holds_only_so_many_sessions(fake: FakeServer, tmp_path: Pa
 async def test_sessions_that_only_wait_for_decisions_make_room(
     fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their runs are given up, and go on when they are decided: by somebody, or by the agent behind the deadline."""
+    """Their runs are given up, and go on when the server offers them again: decided, or at a deadline."""
     monkeypatch.setattr("syncd_client.worker._TICK_S", 0.02)
     resumed: list[tuple[str, bool]] = []
 
@@ -308,7 +308,10 @@ async def test_sessions_that_only_wait_for_decisions_make_room(
         soon = await ask(fake, session, "soon")
         await until(lambda: status(session, soon) == "suspended")
         await work_elsewhere("r2")
-        await until(lambda: session.decision(f"{soon}-1_0") is not None)
+        replica = fake.session("s").replica
+        assert replica.read(Root.RUNS, f"{soon}_1", "status") == "detached"
+        deadline_at = next(p["deadline_at"] for p in session.messages()[-1].parts if p.get("type") == "tool")
+        assert replica.read(Root.RUNS, f"{soon}_1", "wake_at") == deadline_at
         fake.tell("s", soon, "queued", resume=True)
         fake.offer("s", soon)
         await until(lambda: status(session, soon) == "completed")

@@ -5,11 +5,10 @@ Knows nothing of the network or of who waits for what.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from syncd.core.client import ClientMachine
@@ -66,7 +65,7 @@ class LocalCopy:
         self._grown_bytes = 0
         self._folded_bytes = 0
         self._polled = 0
-        self._under_way: tuple[ClientReady, asyncio.Future[list[int]]] | None = None
+        self._under_way: tuple[ClientReady, Awaitable[list[int]]] | None = None
 
     @property
     def busy(self) -> bool:
@@ -117,7 +116,7 @@ class LocalCopy:
             self._under_way = ready, self._store.submit([self._write(write, subject) for write in ready.writes])
         ready, stored = self._under_way  # Invariant 4.
         try:
-            rows = iter(await asyncio.shield(stored))
+            rows = iter(await stored)
         except StoreError:
             self._under_way = None
             raise

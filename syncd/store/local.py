@@ -8,10 +8,10 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from syncd.core.errors import LocalProtocolError, StoreDamaged
 from syncd.core.messages import Layer
@@ -155,6 +155,16 @@ class RefuseUpdates:
 Write: TypeAlias = AppendUpdate | MarkSynced | SetSession | IndexText | RefuseUpdates
 
 
+class _Stored(Awaitable[list[int]]):
+    """Rows to be: who awaits them may be cancelled, their writing is not."""
+
+    def __init__(self, rows: asyncio.Future[list[int]]) -> None:
+        self._rows = rows
+
+    def __await__(self) -> Generator[Any, None, list[int]]:
+        return asyncio.shield(self._rows).__await__()
+
+
 class LocalStore:
     """A device's local copy. Every process that uses it opens its own.
 
@@ -261,9 +271,9 @@ class LocalStore:
         """
         return await self.submit(writes)
 
-    def submit(self, writes: Sequence[Write]) -> asyncio.Future[list[int]]:
-        """Have `writes` committed as by `write`; return what will hold the rows."""
-        return self._writer.submit(list(writes))
+    def submit(self, writes: Sequence[Write]) -> Awaitable[list[int]]:
+        """Have `writes` committed as by `write`; return what will hold the rows, to be awaited as often as need be."""
+        return _Stored(self._writer.submit(list(writes)))
 
     async def poll(self, session: str, after_row: int) -> list[LocalUpdate]:
         """Return the updates behind `after_row`, whoever wrote them, in order of their rows.

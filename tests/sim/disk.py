@@ -145,8 +145,8 @@ class StoreDisk(_Disk):
     def _rows(self) -> list[LocalUpdate]:
         return [self.rows[row] for row in sorted(self.rows, key=lambda row: (row not in self.snapshots, row))]
 
-    async def write(self, writes: Sequence[Write]) -> list[int]:
-        """See `LocalStore.write`."""
+    async def submit(self, writes: Sequence[Write]) -> list[int]:
+        """See `LocalStore.submit`."""
         rows: list[int] = []
         self.stage(lambda: rows.extend(self.commit(writes)))
         await _Flush()

@@ -282,6 +282,7 @@ async def test_search_without_a_network(stage: Stage, new_device: MakeDevice) ->
     ana = await Desk.of(await new_device("ana", stage.server))
     await ana.shows("small talk 119")
     await expect(ana.message("azulejos")).to_have_count(0)
+    await ready_for_offline(ana)
     await lose_network(ana.device)
     await ana.says("Offline")
     await ana.page.keyboard.press("Control+k")

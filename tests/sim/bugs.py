@@ -436,7 +436,7 @@ def saved_before_store() -> Iterator[None]:
         disk.stage(lambda: disk.commit(writes))
         return list(range(first, first + count))
 
-    with _patch(StoreDisk, "write", early):
+    with _patch(StoreDisk, "submit", early):
         yield
 
 

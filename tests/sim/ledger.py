@@ -38,6 +38,8 @@ class Ledger:
     """What was acked, shown and receipted. The disk must hold all of it at any time."""
 
     def __init__(self) -> None:
+        #: Tool calls that wait for a decision, or did: any device may try.
+        self.asked: list[str] = []
         self.counts: Counter[str] = Counter()
         #: Honest messages and commands by receipt key (`m:ID`, `c:ID`).
         self.written: dict[str, Written] = {}

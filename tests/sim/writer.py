@@ -6,6 +6,7 @@ Notes what was written, so that it can be looked for. Knows nothing of disks and
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,7 @@ class Writer:
             (2, self._clash),
             (30 if self._node.name == "agent" else 4, self._stream),
             (25 if self._node.name == "agent" else 0, self._worker.act),
+            (8 if self._node.name == "agent" else 0, self._ask),
         )
         act = rng.choices([act for _, act in acts], [weight for weight, _ in acts])[0]
         act(rng)
@@ -96,15 +98,30 @@ class Writer:
         self._note(f"m:{new.id}", text)
         self._node.edit(lambda machine: machine.edit(Layer.TRANSCRIPT, lambda replica: put_message(replica, new)))
 
+    def _ask(self, rng: Random) -> None:
+        """Write a tool call of a run that waits for a decision: nobody decides on one that is not there."""
+        found = chains(self._node.machine.document(Layer.TRANSCRIPT).replica)
+        open_runs = sorted(run for run, facts in found.items() if facts[-1]["lease"] != "ended")
+        if not open_runs:
+            return
+        run = rng.choice(open_runs)
+        part = {"type": "tool", "tool_call": f"{run}-1", "name": "book", "state": "approval-requested"}
+        attempt = int(found[run][-1]["attempt"]) or 1
+        new = replace(self._new(rng, ""), role="assistant", parts=(part,), run=run, attempt=attempt)
+        self._note(f"m:{new.id}")
+        self._node.ledger.asked.append(f"{run}-1")
+        self._node.edit(lambda machine: machine.edit(Layer.TRANSCRIPT, lambda replica: put_message(replica, new)))
+
     def _command(self, rng: Random) -> None:
         runs = sorted(chains(self._node.machine.document(Layer.TRANSCRIPT).replica)) or ["none"]
         run = rng.choice(runs)
+        call = rng.choice(self._node.ledger.asked[-5:] or [f"{run}-1"])
         kind, target, payload = rng.choice(
             (
                 ("cancel", {"run": run}, None),
                 ("steer", {"run": run}, {"text": "go on"}),
-                ("approve", {"tool_call": f"{run}-1"}, None),
-                ("deny", {"tool_call": f"{run}-1"}, None),
+                ("approve", {"tool_call": call}, None),
+                ("deny", {"tool_call": call}, None),
                 ("handoff", {"session": self._node.session}, {"to": rng.choice(("agent:planner", "user:otto"))}),
                 ("handoff", {"run": run}, {"to": "agent:other"}),
             )

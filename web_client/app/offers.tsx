@@ -29,10 +29,13 @@ export function Offers({ field, text, caret, here, keys, changed, shut }: Props)
 
   const choose = (name: string) => {
     const full = complete(text, caret, name);
+    const element = field.current!;
+    // At once: what is typed next comes behind it.
+    element.value = full.text;
+    element.setSelectionRange(full.caret, full.caret);
+    element.focus();
     changed(full.text);
     shut(true);
-    requestAnimationFrame(() => field.current?.setSelectionRange(full.caret, full.caret));
-    field.current?.focus();
   };
   useLayoutEffect(() => {
     keys.current = (event) => {

@@ -63,7 +63,7 @@ class SetRunStatus(Body):
 
     attempt: Attempt
     status: Literal["running", "suspended", "detached"]
-    wake_at: int | None = Field(
+    wake_at: Whole | None = Field(
         None, ge=0, lt=1 << 53, description="When the run is offered again if its worker is gone by then, Unix ms."
     )
 

@@ -18,6 +18,7 @@ def _whole(value: object) -> object:
 
 RunId = Annotated[Id, Field(max_length=48, json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,48}$"})]
 Whole = Annotated[int, BeforeValidator(_whole)]
+UnixMs = Annotated[int, Field(ge=0, lt=1 << 53), BeforeValidator(_whole)]
 Attempt = Annotated[
     int,
     Field(ge=1, le=_COUNT_MAX, description="The attempt that is yours, as the claim told."),
@@ -63,8 +64,8 @@ class SetRunStatus(Body):
 
     attempt: Attempt
     status: Literal["running", "suspended", "detached"]
-    wake_at: Whole | None = Field(
-        None, ge=0, lt=1 << 53, description="When the run is offered again if its worker is gone by then, Unix ms."
+    wake_at: UnixMs | None = Field(
+        None, description="When the run is offered again if its worker is gone by then, Unix ms."
     )
 
 

@@ -1,7 +1,7 @@
 """What tests of agents are made of: an agent being served, a person beside it, work that is offered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -66,3 +66,12 @@ async def ended(session: Session, run: str) -> RunView:
 
     found: RunView = await until(look, "the end of the run")
     return found
+
+
+async def failure(fake: FakeServer, session: Session) -> Mapping[str, str] | None:
+    """Ask, wait until the run has failed, and return what it failed with."""
+    run = await ask(fake, session)
+    await until(lambda: status(session, run) == "failed")
+    view = session.run(run)
+    assert view is not None
+    return view.error

@@ -14,7 +14,7 @@ from syncd.core.ids import run_id
 from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import Claim, Open, Serve
 from syncd.core.schema import Root
-from tests.client.agents import NOWHERE, PLANNER, ask, person, serving_agent, status
+from tests.client.agents import NOWHERE, PLANNER, ask, failure, person, serving_agent, status
 from tests.client.fake_server import FakeServer
 from tests.harness import PATIENCE_S, until
 
@@ -335,11 +335,7 @@ async def test_what_a_handler_raises_is_how_its_run_failed(
         raise error
 
     async with serving_agent(tmp_path, handler), person(tmp_path) as session:
-        run = await ask(fake, session)
-        await until(lambda: status(session, run) == "failed")
-        view = session.run(run)
-        assert view is not None
-        assert view.error == expected
+        assert await failure(fake, session) == expected
         assert session.messages()[-1].text == "so far"
 
 

@@ -12,7 +12,7 @@ import pytest
 from syncd_client import Agent, Client, LocalProtocolError, Run
 
 from syncd.core.messages import Serve
-from tests.client.agents import NOWHERE, PLANNER, ask, person, serving_agent, status
+from tests.client.agents import NOWHERE, PLANNER, ask, failure, person, serving_agent, status
 from tests.client.fake_server import FakeServer
 from tests.harness import PATIENCE_S, until
 
@@ -155,11 +155,7 @@ async def test_a_run_that_fails_unspeakably_is_over_all_the_same(
         raise error
 
     async with serving_agent(tmp_path, handler), person(tmp_path) as session:
-        run = await ask(fake, session)
-        await until(lambda: status(session, run) == "failed")
-        view = session.run(run)
-        assert view is not None
-        assert view.error == expected
+        assert await failure(fake, session) == expected
 
 
 async def test_a_handler_that_awaits_what_it_cancelled_was_not_abandoned(fake: FakeServer, tmp_path: Path) -> None:
@@ -171,11 +167,8 @@ async def test_a_handler_that_awaits_what_it_cancelled_was_not_abandoned(fake: F
         await inner
 
     async with serving_agent(tmp_path, handler), person(tmp_path) as session:
-        run = await ask(fake, session)
-        await until(lambda: status(session, run) == "failed")
-        view = session.run(run)
-        assert view is not None
-        assert view.error == {"code": "CancelledError", "message": "the handler awaited something that was cancelled"}
+        error = await failure(fake, session)
+        assert error == {"code": "CancelledError", "message": "the handler awaited something that was cancelled"}
 
 
 async def test_who_waits_for_a_command_is_told_that_its_client_was_closed(fake: FakeServer, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tests.browser.console import shown, sign_in
 from tests.browser.pushes import NOTICE, Pushes, grown
 from tests.browser.test_accessibility import findings
 from tests.harness import PATIENCE_S, meanwhile, until
-from tests.server.hooks.push_service import Browser, push_service
+from tests.server.hooks.push_service import Browser, PushService, push_service
 
 #: In place of a push service: subscribing gives what the test says, and ends like the real one.
 _SUBSCRIBES = """
@@ -323,19 +323,26 @@ async def test_opening_a_session_takes_back_what_was_shown_of_it(told: ServerPro
     await pushes.until_shown("of another")
 
 
+async def told_on_a_phone(told: ServerProcess, new_device: MakeDevice, service: PushService) -> tuple[Page, Browser]:
+    """Sign ana in on a phone where she is told what happens; return its page, and its browser to the push service."""
+    phone = await new_device("phone", told, permissions=["notifications"])
+    browser = service.browser("phone")
+    asked = await Asked.of(phone, browser)
+    pocket = await sign_in(phone, "ana")
+    await grown(pocket)
+    await pocket.get_by_role("button", name="Notifications on this device").click()
+    await asked.until_known(told.url, so_many(1))
+    return pocket, browser
+
+
 async def test_asked_on_one_device_told_on_another_and_read_on_the_first(
     told: ServerProcess, new_device: MakeDevice, tmp_path: Path
 ) -> None:
     """The whole way: the agent is done, the server tells the phone, and takes it back when the laptop has it read."""
     async with push_service() as service, long_run(told.url, tmp_path) as done:
         laptop = await new_device("laptop", told)
-        phone = await new_device("phone", told, permissions=["notifications"])
-        browser = service.browser("phone")
-        asked = await Asked.of(phone, browser)
-        pocket = await sign_in(phone, "ana")
+        pocket, browser = await told_on_a_phone(told, new_device, service)
         pushes = await Pushes.of(pocket)
-        await pocket.get_by_role("button", name="Notifications on this device").click()
-        await asked.until_known(told.url, so_many(1))
         desk = await sign_in(laptop, "ana", "/s/trip")
         await ask_agent(desk)
         await desk.goto(laptop.url)
@@ -360,13 +367,7 @@ async def test_who_looks_at_it_on_one_device_is_not_told_on_another(
     """An answer that comes before their eyes is told nowhere; the next one, which they did not wait for, is."""
     async with push_service() as service, long_run(told.url, tmp_path) as done:
         laptop = await new_device("laptop", told)
-        phone = await new_device("phone", told, permissions=["notifications"])
-        browser = service.browser("phone")
-        asked = await Asked.of(phone, browser)
-        pocket = await sign_in(phone, "ana")
-        await grown(pocket)
-        await pocket.get_by_role("button", name="Notifications on this device").click()
-        await asked.until_known(told.url, so_many(1))
+        _, browser = await told_on_a_phone(told, new_device, service)
         desk = await sign_in(laptop, "ana", "/s/trip")
         await ask_agent(desk)
         done.set()

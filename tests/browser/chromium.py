@@ -35,6 +35,14 @@ document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP report: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
 
+# A task that keeps the page from any other one, until it finds that its process was stopped meanwhile.
+_HOLD = """async () => {
+  await (ONCE);
+  console.log("held");
+  const end = performance.now() + 10_000;
+  for (let then = performance.now(), now = then; now < end && now - then < 200; now = performance.now()) then = now;
+}"""
+
 
 def executable() -> str:
     """Return where Chromium is; skip the test if there is none."""
@@ -179,15 +187,23 @@ async def kill(page: Page, *, pid: int = 0) -> None:
 
 
 @asynccontextmanager
-async def frozen(page: Page) -> AsyncIterator[None]:
-    """Stop a tab's process in mid-air, and have it go on in the end: what a phone does to a tab in the background."""
+async def frozen(page: Page, *, once: str = "undefined") -> AsyncIterator[None]:
+    """Stop a tab's process, and have it go on in the end: what a phone does to a tab in the background.
+
+    Its last task ends first, as where browsers freeze tabs: one that stops within a task may have made a transaction
+    and not yet asked for anything in it, and Chromium lets that keep all other tabs out for as long as it stands.
+    `once` is a promise, in JavaScript, for the task that is to be the last one.
+    """
     pid = await renderer(page)
+    async with page.expect_console_message(lambda message: message.text == "held"):
+        holding = asyncio.ensure_future(page.evaluate(_HOLD.replace("ONCE", once)))
     os.kill(pid, signal.SIGSTOP)
     try:
         await until(lambda: _state(pid) == "T", "the tab's process to stop")
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+        await holding
 
 
 def _stat(pid: int) -> Sequence[str]:

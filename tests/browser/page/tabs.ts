@@ -28,6 +28,7 @@ declare global {
     write: (text: string) => Promise<string>;
     type: (prefix: string) => Promise<void>;
     stop: () => void;
+    midWrite: () => Promise<void>;
     texts: () => string[];
     look: () => Record<string, unknown>;
   }
@@ -81,6 +82,20 @@ window.type = async (prefix) => {
 window.stop = () => {
   typing = false;
 };
+
+/** Resolve in the middle of the next write that goes on from an answer: before it does. */
+window.midWrite = () =>
+  new Promise((resolve) => {
+    const { get } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.get = function (key) {
+      const asked = get.call(this, key);
+      if (this.transaction.mode === "readwrite") {
+        IDBObjectStore.prototype.get = get;
+        asked.addEventListener("success", () => resolve());
+      }
+      return asked;
+    };
+  });
 
 window.texts = () => session.messages().map((message) => message.text);
 

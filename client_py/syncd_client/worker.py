@@ -26,6 +26,7 @@ from syncd_client.run_failures import LeaseLost, failure_of
 from syncd_client.session import Session
 from syncd_client.status import Link
 from syncd_client.steering import Steer
+from syncd_client.worker_sessions import SYNC_GRACE_S, Held, WorkerSessions
 
 _log = structlog.get_logger("syncd.agent")
 
@@ -34,12 +35,8 @@ Busy = Literal["queue", "steer", "parallel"]
 
 #: A claim that is not answered by then is let go: the server offers the run again.
 CLAIM_TIMEOUT_S = 15.0
-#: A session that no run needs is closed after this long: the next message of a conversation is often near.
-IDLE_S = 60.0
 #: How long handlers that were told to stop may take for a last word.
 STOP_GRACE_S = 10.0
-#: How long a worker that stops waits until the server has everything.
-SYNC_GRACE_S = 5.0
 _TICK_S = 1.0
 
 
@@ -55,34 +52,22 @@ class WorkerSettings:
     cancel_stops: bool = True
 
 
-@dataclass(slots=True)
-class _Held:
-    run: Run
-    #: None for one whose message was taken as a steer by another run, until that one is over.
-    task: asyncio.Task[None] | None = None
-
-
 class Worker:
     """All runs that one process works on.
 
     1. A run is begun only when the server's receipt says that it is this worker's.
     2. The end of the link ends nothing; the end of the process ends what it worked on, and leaves what waits.
-    3. A session is open as long as one of its runs is, which is what keeps their leases; and as long as it holds
-       something that is not on the server, be it of an earlier life of this store. Where room is needed, a session
-       whose runs all wait for decisions makes it: they are given up, and taken up again when they are decided.
     """
 
     def __init__(self, client: Client, handler: Handler, settings: WorkerSettings) -> None:
         self._client = client
         self._handler = handler
         self._settings = settings
-        self._held: dict[tuple[str, str], _Held] = {}
+        self._held: dict[tuple[str, str], Held] = {}
         self._claims: dict[tuple[str, str], asyncio.Task[None]] = {}
         # Those of the claims that the server was asked, and may have granted.
         self._asked: set[tuple[str, str]] = set()
-        self._used: dict[str, float] = {}
-        self._opening = asyncio.Lock()
-        self._said_full = False
+        self._sessions = WorkerSessions(client, self._held, self._claims)
         # No more work is taken; and nothing is begun of what was taken.
         self._draining = False
         self._stopping = False
@@ -138,23 +123,16 @@ class Worker:
         Raises:
             LocalProtocolError: the server refuses this worker for good, and nothing is being worked on any more.
         """
-        for copy in await self._client.sessions():
-            if copy.unsynced:  # Invariant 3.
-                await self._open(copy.session)
+        await self._sessions.open_unsynced()
         while True:
             await asyncio.sleep(_TICK_S)
             status = self._client.status
             refused = self._refused or (status.reason if status.link is Link.REFUSED else "")
             if refused and not self._held:
                 raise LocalProtocolError(f"{self._settings.agent} cannot be served: {refused}")
-            now = time.monotonic()
-            if self._drained_at is not None and (not self.running or now >= self._drained_at):
+            if self._drained_at is not None and (not self.running or time.monotonic() >= self._drained_at):
                 return
-            for session, used in list(self._used.items()):
-                if self._is_needed(session):
-                    self._used[session] = now
-                elif now - used > IDLE_S:
-                    await self._close(session)
+            await self._sessions.close_idle()
 
     async def stop(self) -> None:
         """Have all handlers stop, end what they leave open, and bring it to the server if there is a link."""
@@ -179,7 +157,7 @@ class Worker:
                 if held.task in late:
                     _log.error("handler_does_not_stop", run=held.run.id)
                     held.run.fail("abandoned", "the worker stopped before the run was over")
-        sessions = [found for session in self._used if (found := self._client.opened(session)) is not None]
+        sessions = self._sessions.opened()
         for session in sessions:
             await _logged(session.saved(), "not_saved", session=session.id)
         if self._client.connected:
@@ -203,7 +181,7 @@ class Worker:
     async def _claim(self, work: Work) -> None:
         session: Session | None = None
         try:
-            session = await self._open(work.session)
+            session = await self._sessions.open(work.session)
             if session is None:
                 return
             async with asyncio.timeout(CLAIM_TIMEOUT_S):
@@ -252,7 +230,7 @@ class Worker:
         settings = self._settings
         hold = Hold(self._client.life, settings.policy, settings.attempts_max, settings.cancel_stops)
         run = Run(session, new, since=view.since, hold=hold, moved=lambda: self._moved(session.id, view.id))
-        held = self._held[session.id, view.id] = _Held(run)
+        held = self._held[session.id, view.id] = Held(run)
         try:
             run.open(None)
         except SyncdError as error:
@@ -265,12 +243,12 @@ class Worker:
         else:
             self._start(held)
 
-    def _start(self, held: _Held) -> None:
+    def _start(self, held: Held) -> None:
         held.task = asyncio.create_task(self._work(held), name=f"run {held.run.id}")
         held.run.attach(held.task)
         self._client.keep(held.task)
 
-    async def _work(self, held: _Held) -> None:
+    async def _work(self, held: Held) -> None:
         run = held.run
         error: BaseException | None = None
         try:
@@ -292,9 +270,7 @@ class Worker:
         finally:
             if self._held.get((run.session.id, run.id)) is held:  # Lost, it may have come back as another attempt.
                 del self._held[run.session.id, run.id]
-            if run.session.id in self._used:
-                # What was detached is given up with the session.
-                self._used[run.session.id] = 0.0 if run.is_detached else time.monotonic()
+            self._sessions.used(run.session.id, is_given_up=run.is_detached)
             self._start_left(run)
         await _logged(run.session.saved(), "not_saved", session=run.session.id)
         if isinstance(error, SystemExit | KeyboardInterrupt):
@@ -302,20 +278,20 @@ class Worker:
 
     # Messages that steer
 
-    def _working_in(self, session: str, *, but: Run) -> _Held | None:
+    def _working_in(self, session: str, *, but: Run) -> Held | None:
         """Return another run that is at work in a session, which one that waits for a decision is not."""
         for (id, _), held in self._held.items():
             if id == session and held.run is not but and held.task is not None and not held.run.is_suspended:
                 return held
         return None
 
-    def _steer_with(self, run: Run, held: _Held) -> None:
+    def _steer_with(self, run: Run, held: Held) -> None:
         """Give a run's message to another run that is at work, in place of a handler of its own."""
         message = held.run.message
         assert message is not None
         run.take_in(Steer.of(message, lambda: self._steered(held)))
 
-    def _steered(self, held: _Held) -> None:
+    def _steered(self, held: Held) -> None:
         if self._held.pop((held.run.session.id, held.run.id), None) is not None and held.run.open_here:
             held.run.finish_reason("steered")
             held.run.complete()
@@ -336,7 +312,7 @@ class Worker:
         self._withdraw(held)
         held.run.complete()
 
-    def _withdraw(self, steering: _Held) -> None:
+    def _withdraw(self, steering: Held) -> None:
         """Have nobody take a run's message as a steer any more."""
         message = steering.run.message
         for held in self._held.values():
@@ -357,77 +333,6 @@ class Worker:
         self._start(first)
         for held in others:
             self._steer_with(first.run, held)
-
-    # Sessions
-
-    async def _open(self, id: str) -> Session | None:
-        """Return a session, opened if it is not; None where no room can be made for it."""
-        async with self._opening:
-            if (found := self._client.opened(id)) is not None:
-                return found  # Those that the app opened itself are the app's to close.
-            if self._client.open_count >= self._client.limits.sessions_per_link_max and not await self._make_room():
-                if not self._said_full:
-                    _log.warning("too_many_sessions", session=id)
-                self._said_full = True
-                return None
-            self._said_full = False
-            self._used[id] = time.monotonic()
-            return await self._client.open(id)
-
-    async def _make_room(self) -> bool:
-        """Close a session that no run needs, else one whose runs all wait for decisions; whether there was one."""
-        idle = sorted((used, session) for session, used in self._used.items() if not self._is_needed(session))
-        if idle:
-            await self._close(idle[0][1])
-            return True
-        for id in list(self._used):
-            if (session := self._client.opened(id)) is not None and self._only_waits(session):
-                return await self._shelve(session)
-        return False
-
-    def _only_waits(self, session: Session) -> bool:
-        """Whether all runs that are held in a session wait for decisions, and nothing else needs it."""
-        held = {run: held for (id, run), held in self._held.items() if id == session.id}
-        here = [view for view in session.runs() if view.worker == self._client.life and not view.ended]
-        return (
-            all(one.run.is_suspended and one.run.open_here for one in held.values())
-            and all(view.id in held for view in here)  # A sub-run would end with its handler.
-            and not any(id == session.id for id, _ in self._claims)
-            and session.unsynced == 0
-            and session.status.live
-        )
-
-    async def _shelve(self, session: Session) -> bool:
-        """Give up the runs of a session, which wait for decisions, and close it; whether it is closed.
-
-        When they are decided, or at a deadline, the server offers them again.
-        """
-        held = [held for (id, _), held in self._held.items() if id == session.id and held.task is not None]
-        tasks = [one.task for one in held if one.task is not None]
-        try:
-            for one in held:
-                one.run.detach()
-            for task in tasks:
-                task.cancel()
-            async with asyncio.timeout(SYNC_GRACE_S):
-                await asyncio.wait(tasks)
-                await session.synced()  # Before that the server would look for them here.
-        except (SyncdError, TimeoutError) as error:
-            _log.warning("session_not_shelved", session=session.id, reason=str(error))
-            return False
-        if session.id in self._used:
-            await self._close(session.id)
-        return True
-
-    def _is_needed(self, session: str) -> bool:  # Invariant 3.
-        found = self._client.opened(session)
-        unsynced = found is not None and found.unsynced > 0
-        return unsynced or any(id == session for id, _ in (*self._held, *self._claims))
-
-    async def _close(self, id: str) -> None:
-        self._used.pop(id, None)
-        if (found := self._client.opened(id)) is not None:
-            await found.close()
 
 
 def _decided(session: Session, run: str) -> RunView | None:

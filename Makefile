@@ -49,12 +49,16 @@ test: setup $(if $(NPM),$(CONSOLE)) ## Run all tests: of the browser's client, w
 	@$(MAKE) --no-print-directory --jobs=3 test-rest test-services test-browser
 
 # Side by side, since all of them wait half of the time: for processes, heartbeats, disks. What one of them has to say
-# comes when it is over.
+# comes when it is over. What needed more time than a busy machine left it is told, and run once more by itself.
 SERVICES := tests/server tests/e2e tests/fault
-said = @said=$$($(BIN)/python -m pytest -p no:cacheprovider $(1) 2>&1); code=$$?; echo "$$said"; exit $$code
+PYTEST := $(BIN)/python -m pytest
+said = @said=$$($(PYTEST) -o cache_dir=.pytest_cache/$@ $(1) 2>&1); code=$$?; echo "$$said"; \
+	[ $$code = 1 ] || exit $$code; \
+	echo "$@: what failed is run once more, by itself"; \
+	$(PYTEST) -o cache_dir=.pytest_cache/$@ --last-failed --last-failed-no-failures=none $(1)
 
 test-rest: # All that is in none of the others.
-	$(BIN)/python -m pytest $(addprefix --ignore=,tests/browser $(SERVICES))
+	$(PYTEST) $(addprefix --ignore=,tests/browser $(SERVICES))
 
 test-services: # Servers and agents that are processes.
 	$(call said,$(SERVICES))

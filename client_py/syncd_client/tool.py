@@ -6,7 +6,6 @@ Knows nothing of models or of what tools do; waiting and writing are the run's.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -187,13 +186,12 @@ class ToolCall:
         return decision
 
     async def _wait(self, deadline_ms: int | None, remind_ms: int | None) -> Decision:
-        if remind_ms is not None:
-            if (decision := await self._until(remind_ms, deadline_ms)) is not None:
+        if remind_ms is not None and (deadline_ms is None or remind_ms < deadline_ms):
+            if (decision := await self._until(remind_ms)) is not None:
                 return decision
-            if now_ms() >= remind_ms:
-                self._set(reminded_at=now_ms())
-                self._run.wake(self.id, deadline_ms)
-                await self._run.output.flush()
+            self._set(reminded_at=now_ms())
+            self._run.wake(self.id, deadline_ms)
+            await self._run.output.flush()
         if (decision := await self._until(deadline_ms)) is not None:
             return decision
         command = await self._run.session.deny(self.id, _NO_ANSWER)  # Invariant 2.
@@ -205,11 +203,9 @@ class ToolCall:
         assert decision is not None
         return decision
 
-    async def _until(self, *deadlines_ms: int | None) -> Decision | None:
-        """Return the decision, None if the first of these deadlines (Unix ms) passes before there is one."""
-        deadline_ms = min((ms for ms in deadlines_ms if ms is not None), default=None)
-        at_s = None if deadline_ms is None else time.monotonic() + max(0.0, (deadline_ms - now_ms()) / 1000)
-        delay_s = None if at_s is None else at_s - time.monotonic()
+    async def _until(self, deadline_ms: int | None) -> Decision | None:
+        """Return the decision, None if the deadline (Unix ms) passes before there is one."""
+        delay_s = None if deadline_ms is None else max(0.0, (deadline_ms - now_ms()) / 1000)
         try:
             async with asyncio.timeout(delay_s):
                 return await self._run.until(lambda: self._settled)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from syncd_client import Decision, LeaseLost, LocalProtocolError, Run, ToolDenied
+from syncd_client.copy import now_ms
 from syncd_client.duration import seconds
 
 from tests.client.agents import PLANNER, ask, ended, person, serving_agent, status
@@ -99,8 +100,12 @@ async def test_a_denial_has_its_reason(fake: FakeServer, tmp_path: Path) -> None
         assert part["deadline_at"] > 1_000
 
 
-async def test_behind_the_deadline_the_agent_denies_itself(fake: FakeServer, tmp_path: Path) -> None:
-    """After a reminder in the part; whoever answers then is late."""
+async def test_behind_the_deadline_the_agent_denies_itself(
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a reminder in the part, be the clock set back meanwhile; whoever answers then is late."""
+    at = now_ms()
+    monkeypatch.setattr("syncd_client.tool.now_ms", lambda: at)
     decisions: list[Decision] = []
 
     async def handler(run: Run) -> None:
@@ -111,7 +116,7 @@ async def test_behind_the_deadline_the_agent_denies_itself(fake: FakeServer, tmp
         await ended(session, run)
         assert (decisions[0].approved, decisions[0].by, decisions[0].timed_out) == (False, PLANNER, True)
         part = session.messages()[-1].parts[0]
-        assert part["reminded_at"] <= part["deadline_at"]
+        assert part["reminded_at"] == part["remind_at"] - 50 == part["deadline_at"] - 200 == at
         fake.outcomes.clear()
         assert await (await session.approve(f"{run}-1_0")).outcome(timeout=PATIENCE_S) == "late"
 

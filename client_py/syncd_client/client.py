@@ -37,7 +37,8 @@ from syncd.core.messages import (
     Unknown,
     Work,
 )
-from syncd.store.local import LocalSession, LocalStore
+from syncd.store.local import LocalStore
+from syncd.store.local_records import LocalSession
 from syncd.store.log import SearchHit
 from syncd_client.copy import now_ms
 from syncd_client.index import IndexLink, SessionIndex

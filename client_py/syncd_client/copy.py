@@ -31,16 +31,9 @@ from syncd.core.messages import LAYERS, Layer
 from syncd.core.shape import state_shape, transcript_shape
 from syncd.core.transcript import MessageView
 from syncd.core.update import Kind
-from syncd.store.local import (
-    AppendUpdate,
-    IndexText,
-    LocalStore,
-    LocalUpdate,
-    MarkSynced,
-    RefuseUpdates,
-    SetSession,
-)
-from syncd.store.local import Write as LocalWrite
+from syncd.store.local import LocalStore
+from syncd.store.local_records import AppendUpdate, IndexText, LocalUpdate, MarkSynced, RefuseUpdates, SetSession
+from syncd.store.local_records import Write as LocalWrite
 
 #: Rows since the last fold after which the copy is folded.
 _FOLD_ROWS = 500

@@ -34,7 +34,7 @@ from syncd.core.replica import Replica, ReplicaBroken
 from syncd.core.schema import Root
 from syncd.core.transcript import MessageView
 from syncd.core.update import Kind
-from syncd.store.local import RefusedUpdate
+from syncd.store.local_records import RefusedUpdate
 from syncd_client.audience import Audience, check_activity
 from syncd_client.changes import Changes
 from syncd_client.copy import LocalCopy, fresh_client_id, uncollected

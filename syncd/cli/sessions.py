@@ -20,7 +20,7 @@ from syncd.cli.words import ago, clean, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from syncd.store.local import LocalSession
+    from syncd.store.local_records import LocalSession
 
 _PAGE = 100
 

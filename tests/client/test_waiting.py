@@ -8,7 +8,7 @@ import pytest
 from syncd_client import Client, EditRefused, LocalProtocolError, NotSynced, Session
 
 from syncd.core.messages import Ack, Opened, Push, Reject
-from syncd.store.local import Write
+from syncd.store.local_records import Write
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from syncd.core.replica import merge
 from syncd.core.server import ServerMachine
 from syncd.core.server_turn import Drop, Peer, Ready, Send
 from syncd.core.varint import encode_state_vector
-from syncd.store.local import AppendUpdate
+from syncd.store.local_records import AppendUpdate
 from tests.sim.disk import LogDisk, StoreDisk
 from tests.sim.server import ServerNode
 

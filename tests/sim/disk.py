@@ -15,7 +15,7 @@ from syncd.core.errors import StorageFull
 from syncd.core.limits import DEFAULT_LIMITS
 from syncd.core.messages import LAYERS, Layer
 from syncd.core.update import decode_update
-from syncd.store.local import (
+from syncd.store.local_records import (
     AppendUpdate,
     Fold,
     LocalSession,

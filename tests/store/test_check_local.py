@@ -7,7 +7,8 @@ import pytest
 
 from syncd.core.messages import Layer
 from syncd.store.check_local import LocalPlace, LocalReport, check_local
-from syncd.store.local import SCHEMA, AppendUpdate, LocalStore, RefuseUpdates
+from syncd.store.local import SCHEMA, LocalStore
+from syncd.store.local_records import AppendUpdate, RefuseUpdates
 from syncd.store.sqlite import Database
 
 ROWS = 1_200

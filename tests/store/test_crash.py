@@ -15,7 +15,8 @@ import pytest
 from syncd.core.errors import StorageFull, StoreFatal
 from syncd.core.messages import Layer
 from syncd.store.faults import store_error
-from syncd.store.local import AppendUpdate, LocalStore
+from syncd.store.local import LocalStore
+from syncd.store.local_records import AppendUpdate
 from syncd.store.log import Append, Entry, EntryKind
 from syncd.store.session_log import SqliteSessionLog
 
@@ -43,7 +44,8 @@ LOCAL_WRITER = """
 import asyncio, sys
 from syncd.core.messages import Layer
 from syncd.store.faults import store_error
-from syncd.store.local import AppendUpdate, LocalStore
+from syncd.store.local import LocalStore
+from syncd.store.local_records import AppendUpdate
 
 async def main():
     store = LocalStore(sys.argv[1])

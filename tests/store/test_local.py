@@ -14,12 +14,11 @@ import pytest
 
 from syncd.core.errors import LocalProtocolError, StorageFull, StoreDamaged, StoreTooNew
 from syncd.core.messages import Layer
-from syncd.store.local import (
-    SCHEMA,
+from syncd.store.local import SCHEMA, LocalStore
+from syncd.store.local_records import (
     AppendUpdate,
     IndexText,
     LocalSession,
-    LocalStore,
     LocalUpdate,
     MarkSynced,
     RefusedUpdate,
@@ -422,7 +421,8 @@ async def test_opening_twice_in_one_process_keeps_the_locks(tmp_path: Path, loca
 WRITER = """
 import asyncio, sys
 from syncd.core.messages import Layer
-from syncd.store.local import AppendUpdate, LocalStore
+from syncd.store.local import LocalStore
+from syncd.store.local_records import (AppendUpdate)
 
 async def main():
     store = LocalStore(sys.argv[1])

@@ -140,6 +140,11 @@ async def true_in(page: Page, expression: str, what: str = "", *, within_s: floa
     return value
 
 
+async def in_charge(page: Page) -> None:
+    """Return when the service worker is in charge of a page, and takes messages: while it activates, none come."""
+    await true_in(page, "navigator.serviceWorker.controller?.state === 'activated'", "the service worker in charge")
+
+
 # Processes
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from playwright.async_api import CDPSession, Page
 
-from tests.browser.chromium import true_in
+from tests.browser.chromium import in_charge
 from tests.harness import PATIENCE_S, until
 
 #: In the worker: count the pushes that it is through with. A notification that is shown while somebody lists them may
@@ -53,7 +53,7 @@ class Pushes:
 
     @classmethod
     async def of(cls, page: Page) -> "Pushes":
-        await grown(page)
+        await in_charge(page)
         session = await page.context.new_cdp_session(page)
         found: list[dict[str, Any]] = []
         session.on("ServiceWorker.workerRegistrationUpdated", lambda event: found.extend(event["registrations"]))
@@ -113,11 +113,6 @@ class Pushes:
             title,
         )
         return opened
-
-
-async def grown(page: Page) -> None:
-    """Return when the service worker is in charge of a page, and takes messages: while it activates, none come."""
-    await true_in(page, "navigator.serviceWorker.controller?.state === 'activated'", "the service worker in charge")
 
 
 def titles_of(found: list[dict[str, Any]]) -> list[str]:

@@ -4,7 +4,7 @@ import re
 
 from playwright.async_api import expect
 
-from tests.browser.chromium import Device, frozen, renderer, true_in
+from tests.browser.chromium import Device, frozen, in_charge, renderer
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
 from tests.e2e.stories.stage import SESSION, Stage, ended
@@ -33,7 +33,7 @@ async def find_network(device: Device) -> None:
 
 async def ready_for_offline(desk: Desk) -> None:
     """Return when the service worker has the console's files and serves them."""
-    await true_in(desk.page, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+    await in_charge(desk.page)
 
 
 async def test_a_cold_start_without_a_network(stage: Stage, new_device: MakeDevice) -> None:

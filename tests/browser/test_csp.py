@@ -6,7 +6,7 @@ Every device notes reports of the policy and fails its test for them; here the w
 from functools import partial
 from pathlib import Path
 
-from tests.browser.chromium import Device, true_in
+from tests.browser.chromium import Device, in_charge
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in
 from tests.browser.scenes import walk
@@ -23,8 +23,7 @@ async def test_nothing_of_the_console_breaks_the_policy(
             assert device.troubles == [], scene
         tab = await device.tab("/s/trip")
         await shown(tab, "Lisbon in May")
-        await true_in(tab, "navigator.serviceWorker.ready.then((registration) => Boolean(registration.active))")
-        await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+        await in_charge(tab)
         await device.offline(True)
         device.proxy.refusing = True
         device.proxy.cut()

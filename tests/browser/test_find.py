@@ -10,7 +10,7 @@ import aiohttp
 from playwright.async_api import Page, expect
 from syncd_client import Client
 
-from tests.browser.chromium import Device, true_in
+from tests.browser.chromium import Device, in_charge, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
 from tests.e2e.stories.stage import SESSION, Stage
@@ -72,7 +72,8 @@ async def kept(page: Page, *parts: str) -> None:
 
 
 async def visited(page: Page) -> None:
-    """Return when the next visit is one of somebody who was here before."""
+    """Return when the next visit is one of somebody who was here before, whose files the service worker keeps."""
+    await in_charge(page)
     await true_in(page, _IS_REMEMBERED, "the list of sessions, remembered")
 
 

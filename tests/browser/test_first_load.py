@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Page, Request, expect
 
-from tests.browser.chromium import true_in
+from tests.browser.chromium import in_charge, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import busy_session, shown, sign_in
 from tests.harness import Running, until
@@ -49,7 +49,7 @@ async def test_what_is_loaded_on_first_use_is_there_without_a_network(
     async with busy_session(served.url, tmp_path):
         tab = await sign_in(device, "ana", "/s/trip")
         await shown(tab, "The museum closes early")
-        await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+        await in_charge(tab)
         before = await _chunks(tab)
         for name in ("timeline", "forms", "dialog", "share", "hand_over", "search"):
             assert name not in before, f"{name} is loaded already"
@@ -105,14 +105,14 @@ async def test_the_worker_takes_charge_of_a_page_that_came_past_it(served: Runni
     """Loaded anew by force, or while the worker was just becoming active: what it uses is kept all the same."""
     device = await new_device("ana", served)
     tab = await sign_in(device, "ana", "/s/trip")
-    await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+    await in_charge(tab)
     loaded: list[bool] = []
     tab.on("domcontentloaded", lambda _: loaded.append(True))
     chrome = await device.context.new_cdp_session(tab)
     await chrome.send("Page.reload", {"ignoreCache": True})
     await until(lambda: loaded, "the page to be loaded anew")
 
-    await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+    await in_charge(tab)
 
 
 def _path_of(request: Request) -> str:

@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 from playwright.async_api import Page, expect
 
-from tests.browser.chromium import true_in
+from tests.browser.chromium import in_charge, true_in
 from tests.browser.conftest import MakeDevice
 from tests.harness import Running, until
 
@@ -89,7 +89,7 @@ async def test_what_lies_while_the_worker_installs_is_not_kept(served: Running, 
 
         portal.lies = lambda _: False
         await tab.reload()
-        await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+        await in_charge(tab)
         await tab.reload()
         await is_there(tab)
 
@@ -99,7 +99,7 @@ async def test_what_is_wrong_among_what_is_kept_is_had_anew(served: Running, new
     async with Portal().before(served.url) as portal:
         tab = await (await new_device("ana", portal)).tab()
         await is_there(tab)
-        await true_in(tab, "navigator.serviceWorker.controller !== null", "the service worker in charge")
+        await in_charge(tab)
         portal.lies = lambda request: request.path == _LATER
         assert await tab.evaluate("(path) => fetch(path).then((said) => said.text())", _LATER) == _PORTAL
         assert await tab.evaluate(_WRONG) == []

@@ -16,10 +16,10 @@ from playwright.async_api import Page, expect
 from syncd_client import Agent, Run
 
 from examples.server_process import ServerProcess
-from tests.browser.chromium import Device, true_in
+from tests.browser.chromium import Device, in_charge, true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.console import shown, sign_in
-from tests.browser.pushes import NOTICE, Pushes, grown
+from tests.browser.pushes import NOTICE, Pushes
 from tests.browser.test_accessibility import findings
 from tests.harness import PATIENCE_S, meanwhile, until
 from tests.server.hooks.push_service import Browser, PushService, push_service
@@ -283,7 +283,7 @@ async def test_a_subscription_that_the_browser_replaced_is_told_to_the_server(
     device = await new_device("ana", told, permissions=["notifications"])
     asked = await Asked.of(device)
     tab = await sign_in(device, "ana")
-    await grown(tab)
+    await in_charge(tab)
     await tab.get_by_role("button", name="Notifications on this device").click()
     [before] = await asked.until_known(told.url, so_many(1))
     [worker] = device.context.service_workers
@@ -329,7 +329,7 @@ async def told_on_a_phone(told: ServerProcess, new_device: MakeDevice, service: 
     browser = service.browser("phone")
     asked = await Asked.of(phone, browser)
     pocket = await sign_in(phone, "ana")
-    await grown(pocket)
+    await in_charge(pocket)
     await pocket.get_by_role("button", name="Notifications on this device").click()
     await asked.until_known(told.url, so_many(1))
     return pocket, browser

@@ -65,6 +65,13 @@ export class Binding {
     if (known[from - 1] === "\r" && (inserted || known.slice(to)).startsWith("\n")) inserted = `\n${inserted}`;
     this.#known = known.slice(0, from) + inserted + known.slice(to);
     const [begin, end] = [this.#waiting.reduce(caretAfter, from), this.#waiting.reduce(caretAfter, to)];
+    let place = from;
+    // What others wrote behind it is behind all of it now.
+    this.#waiting = this.#waiting.map((edit) => {
+      const behind = edit.at < place ? 0 : inserted.length - (to - from);
+      place = caretAfter(place, edit);
+      return { ...edit, at: edit.at + behind };
+    });
     this.text.doc?.transact(() => {
       if (end > begin) this.text.delete(begin, end - begin);
       if (inserted) this.text.insert(begin, inserted);

@@ -142,7 +142,8 @@ async def test_the_focus_comes_back(stage: Stage, new_device: MakeDevice) -> Non
 
 
 async def test_the_focus_stays_near_what_goes_away(stage: Stage, new_device: MakeDevice) -> None:
-    """A button that did its work leaves it to the card around, to the other of two, or to the field for messages."""
+    """A button that did its work leaves it to the card around, to the other of two, or to the field for messages; a
+    search has it in its field, and hands it back."""
     await stage.agent()
     ana = await Desk.of(await new_device("ana", stage.server))
     page = ana.page
@@ -161,6 +162,16 @@ async def test_the_focus_stays_near_what_goes_away(stage: Stage, new_device: Mak
     opener = await press("Hand over")
     await press("Cancel", page.get_by_role("dialog"))
     await expect(opener).to_be_focused()
+    await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("combobox", name="Words to find")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(opener).to_be_focused()
+    await ana.say("one")
+    await ana.edit("one", "two")
+    await press("Previous alternative")
+    await expect(page.get_by_role("button", name="Next alternative")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Previous alternative")).to_be_focused()
     await ana.say("@planner sleeps")
     stop = page.get_by_role("button", name="Stop planner")
     await expect(stop).to_be_visible()

@@ -1,4 +1,7 @@
-/** A dialog on the native element: it keeps the focus inside, closes on Escape, and gives the focus back. */
+/**
+ * A dialog on the native element: it keeps the focus inside, closes on Escape, and gives the focus back. It begins with
+ * what has `autofocus`, else with its own button to close it.
+ */
 
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";

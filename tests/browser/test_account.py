@@ -51,6 +51,27 @@ async def test_a_guest_is_asked_before_words_are_lost(stage: Stage, new_device: 
     await ana.shows("my only words")
 
 
+async def test_what_was_typed_and_refused_can_be_copied(stage: Stage, new_device: MakeDevice) -> None:
+    """Of the shared document too: the words leave it, and are shown in one piece with what the server said."""
+    device = await new_device("ana", stage.server, permissions=["clipboard-read", "clipboard-write"])
+    ana = await Desk.of(device)
+    await ana.live()
+    await ana.write("Plan: ")
+    await expect(ana.pill).to_have_attribute("data-link", "live")
+    await ana.press("Cut network")
+    await ana.write("tram 28")
+    await ana.press("Sign out")
+    await ana.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+    await ana.page.get_by_label("Your token").fill(mint("user:ana", ("transcript", "presence")))
+    await ana.press("Sign in")
+    await expect(ana.trouble).to_contain_text("refused by the server")
+    await expect(ana.document).to_have_value("Plan: ")
+    await expect(ana.trouble.get_by_role("blockquote")).to_have_text(["tram 28"])
+    await ana.press("Copy")
+
+    assert await ana.page.evaluate("navigator.clipboard.readText()") == "tram 28"
+
+
 async def test_who_has_a_token_finds_unsent_words_again(stage: Stage, new_device: MakeDevice) -> None:
     """They are told so before they leave; with their next sign-in the words go out."""
     device = await new_device("ana", stage.server)

@@ -77,7 +77,8 @@ async def test_what_is_loaded_on_first_use_is_there_without_a_network(
 
 
 async def test_what_did_not_load_says_so_and_is_tried_again(served: Running, new_device: MakeDevice) -> None:
-    """Without a service worker yet, and without a network: by its button, by `online`, or let go of."""
+    """Without a service worker yet, and without a network: by its button, by the one that it was asked for by, by
+    `online`; or let go of."""
     device = await new_device("ana", served, service_workers="block")
     tab = await sign_in(device, "ana", "/s/trip")
     await expect(tab.get_by_role("banner").get_by_role("status")).to_have_text("Live")
@@ -90,14 +91,26 @@ async def test_what_did_not_load_says_so_and_is_tried_again(served: Running, new
     await expect(missing).to_have_count(0)
     await tab.get_by_role("button", name="Share", exact=True).click()
     await expect(missing).to_be_visible()
-    await tab.get_by_role("tab", name="Timeline").click()
-    await expect(missing).to_have_count(2)
+    device.proxy.heal()
+    await tab.get_by_role("button", name="Share", exact=True).click()
+    await tab.get_by_role("dialog", name="Share").wait_for()
+    await tab.keyboard.press("Escape")
+    device.proxy.cut()
+    device.proxy.refusing = True
+    await tab.get_by_role("button", name="Hand over", exact=True).click()
+    await expect(missing).to_be_visible()
 
     device.proxy.heal()
-    await tab.get_by_role("tabpanel").get_by_role("button", name="Try again").click()
-    await tab.get_by_role("group", name="Show").wait_for()
+    await missing.get_by_role("button", name="Try again").click()
+    await tab.get_by_role("dialog", name="Hand over").wait_for()
+    await tab.keyboard.press("Escape")
+    device.proxy.cut()
+    device.proxy.refusing = True
+    await tab.get_by_role("tab", name="Timeline").click()
+    await expect(missing).to_be_visible()
+    device.proxy.heal()
     await tab.evaluate("dispatchEvent(new Event('online'))")
-    await tab.get_by_role("dialog", name="Share").wait_for()
+    await tab.get_by_role("group", name="Show").wait_for()
     await expect(missing).to_have_count(0)
 
 

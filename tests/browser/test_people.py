@@ -1,6 +1,6 @@
 """People: handing over, letting somebody in by a link, and doing it all without a mouse."""
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
@@ -139,6 +139,49 @@ async def test_the_focus_comes_back(stage: Stage, new_device: MakeDevice) -> Non
 
     await ana.shows("booked by user:ana")
     await expect(ana.card()).to_be_focused()
+
+
+async def test_the_focus_stays_near_what_goes_away(stage: Stage, new_device: MakeDevice) -> None:
+    """A button that did its work leaves it to the card around, to the other of two, or to the field for messages; a
+    search has it in its field, and hands it back."""
+    await stage.agent()
+    ana = await Desk.of(await new_device("ana", stage.server))
+    page = ana.page
+
+    async def press(name: str, within: Page | Locator = page) -> Locator:
+        button = within.get_by_role("button", name=name, exact=True)
+        await button.focus()
+        await page.keyboard.press("Enter")
+        return button
+
+    await ana.write("!")
+    await press("Undo")
+    await expect(page.get_by_role("button", name="Redo")).to_be_focused()
+    await press("Redo")
+    await expect(page.get_by_role("button", name="Undo")).to_be_focused()
+    opener = await press("Hand over")
+    await press("Cancel", page.get_by_role("dialog"))
+    await expect(opener).to_be_focused()
+    await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("combobox", name="Words to find")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(opener).to_be_focused()
+    await ana.say("one")
+    await ana.edit("one", "two")
+    await press("Previous alternative")
+    await expect(page.get_by_role("button", name="Next alternative")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Previous alternative")).to_be_focused()
+    await ana.say("@planner sleeps")
+    stop = page.get_by_role("button", name="Stop planner")
+    await expect(stop).to_be_visible()
+    await press("Stop planner")
+    await expect(stop).to_have_count(0)
+    await expect(ana.card()).to_be_focused()
+    await ana.say("@nobody are you here?")
+    await press("Take back what waits for nobody")
+    await expect(page.get_by_role("list", name="Waiting")).to_have_count(0)
+    await expect(ana.field).to_be_focused()
 
 
 async def test_a_title_that_was_typed_is_kept(stage: Stage, new_device: MakeDevice) -> None:

@@ -64,7 +64,14 @@ export class Binding {
     // Behind a `\r` alone, a line's end would only become a part of it.
     if (known[from - 1] === "\r" && (inserted || known.slice(to)).startsWith("\n")) inserted = `\n${inserted}`;
     this.#known = known.slice(0, from) + inserted + known.slice(to);
-    const [begin, end] = [this.#waiting.reduce(caretAfter, from), this.#waiting.reduce(caretAfter, to)];
+    const end = this.#waiting.reduce(caretAfter, to);
+    let begin = from;
+    // What others wrote behind it is behind all of it now.
+    this.#waiting = this.#waiting.map((edit) => {
+      const behind = edit.at < begin ? 0 : inserted.length - (to - from);
+      begin = caretAfter(begin, edit);
+      return { ...edit, at: edit.at + behind };
+    });
     this.text.doc?.transact(() => {
       if (end > begin) this.text.delete(begin, end - begin);
       if (inserted) this.text.insert(begin, inserted);

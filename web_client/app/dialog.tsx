@@ -1,7 +1,10 @@
-/** A dialog on the native element: it keeps the focus inside, closes on Escape, and gives the focus back. */
+/**
+ * A dialog on the native element: it keeps the focus inside, closes on Escape, and gives the focus back. It begins with
+ * what has `autofocus`, else with its own button to close it.
+ */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { CloseIcon } from "./icons.js";
 
 interface Props {
@@ -14,11 +17,14 @@ interface Props {
 
 export function Dialog({ title, close, children, kind }: Props) {
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = document.activeElement;
     element.current?.showModal();
     return () => {
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      // When it is gone: what is behind it takes no focus until then.
+      queueMicrotask(() => {
+        if (document.activeElement === document.body && before instanceof HTMLElement) before.focus();
+      });
     };
   }, []);
   return (

@@ -54,7 +54,7 @@ export function RenameSession({ title, close }: { title: string; close: () => vo
 }
 
 /** Deny a tool call, and say why. */
-export function DenyCall({ call, back }: { call: string; back: () => void }) {
+export function DenyCall({ call, close }: { call: string; close: () => void }) {
   const { session } = useHere();
   const [reason, setReason] = useState("");
   const { once } = useOnce();
@@ -75,10 +75,10 @@ export function DenyCall({ call, back }: { call: string; back: () => void }) {
         value={reason}
         ref={focused}
         onInput={(event) => setReason(event.currentTarget.value)}
-        onKeyDown={(event) => event.key === "Escape" && back()}
+        onKeyDown={(event) => event.key === "Escape" && close()}
       />
       <button class="bad">Deny</button>
-      <button type="button" onClick={back}>
+      <button type="button" onClick={close}>
         Back
       </button>
     </form>

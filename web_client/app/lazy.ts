@@ -13,7 +13,8 @@ export const nothing = () => null;
 
 /**
  * Until it is there, `meanwhile` is drawn. Without a network it is: the service worker keeps all of a build. Where it
- * is not, it is tried again with a network, and without a `meanwhile` that is said.
+ * is not, it is tried again with a network; without a `meanwhile` that is said, and whatever is pressed tries it again,
+ * such as the button that it was asked for by.
  */
 export function lazy<P extends object>(
   load: () => Promise<FunctionComponent<P>>,
@@ -29,13 +30,17 @@ export function lazy<P extends object>(
   };
   const Lazy = (props: P) => {
     const [tries, draw] = useState(0);
-    const again = () => void preload().then(() => draw((count) => count + 1));
     useEffect(() => {
       if (made) return;
+      const again = () => void preload().then(() => draw((count) => count + 1));
+      const heard = (change: typeof addEventListener) => {
+        change("online", again);
+        if (!meanwhile) change("click", again);
+      };
       again();
-      addEventListener("online", again);
-      return () => removeEventListener("online", again);
-    }, []);
+      heard(addEventListener);
+      return () => heard(removeEventListener);
+    }, [made]);
     if (made) return h(made, props);
     if (meanwhile || !tries) return meanwhile?.(props);
     const { close } = props as { close?: () => void };
@@ -43,7 +48,7 @@ export function lazy<P extends object>(
       "p",
       { class: "note", role: "alert" },
       "This part did not load.",
-      h("button", { onClick: again }, "Try again"),
+      h("button", null, "Try again"),
       close && h("button", { onClick: close }, "Close"),
     );
   };

@@ -4,7 +4,6 @@ import { useEffect, useState } from "preact/hooks";
 import type { Client } from "../src/client.js";
 import type { Account } from "./account.js";
 import { Dialog } from "./dialog.js";
-import { focused } from "./frame.js";
 import { plural } from "./names.js";
 import { countUnsent } from "./unsent.js";
 
@@ -66,7 +65,7 @@ export function Leaving({ client, account, why, leave, stay }: Props) {
         </>
       )}
       <div class="line wrap">
-        <button class="primary" ref={focused} onClick={stay}>
+        <button class="primary" autofocus onClick={stay}>
           Stay
         </button>
         <button onClick={leave}>{unsent > 0 && isGuest ? "Sign out and lose them" : "Sign out"}</button>

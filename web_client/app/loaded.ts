@@ -1,11 +1,13 @@
-/** What comes when the page has all that it needs itself: the styles of what opens later, and the service worker. */
+/** What comes when the page has all it needs itself: the styles of what opens later, a keeper of the focus, the worker. */
 
 import { install } from "./install.js";
+import { keepFocus } from "./keeping.js";
 import styles from "./later.css?url";
 
 /** Call it once, when the page is loaded. */
 export function loaded(): void {
   dress();
+  keepFocus();
   void install();
 }
 

@@ -5,7 +5,6 @@ import { useEffect, useState } from "preact/hooks";
 import { phrases, snippet, type SearchStatus } from "../src/search/index.js";
 import { request, type Hit } from "./api.js";
 import { Dialog } from "./dialog.js";
-import { focused } from "./frame.js";
 import { nameOf, shown, titled } from "./names.js";
 import { go, pathOf } from "./routes.js";
 import type { Shelf } from "./shelf.js";
@@ -44,7 +43,7 @@ export function Search({ shelf, token, close }: { shelf: Shelf; token: () => Pro
         aria-activedescendant={found.length > 0 ? `found-${at}` : undefined}
         placeholder="Words, the last may be a beginning"
         value={query}
-        ref={focused}
+        autofocus
         onInput={(event) => {
           setQuery(event.currentTarget.value);
           setActive(0);

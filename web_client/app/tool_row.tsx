@@ -62,19 +62,14 @@ function Question({ tool }: { tool: ToolPart }) {
     );
   }
   if (reasoning) {
-    return <DenyCall call={tool.call} back={() => setReasoning(false)} />;
+    return <DenyCall call={tool.call} close={() => setReasoning(false)} />;
   }
-  // These buttons go away: the card they are in has the focus then.
-  const answer = (given: () => Promise<unknown>) => (event: { currentTarget: Element }) => {
-    ask(given);
-    event.currentTarget.closest<HTMLElement>("[tabindex]")?.focus({ preventScroll: true });
-  };
   return (
     <div class="line wrap">
-      <button class="primary" onClick={answer(() => session.approve(tool.call))}>
+      <button class="primary" onClick={() => ask(() => session.approve(tool.call))}>
         Approve
       </button>
-      <button class="bad" onClick={answer(() => session.deny(tool.call))}>
+      <button class="bad" onClick={() => ask(() => session.deny(tool.call))}>
         Deny
       </button>
       <button class="plain" onClick={() => setReasoning(true)}>

@@ -1,6 +1,7 @@
 /** Troubles: what a person has to know and can do something about, above the transcript. */
 
 import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
 import type { RefusedEdit } from "../src/core/replica.js";
 import { copyOut } from "./copying.js";
 import type { Failures } from "./failures.js";
@@ -77,7 +78,7 @@ export function Troubles({ failures, shelf, signOut }: Props) {
 function Refused({ edits, look }: { edits: readonly RefusedEdit[]; look: () => void }) {
   const { session } = useHere();
   const ask = useAsk();
-  const texts = edits.flatMap(textsOf);
+  const texts = useMemo(() => textsOf(edits, session.state.document), [edits]);
   return (
     <Trouble>
       <p>

@@ -90,7 +90,7 @@ test("what was written in a refused message can be kept", async () => {
   const posted = await ana.post("Something long that I wrote");
   await expect(posted.synced()).rejects.toThrow();
   const [edit] = await ana.refused();
-  expect(textsOf(edit as RefusedEdit)).toEqual(["Something long that I wrote"]);
+  expect(textsOf([edit as RefusedEdit], ana.state.document)).toEqual(["Something long that I wrote"]);
 });
 
 /** As much of a text field as a binding needs. */
@@ -157,6 +157,25 @@ test("while an input method composes nothing moves, and then both are there", as
   await settle();
   expect(field.value).toBe(">> one twoか");
   expect(theirs.toString()).toBe(">> one twoか");
+});
+
+test("what others write behind the caret while an input method composes leaves it behind the composition", async () => {
+  for (const [place, words] of [
+    [3, "one漢字"],
+    [4, "one漢字"],
+    [2, "on!e漢字"],
+  ] as const) {
+    const { theirs, field } = await bound();
+    field.setSelectionRange(3, 3);
+    field.dispatchEvent(new Event("compositionstart"));
+    field.type("漢字");
+    theirs.insert(place, "!");
+    await settle();
+    field.dispatchEvent(new Event("compositionend"));
+    await settle();
+    expect(field.value).toBe(theirs.toString());
+    expect(field.value.slice(0, field.selectionStart)).toBe(words);
+  }
 });
 
 test("line ends that a field does not know stay, and two who type apart have both their letters, once", async () => {

@@ -50,6 +50,10 @@ class Transcript(Protocol):
         """Return the run that it is output of."""
         ...
 
+    def answers(self, message: MessageView) -> str | None:
+        """Return the message that it is an agent's answer to."""
+        ...
+
     def runs(self) -> list[RunView]:
         """Return all runs."""
         ...
@@ -73,7 +77,8 @@ def turns(transcript: Transcript, run: str, message: str | None, *, agent: str) 
     superseded = frozenset(view.id for view in views if transcript.superseded(view))
     own = [view for view in views if view.id not in superseded and is_output(view, run, agent)]
     mine = {view.id for view in own}
-    before = Branches(views, superseded=superseded).path_to(message) if message is not None else []
+    tree = Branches(views, superseded=superseded, answers=transcript.answers) if message is not None else None
+    before = tree.path_to(message) if tree is not None and message is not None else []
     shown = [view for view in before if view.id not in mine]
     for view in own:  # Invariant 2.
         answers = _answers(transcript, view, views, superseded)

@@ -75,6 +75,11 @@ class Reading:
         """Return the run that a message is output of; None if its author is not that run's agent."""
         return self._runs.output_of(self._transcript(), message)
 
+    def answers(self, message: MessageView) -> str | None:
+        """Return the message that a message is an agent's answer to, in a run that was made of it."""
+        run = self.output_of(message)
+        return run.message if run is not None else None
+
     def outputs(self, run: str) -> list[MessageView]:
         """Return what a run's agent wrote in it, as far as it counts, in order."""
         return [

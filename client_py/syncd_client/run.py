@@ -463,11 +463,10 @@ class Run(RunWriting):
     def _earlier_data(self, type: str, id: str) -> PartPlace | None:
         """See `run_writing.RunWriting`."""
         found = None
-        for view in self.session.messages() if self.resumed else ():
-            if view.run == self.id and not self.session.superseded(view):
-                for index, part in enumerate(view.parts):
-                    if part.get("type") == type and part.get("id") == id:
-                        found = PartPlace(view.id, index)
+        for view in self.session.outputs(self.id) if self.resumed else ():
+            for index, part in enumerate(view.parts):
+                if part.get("type") == type and part.get("id") == id:
+                    found = PartPlace(view.id, index)
         return found
 
     def _set_earlier(self, place: PartPlace, fields: Mapping[str, Json]) -> None:

@@ -139,7 +139,8 @@ class View:
         messages = self._session.messages()
         superseded = frozenset(view.id for view in messages if self._session.superseded(view))
         if superseded != self._superseded or not same_tree(self._messages, messages):
-            self._branches, self._layout = Branches(messages, superseded=superseded), None
+            self._branches = Branches(messages, superseded=superseded, answers=self._session.answers)
+            self._layout = None
         self._messages, self._superseded = messages, superseded
         if self._layout is None:
             self._layout = self._branches.view(self._selected)

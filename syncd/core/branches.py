@@ -6,7 +6,7 @@ Knows nothing of documents, runs or of who reads; which branch somebody looks at
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from syncd.core.record import record
@@ -63,8 +63,19 @@ class Branches:
     4. Time is linear in the messages, sorting aside; nothing recurses.
     """
 
-    def __init__(self, messages: Iterable[MessageView], *, superseded: Collection[str] = frozenset()) -> None:
-        """Build the tree. `superseded`: ids of output that no longer counts; it keeps its place and is not shown."""
+    def __init__(
+        self,
+        messages: Iterable[MessageView],
+        *,
+        superseded: Collection[str] = frozenset(),
+        answers: Callable[[MessageView], str | None] = lambda _: None,
+    ) -> None:
+        """Build the tree.
+
+        `superseded`: ids of output that no longer counts; it keeps its place and is not shown. `answers`: which message
+        a message was made for by whoever was given that; None for one that was not.
+        """
+        self._answers = answers
         self._views = {view.id: view for view in sorted(messages, key=place)}  # Invariant 1.
         self._superseded = superseded
         self._ranks = {id: rank for rank, id in enumerate(self._views)}
@@ -197,7 +208,10 @@ class Branches:
             return None
         request = self._views[view.parent]
         # An alternative to another answer of the same request is no answer to it.
-        return request.id if is_request(request) and view.fork_of in (None, request.fork_of) else None
+        if not is_request(request) or view.fork_of not in (None, request.fork_of):
+            return None
+        # Nor is what somebody wrote who was not asked. What has no receipt is of this device.
+        return request.id if view.by in (None, *request.to) or self._answers(view) == request.id else None
 
     def _join(self, view: MessageView, before: str | None) -> None:
         """Put a message into the group of what it is an alternative to, or into one of its own."""
@@ -248,4 +262,4 @@ def same_tree(before: Sequence[MessageView], after: Sequence[MessageView]) -> bo
 
 
 def _links(view: MessageView) -> tuple[object, ...]:
-    return (*place(view), view.role, view.parent, view.fork_of, view.attempt, is_request(view))
+    return (*place(view), view.role, view.parent, view.fork_of, view.attempt, is_request(view) and view.to)

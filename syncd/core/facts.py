@@ -247,9 +247,9 @@ def _message(key: str, by: str, fields: Mapping[str, Json], text: str) -> NewMes
 
 
 def _attempt(key: str, by: str, worker: str, fields: Mapping[str, Json]) -> NewAttemptFact | None:
-    run, attempt = _id(fields.get("run")), whole(fields.get("attempt"))
-    if not run or attempt < 1 or run_key(run, attempt) != key:
-        return None  # Not an attempt by the schema: nothing is decided on it.
+    run, attempt = split_run_key(key)  # Readers go by the key as well, whatever the entry says.
+    if attempt < 1 or run_key(run, attempt) != key:
+        return None  # No attempt: nothing is decided on it.
     status = fields.get("status")
     return NewAttemptFact(
         run,

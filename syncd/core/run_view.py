@@ -114,11 +114,11 @@ class RunViews:
         return self._views.get(run)
 
     def superseded(self, replica: Replica, message: MessageView) -> bool:
-        """Whether a message is output of an attempt that no longer counts."""
-        if message.run is None or message.attempt is None:
+        """Whether a message is output of an attempt that no longer counts. What others wrote never is."""
+        run = self.output_of(replica, message) if message.attempt is not None else None
+        if run is None or message.attempt is None:
             return False
-        run = self.run(replica, message.run)
-        return run is not None and (not run.since <= message.attempt <= run.attempt or self._given_up(run))
+        return not run.since <= message.attempt <= run.attempt or self._given_up(run)
 
     def _given_up(self, run: RunView) -> bool:
         """Whether a run is below an attempt that no longer counts."""

@@ -11,7 +11,7 @@ from syncd.core.author import check_bytes, check_plan, may_continue
 from syncd.core.codec import pack
 from syncd.core.content import Content
 from syncd.core.continuation import find_continuation
-from syncd.core.decisions import Decisions
+from syncd.core.decisions import RUN_CHARS_MAX, Decisions
 from syncd.core.document import Document
 from syncd.core.entries import (
     ENTRY_KIND,
@@ -22,7 +22,7 @@ from syncd.core.entries import (
 from syncd.core.errors import HOSTILE_CODES, CloseCode, LocalProtocolError, RejectCode, Rejected, StoreDamaged
 from syncd.core.facts import ClaimFact, read_facts
 from syncd.core.grant import Grant, Right
-from syncd.core.ids import may_begin
+from syncd.core.ids import may_begin, run_key, split_run_key
 from syncd.core.index import Plan
 from syncd.core.limits import Limits
 from syncd.core.listing import STATE_ROOT
@@ -333,11 +333,18 @@ class ServerMachine:
         self._gather(peer, layer, update, plan.ends)
 
     def _check_runs(self, plan: Plan, subject: str) -> None:
-        for root, key in plan.touched(self._documents[Layer.TRANSCRIPT].index):
+        index = self._documents[Layer.TRANSCRIPT].index
+        touched = plan.touched(index)
+        for root, key in touched:
             if root != Root.RUNS:
                 continue
             run = key.rpartition("_")[0]
             agent = self._decisions.agent(run)
+            first = run_key(run, 1)
+            begun = first in index.entries[Root.RUNS] or (Root.RUNS, first) in touched
+            if agent is None and split_run_key(key)[1] and not (begun and 0 < len(run) <= RUN_CHARS_MAX):
+                # Of a run without facts readers would have to believe what it says of its agent.
+                raise Rejected(RejectCode.FOREIGN_ENTRY, "an attempt of a run that is not there")
             if agent is None and not may_begin(run, subject):
                 raise Rejected(RejectCode.FOREIGN_ENTRY, "a run under an id that a message's, or another agent's, has")
             if agent not in (None, subject):

@@ -24,14 +24,19 @@ def message(
     attempt: int | None = None,
     regenerate: str | None = None,
     created_at: int = 0,
+    by: str = "",
 ) -> MessageView:
-    """A message; its role follows from its id's first letter unless said: `a` for an answer, `r` for a request."""
+    """A message; its role follows from its id's first letter unless said: `a` for an answer, `r` for a request.
+
+    Requests ask the agent that answers are of, unless `by` says whose.
+    """
     roles = {"a": "assistant", "r": "system"}
+    by = by or ("agent:a" if (role or roles.get(id[:1])) == "assistant" else "user:x")
     return MessageView(
         id=id,
         role=role or roles.get(id[:1], "user"),
         author={},
-        to=(),
+        to=("agent:a",) if regenerate else (),
         parts=({"type": "text", "text": id},),
         created_at=created_at,
         run=None,
@@ -39,7 +44,7 @@ def message(
         parent=parent,
         fork_of=fork_of,
         metadata={REGENERATE: regenerate} if regenerate else {},
-        receipt=None if seq is None else Receipt(seq, "user:x", 0),
+        receipt=None if seq is None else Receipt(seq, by, 0),
     )
 
 
@@ -210,6 +215,21 @@ def test_answers_of_two_agents_are_no_alternatives() -> None:
     talk = Talk().say("u1").say("a1", "u1").say("b", "u1").say("u2", "b").ask_again("r", "a1").say("a1b", "r")
     assert shown(talk.branches) == (["u1", "a1b", "b", "u2"], {"a1b": "2/2"})
     assert shown(talk.branches, "a1") == (["u1", "a1", "b", "u2"], {"a1": "1/2"})
+
+
+def test_only_who_was_asked_answers_a_request() -> None:
+    """What others write there stands as a message below it, unless they were given the request."""
+    talk = Talk().say("u1").say("a1").ask_again("r", "a1")
+    forged, answer = message("a_eve", 4, parent="r", by="user:eve"), message("a1b", 5, parent="r")
+    messages = [*talk.messages, forged, answer]
+    assert shown(Branches([*talk.messages, forged])) == (["u1", "r", "a_eve"], {"r": "2/2"})
+    assert shown(Branches(messages)) == (["u1", "a1b", "a_eve"], {"a1b": "2/2"})
+    other = message("a_other", 4, parent="r", by="agent:other")
+    given = {"a_other": "r"}
+    assert shown(Branches([*talk.messages, other])) == (["u1", "r", "a_other"], {"r": "2/2"})
+    assert shown(Branches([*talk.messages, other], answers=lambda view: given.get(view.id))) == (
+        ["u1", "a_other"], {"a_other": "2/2"},
+    )  # fmt: skip
 
 
 def test_superseded_output_is_not_shown_and_counts_for_nothing() -> None:

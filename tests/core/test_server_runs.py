@@ -203,12 +203,11 @@ def test_a_time_above_2_to_the_31_is_read_as_written() -> None:
 
 
 def test_what_is_no_attempt_decides_nothing(scene: Scene) -> None:
-    """Entries that do not follow the schema are content like any other."""
+    """Entries that are no attempt are content like any other, whatever they say; a first attempt is by its key."""
     pen = scene.pens["w1"]
     for key, body in (
-        ("x_1", {"run": "y", "attempt": 1}),
+        ("x", {"run": "y", "attempt": 1}),
         ("z_0", {"run": "z", "attempt": 0}),
-        ("v_2", {"run": "v", "attempt": 2, "status": "running"}),
         ("free", {"status": 5}),
     ):
         scene.push("w1", pen.transcript_edit(lambda r, k=key, b=body: r.set((Root.RUNS,), k, SharedMap(b))))  # type: ignore[misc]
@@ -216,6 +215,15 @@ def test_what_is_no_attempt_decides_nothing(scene: Scene) -> None:
     scene.server.turn()
     assert codes(scene.server.got("w1")) == []
     assert {key for key in receipts(scene.server) if key.startswith("r:")} == {f"r:{RUN}.0"}
+
+
+@pytest.mark.parametrize("key", ["v_2", f"{'v' * 49}_1", "_1"])
+def test_an_attempt_of_no_run_is_refused(scene: Scene, key: str) -> None:
+    """Without a fact, readers would have to believe what it says of its agent."""
+    body = SharedMap({"run": "v", "attempt": 1, "agent": AGENT})
+    scene.push("w1", scene.pens["w1"].transcript_edit(lambda r: r.set((Root.RUNS,), key, body)))
+    scene.server.turn()
+    assert codes(scene.server.got("w1")) == ["foreign_entry"]
 
 
 def test_readers_see_the_receipts_of_time(scene: Scene) -> None:

@@ -54,14 +54,19 @@ class Scene:
         return run_id(posted.id, PLANNER)
 
     async def forge(
-        self, *parts: dict[str, Any], role: str = "assistant", run: str | None = None, parent: str | None = None
+        self,
+        *parts: dict[str, Any],
+        role: str = "assistant",
+        run: str | None = None,
+        parent: str | None = None,
+        attempt: int = 1,
     ) -> str:
         """Have eve write a message, as one of `run` if that is named; return its id once everybody has it."""
         if run is not None:
             await until(lambda: self.eve.run(run))
         forged = replace(self.eve.draft(role=role, parent=parent), parts=parts)
         if run is not None:
-            forged = replace(forged, run=run, attempt=1)
+            forged = replace(forged, run=run, attempt=attempt)
         await self.eve.write_message(forged)
         await asyncio.wait_for(self.eve.synced(), PATIENCE_S)
         await until(lambda: self.mona.message(forged.id))
@@ -233,6 +238,90 @@ async def test_nobody_gets_between_question_and_answer(scene: Scene) -> None:
     edited = await scene.eve.edit(forged, "eve again")
     await until(lambda: scene.mona.message(edited.id))
     assert "the answer" in [item.message.text for item in scene.mona.view().items]
+
+
+async def test_nobody_takes_the_place_of_an_answer_that_is_made_again(scene: Scene) -> None:
+    """What eve writes as the answer to a request for another one is a message of hers: the agent's is the answer."""
+    go_on = asyncio.Event()
+
+    async def handler(run: Run) -> None:
+        await go_on.wait()
+        await run.text("the answer")
+
+    async with scene.agent(handler):
+        go_on.set()
+        run = await scene.ask("draft")
+        await ended(scene.mona, run)
+        (first,) = scene.mona.outputs(run)
+        go_on.clear()
+        again = await scene.mona.regenerate(first.id)
+        forged = await scene.forge(text("I say so"), run=run_id(again.id, PLANNER), parent=again.id)
+        assert [item.message.id for item in scene.mona.view().items][1:] == [again.id, forged]
+        go_on.set()
+        await ended(scene.mona, run_id(again.id, PLANNER))
+    (answer,) = scene.mona.outputs(run_id(again.id, PLANNER))
+    items = scene.mona.view().items
+    assert [item.message.id for item in items][1:] == [answer.id, forged]
+    assert items[1].siblings == (first.id, answer.id)
+    assert items[2].siblings == (forged,)
+
+
+async def test_an_answer_by_whom_it_was_handed_to_stands_in_its_place(scene: Scene) -> None:
+    """A request for another answer that mona gave to another agent is answered by that one, without being named."""
+
+    async def handler(run: Run) -> None:
+        await run.text("the answer")
+
+    async with scene.agent(handler):
+        run = await scene.ask("draft")
+        await ended(scene.mona, run)
+    (first,) = scene.mona.outputs(run)
+    again = await scene.mona.regenerate(first.id)
+    await until(lambda: scene.mona.run(run_id(again.id, PLANNER)))
+    await scene.mona.handoff("agent:weather", message=again.id)
+    async with scene.agent(handler, "weather"):
+        await ended(scene.mona, run_id(again.id, "agent:weather"))
+    (answer,) = scene.mona.outputs(run_id(again.id, "agent:weather"))
+    assert scene.mona.view().items[1].siblings == (first.id, answer.id)
+
+
+async def test_nobody_says_of_a_message_that_its_agent_took_it_back(scene: Scene) -> None:
+    """Only what a run's agent wrote can be superseded: what eve wrote is shown as hers, whatever attempt it names."""
+
+    async def handler(run: Run) -> None:
+        await run.text("the answer")
+
+    async with scene.agent(handler):
+        run = await scene.ask("draft")
+        await ended(scene.mona, run)
+    forged = scene.mona.message(await scene.forge(text("I say so"), run=run, attempt=9))
+    (answer,) = scene.mona.outputs(run)
+    assert forged is not None
+    assert not scene.mona.superseded(forged)
+    assert not scene.mona.superseded(answer)
+    assert [item.message.id for item in scene.mona.view().items][1:] == [answer.id, forged.id]
+    shown = "\n".join(to_lines(message(forged, Outcomes(scene.mona).of(forged)), 80, colours=False))
+    assert "I say so" in shown
+
+
+async def test_nobody_has_a_run_write_into_their_message(scene: Scene) -> None:
+    """A value that a run goes on with is its own, not one of that name which eve wrote into the run."""
+
+    async def handler(run: Run) -> None:
+        await run.data("step", 1 + run.resumed, id="s")
+        await run.tool("book", {}).approval()
+
+    async with scene.agent(handler):
+        run = await scene.ask("book")
+        await until(lambda: status(scene.mona, run) == "suspended")
+    forged = await scene.forge({"type": "data-step", "id": "s", "data": 9}, run=run)
+    await (await scene.mona.approve(call_of(scene.mona, run))).outcome(timeout=PATIENCE_S)
+    async with scene.agent(handler):
+        await ended(scene.mona, run)
+    values = [part["data"] for view in scene.mona.outputs(run) for part in view.parts if part["type"] == "data-step"]
+    assert values == [2]
+    assert scene.mona.run(run).status == "completed"  # type: ignore[union-attr]
+    assert scene.mona.message(forged).parts[0]["data"] == 9  # type: ignore[union-attr]
 
 
 async def test_nobody_speaks_for_the_agent_that_was_asked(scene: Scene) -> None:

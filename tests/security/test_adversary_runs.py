@@ -13,6 +13,7 @@ from syncd.core.errors import CloseCode
 from syncd.core.ids import run_id, run_key
 from syncd.core.messages import Ack, Claim, Reject, Serve
 from syncd.core.replica import SharedMap
+from syncd.core.run_view import RunViews
 from syncd.core.schema import NewCommand, NewMessage, Root
 from syncd.core.transcript import put_command, put_message
 from syncd.server.app import Server
@@ -128,7 +129,26 @@ async def test_nobody_ends_another_agents_run(here: Scene) -> None:
     assert await here.edit(here.eve, setting(Root.RUNS, "other_1", forged)) == "acked"
     await asyncio.sleep(0.1)
     assert [fact["lease"] for fact in here.facts()] == ["queued", "live"]
-    assert here.facts("other") == []
+    assert [fact.get("agent", EVE) for fact in here.facts("other")] == [EVE, EVE]
+
+
+async def test_nobody_shows_a_run_as_another_agents(here: Scene) -> None:
+    """What an entry says of its agent, its run and its attempt makes nobody believe in a run of the victim's."""
+    said = {"agent": AGENT, "message": "m1", "status": "failed", "error": {"code": "x", "message": "pay eve"}}
+    long = "y" * 49
+    for key, run, attempt, expected in (
+        ("a_1", "b", 1, "acked"),
+        ("c_2", "c", 2, "foreign_entry"),
+        ("d_1", "d", 7, "acked"),
+        (f"{long}_1", long, 1, "foreign_entry"),
+        ("_1", "", 1, "foreign_entry"),
+    ):
+        entry = SharedMap({"run": run, "attempt": attempt, **said})
+        assert await here.edit(here.eve, setting(Root.RUNS, key, entry), pen=Pen()) == expected
+    await until(lambda: len(here.facts("d")) == 2)
+    assert here.view.content()
+    runs = {run.id: run.agent for run in RunViews().runs(here.view.transcript)}
+    assert runs == {RUN: AGENT, "a": EVE, "d": EVE}
 
 
 async def test_who_may_not_command_decides_nothing(here: Scene, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ STORIES = {
     "what follows an answer goes and comes with it": "u1, a1, r u1 a1, a1b r, u2 a1b, a2 u2",
     "written while an answer was awaited": "u1, a1, r u1 a1, u2 r, a1b r",
     "answers of two agents": "u1, a1 u1, b u1, u2 b, r u1 a1, a1b r",
+    "an answer by somebody who was not asked": "u1, a1, r u1 a1, e r, a1b r",
+    "and of the same attempt": "u1, a1, r u1 a1, e r - 1, a1b r - 1, u2 e",
     "links to itself, to later ones and to none": "m1, m2 m2 m2, m3 m4 m4, m4 gone, m5 - gone",
     "alternatives to what is gone": "u1, x u1 gone, y - x, z u1 gone",
     "a circle": "m1 m2 m2, m2 m3 m3, m3 m1 m1",
@@ -36,6 +38,7 @@ SUPERSEDED = {
     "further attempts stand where they were written": ("u1, a1 u1, b u1, r u1 a1, a2 r - 2, c, a3 r - 3", []),
 }
 RANDOM_CASES = 50
+AGENT = "agent:a"
 
 
 def branch_vectors() -> Vectors:
@@ -57,7 +60,7 @@ def message_of(fields: dict[str, Any]) -> MessageView:
         id=fields["id"],
         role=fields["role"],
         author={},
-        to=(),
+        to=tuple(fields.get("to", ())),
         parts=(),
         created_at=fields.get("created_at", 0),
         run=None,
@@ -65,7 +68,7 @@ def message_of(fields: dict[str, Any]) -> MessageView:
         parent=fields.get("parent"),
         fork_of=fields.get("fork_of"),
         metadata=fields.get("metadata", {}),
-        receipt=None if seq is None else Receipt(seq, "user:x", 0),
+        receipt=None if seq is None else Receipt(seq, fields["by"], 0),
     )
 
 
@@ -92,23 +95,27 @@ def _case(name: str, messages: list[dict[str, Any]], superseded: Sequence[str]) 
 
 
 def _story(text: str) -> list[dict[str, Any]]:
-    """Return messages of lines `id parent fork_of attempt`, a dash for none; `r…` asks for another answer."""
+    """Return messages of lines `id parent fork_of attempt`, a dash for none.
+
+    `r…` asks for another answer, `e…` is by nobody who was asked.
+    """
     return [_fields(seq, *line.split()) for seq, line in enumerate(text.split(", "), start=1)]
 
 
 def _fields(seq: int | None, id: str, parent: str = "-", fork_of: str = "-", attempt: str = "-") -> dict[str, Any]:
-    role = {"a": "assistant", "b": "assistant", "d": "assistant", "r": "system"}.get(id[0], "user")
+    role = {"a": "assistant", "b": "assistant", "d": "assistant", "e": "assistant", "r": "system"}.get(id[0], "user")
     optional = {"parent": parent, "fork_of": fork_of, "attempt": attempt}
-    fields: dict[str, Any] = {"id": id, "role": role, "seq": seq}
+    by = {"e": "user:eve", "a": AGENT, "b": AGENT, "d": AGENT}.get(id[0], "user:x")
+    fields: dict[str, Any] = {"id": id, "role": role, "by": by, "seq": seq}
     fields |= {name: int(value) if name == "attempt" else value for name, value in optional.items() if value != "-"}
     if role == "system":
-        fields["metadata"] = {REGENERATE: fork_of}
+        fields |= {"to": [AGENT], "metadata": {REGENERATE: fork_of}}
     return fields
 
 
 def _any(rng: Random) -> tuple[list[dict[str, Any]], list[str]]:
     """Return messages with any links at all, some not sent yet, and some of them superseded."""
-    names = rng.sample([f"{kind}{number}" for kind in "uar" for number in range(5)], rng.randint(2, 10))
+    names = rng.sample([f"{kind}{number}" for kind in "uaer" for number in range(5)], rng.randint(2, 10))
     sent = rng.randint(len(names) // 2, len(names))
     messages = []
     for at, name in enumerate(names):

@@ -1,13 +1,11 @@
 /** Parts: the pieces of a message, each as what it is. What is not known here is shown as it was written. */
 
 import { memo } from "./memo.js";
-import type { JsonMap } from "../src/core/messages.js";
 import type { RunView } from "../src/runs.js";
 import type { Part } from "../src/schema.js";
-import { useHere } from "./here.js";
 import { lazy } from "./lazy.js";
 import { safeHref } from "./links.js";
-import { nameOf, shown } from "./names.js";
+import { shown } from "./names.js";
 import { ToolRow } from "./tool_row.js";
 
 /** A third of all code that a transcript needs: it comes beside the session's copy (see `opened`). */
@@ -15,6 +13,8 @@ export const Markdown = lazy(
   () => import("./markdown.js").then((module) => module.Markdown),
   ({ text }: { text: string }) => <div class="md unread">{text}</div>,
 );
+
+const Steered = lazy(() => import("./steered.js").then((module) => module.Steered));
 
 /** `run`: whose output they are, if they are a run's; only there can a tool call be decided. */
 export function Parts({ parts, run, ended }: { parts: readonly Part[]; run: RunView | null; ended: boolean }) {
@@ -25,7 +25,7 @@ export function Parts({ parts, run, ended }: { parts: readonly Part[]; run: RunV
         part.type === "tool" ? (
           <ToolRow key={at} part={part} run={run} ended={ended} />
         ) : part.type === "steering-message" ? (
-          <Steered key={at} part={part} />
+          <Steered key={at} part={part} run={run} />
         ) : (
           <Plain key={at} part={part} ended={ended} />
         ),
@@ -72,20 +72,6 @@ const Plain = memo(function Plain({ part, ended }: { part: Part; ended: boolean 
 });
 
 /** What a run was told: by whom and what says the command or the message. What the part says is its author's word. */
-function Steered({ part }: { part: Part }) {
-  const { session } = useHere();
-  const said = session.commandView(text(part["command"]));
-  const command = said?.kind === "steer" ? said : null;
-  const message = session.message(text(part["message"]));
-  const by = command?.receipt?.by ?? message?.by;
-  const payload = command?.payload as JsonMap | null | undefined;
-  return (
-    <p class="steer">
-      {by && <b>{nameOf(by)}</b>} steered: {text(payload?.["text"]) || message?.text || (by ? "" : text(part["text"]))}
-    </p>
-  );
-}
-
 /** A link to what an answer rests on, or to a file: never loaded by itself. */
 function Source({ href, title }: { href: string; title: string }) {
   const safe = safeHref(href);

@@ -2,7 +2,7 @@
  * Rows: the visible messages of a session as what stands below each other on the screen. Pure.
  *
  * 1. The order of messages is the agreed one. Those of one run stand together in one card, at the place of its first:
- *    those that its agent wrote. Who else names it speaks for themselves.
+ *    those that its agent wrote. Who else names it, or one that is not there, speaks for themselves.
  * 2. A run that has said nothing yet stands at the live end; one that ended so, behind the message that it was for. One
  *    that ended and said something that is not visible is on another branch, and not shown.
  * 3. A run below another one stands in that one's card.
@@ -22,7 +22,7 @@ export interface MessageRow {
 export interface RunRow {
   readonly kind: "run";
   readonly key: string;
-  /** Null while only its messages are known. */
+  /** Null where it is not known. */
   readonly run: RunView | null;
   /** The alternatives that this answer is one of; null where there is none. */
   readonly item: BranchItem | null;
@@ -143,7 +143,7 @@ class Layout {
   /** Invariant 1. */
   private isOutput(message: MessageView): message is MessageView & { readonly run: string } {
     const run = message.run && this.views.get(message.run);
-    return run === undefined || (!!run && isOutput(message, run));
+    return !!run && isOutput(message, run);
   }
 
   private addSilent(item: BranchItem, ended: boolean): void {

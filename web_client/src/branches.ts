@@ -52,8 +52,15 @@ export class Branches {
   readonly #superseded: ReadonlySet<string>;
   #last: string | null = null;
 
-  /** `superseded`: ids of output that no longer counts; it keeps its place and is not shown. */
-  constructor(messages: readonly MessageView[], superseded: ReadonlySet<string> = new Set()) {
+  /**
+   * `superseded`: ids of output that no longer counts; it keeps its place and is not shown. `answers`: which message a
+   * message was made for by whoever was given that; null for one that was not.
+   */
+  constructor(
+    messages: readonly MessageView[],
+    superseded: ReadonlySet<string> = new Set(),
+    private readonly answers: (message: MessageView) => string | null | undefined = () => null,
+  ) {
     this.#superseded = superseded;
     for (const view of messages) {
       this.#ranks.set(view.id, this.#views.size);
@@ -180,8 +187,10 @@ export class Branches {
     if (view.role !== "assistant" || view.parent === null || !this.#isBefore(view.parent, view.id)) return null;
     const request = this.#views.get(view.parent)!;
     // An alternative to another answer of the same request is no answer to it.
-    const answers = isRequest(request) && (view.forkOf === null || view.forkOf === request.forkOf);
-    return answers ? request.id : null;
+    if (!isRequest(request) || (view.forkOf !== null && view.forkOf !== request.forkOf)) return null;
+    // Nor is what somebody wrote who was not asked. What has no receipt is of this device.
+    const asked = view.by === null || request.to.includes(view.by) || this.answers(view) === request.id;
+    return asked ? request.id : null;
   }
 
   /** Put a message into the group of what it is an alternative to, or into one of its own. */

@@ -123,9 +123,10 @@ export class Runs {
 
   /** Whether a message is output of an attempt that no longer counts. */
   superseded(message: MessageView): boolean {
-    if (message.run === null || message.attempt === null) return false;
-    const run = this.run(message.run);
-    return run !== null && !(run.since <= message.attempt && message.attempt <= run.attempt && !this.#givenUp(run));
+    const { attempt } = message;
+    const run = this.outputOf(message); // What others wrote never is.
+    if (run === null || attempt === null) return false;
+    return run.since > attempt || attempt > run.attempt || this.#givenUp(run);
   }
 
   /** Whether a run is below an attempt that no longer counts. */

@@ -233,6 +233,8 @@ function sameLinks(one: MessageView, other: MessageView): boolean {
     one.forkOf === other.forkOf &&
     one.run === other.run &&
     one.attempt === other.attempt &&
+    // Whether it is output, or answers a request, is by its author.
+    ((one.run === null && one.role !== "assistant") || one.by === other.by) &&
     one.metadata["regenerate"] === other.metadata["regenerate"]
   );
 }

@@ -8,6 +8,7 @@ import { Branches } from "./branches.js";
 import type { BranchItem, Selection } from "./branches.js";
 import { LocalProtocolError } from "./core/errors.js";
 import type { Message, PostOptions } from "./posted.js";
+import type { RunView } from "./runs.js";
 import type { MessageView } from "./transcript.js";
 
 /** What a view needs of its session. */
@@ -15,6 +16,7 @@ export interface ViewHost {
   messages(): readonly MessageView[];
   message(id: string): MessageView | null;
   superseded(message: MessageView): boolean;
+  outputOf(message: MessageView): RunView | null;
   /** Another number when the tree of the messages that were there may be another: see `Transcript`. */
   readonly shape: number;
   /** Another number when it may be another output that counts: see `Runs`. */
@@ -175,7 +177,7 @@ export class View {
     const recounted = spans !== this.#spans && !sameIds(this.#superseded, this.#countSuperseded(messages));
     if (shape !== this.#shape || recounted || !this.#extend(messages)) {
       this.#superseded = this.#countSuperseded(messages);
-      this.#branches = new Branches(messages, this.#superseded);
+      this.#branches = new Branches(messages, this.#superseded, (view) => this.#session.outputOf(view)?.message);
       this.#layout = null;
     }
     this.#shape = shape;

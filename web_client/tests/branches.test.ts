@@ -11,7 +11,9 @@ import { golden } from "./golden.js";
 interface Fields {
   readonly id: string;
   readonly role: Role;
+  readonly by: string;
   readonly seq: number | null;
+  readonly to?: readonly string[];
   readonly created_at?: number;
   readonly parent?: string;
   readonly fork_of?: string;
@@ -30,9 +32,9 @@ interface Case {
 const { cases } = golden<{ cases: Case[] }>("branches.json");
 
 function messageOf(fields: Fields): MessageView {
-  const receipt = fields.seq === null ? null : { seq: fields.seq, by: "user:x", at: 0 };
-  const { id, role, created_at: at = 0, attempt = null, parent = null, fork_of: forkOf = null, metadata = {} } = fields;
-  return new MessageView(id, role, {}, [], [], at, null, attempt, parent, forkOf, metadata, receipt);
+  const receipt = fields.seq === null ? null : { seq: fields.seq, by: fields.by, at: 0 };
+  const { id, role, to = [], created_at: at = 0, attempt = null, parent = null, fork_of: forkOf = null } = fields;
+  return new MessageView(id, role, {}, to, [], at, null, attempt, parent, forkOf, fields.metadata ?? {}, receipt);
 }
 
 function shown(branches: Branches, selected: Selection, leaf: string | null): unknown[][] {
@@ -52,6 +54,28 @@ describe("golden vectors", () => {
   it("hold forks, requests and superseded output in plenty", () => {
     expect(cases.length).toBeGreaterThan(60);
     expect(cases.filter(({ superseded }) => superseded.length > 0).length).toBeGreaterThan(10);
+  });
+});
+
+describe("a request", () => {
+  it("is answered by whom it was given to as by whom it names, and by nobody else", () => {
+    const fields = { seq: 1, by: "user:x", role: "user" as const };
+    const messages = [
+      messageOf({ ...fields, id: "u" }),
+      messageOf({ ...fields, id: "a", seq: 2, role: "assistant", by: "agent:a" }),
+      messageOf({
+        ...fields,
+        id: "r",
+        seq: 3,
+        role: "system",
+        to: ["agent:a"],
+        fork_of: "a",
+        metadata: { regenerate: "a" },
+      }),
+      messageOf({ ...fields, id: "o", seq: 4, role: "assistant", by: "agent:other", parent: "r" }),
+    ];
+    expect(new Branches(messages).view().ids).toEqual(["u", "r", "o"]);
+    expect(new Branches(messages, new Set(), ({ id }) => (id === "o" ? "r" : null)).view().ids).toEqual(["u", "o"]);
   });
 });
 

@@ -49,6 +49,19 @@ describe("golden vectors", () => {
   });
 });
 
+describe("a message that names a run", () => {
+  it("is superseded only where its agent wrote it", () => {
+    const document = documentOf({
+      receipts: { "r:r.0": { at: 1, agent: "agent:a", lease: "live", attempt: 1, since: 1 } },
+      entries: {},
+    });
+    const runs = new Runs(() => document);
+    const by = (subject: string) =>
+      new MessageView("m", "assistant", {}, [], [], 0, "r", 9, null, null, {}, { seq: 1, by: subject, at: 0 });
+    expect(["agent:a", "user:eve"].map((subject) => runs.superseded(by(subject)))).toEqual([true, false]);
+  });
+});
+
 describe("views", () => {
   it("are the same objects until something of the run changed", () => {
     const live = { at: 1, agent: "agent:a", by: "user:mona", lease: "live", attempt: 1, since: 1 };

@@ -46,6 +46,7 @@ class Reader {
       messages: () => transcript.messages(),
       message: (id: string) => transcript.message(id),
       superseded: (message: Parameters<Runs["superseded"]>[0]) => runs.superseded(message),
+      outputOf: (message: Parameters<Runs["outputOf"]>[0]) => runs.outputOf(message),
       get shape() {
         return transcript.shape;
       },

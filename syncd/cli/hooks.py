@@ -115,7 +115,8 @@ def replay(
         raise Trouble("name dead letters by their ids, or all of a target by --target", USAGE)
     answer = _ask("POST", "/v1/hooks/replay", url, token, token_file, body={"ids": ids or [], "target": target})
     enabled = f"; {target} is sent to again" if answer["enabled"] else ""
-    typer.echo(f"{len(answer['replayed'])} to be sent again{enabled}")
+    none = "" if answer["replayed"] else ": no dead letter is named so, syncd hooks dead lists them"
+    typer.echo(f"{len(answer['replayed'])} to be sent again{none}{enabled}")
 
 
 @hooks.command("key")

@@ -42,7 +42,8 @@ def explain(error: SyncdError | OSError) -> tuple[str, int]:
     if isinstance(error, Unreachable):
         return f"{error}. Is it running (`syncd serve`), and is its address right (--url, SYNCD_URL)?", FAILED
     if isinstance(error, RequestFailed) and error.status == 401:
-        return f"{error}. Set SYNCD_TOKEN, or name a file by --token-file; `syncd token` makes one.", FAILED
+        said = str(error).removesuffix(".")
+        return f"{said}. Set SYNCD_TOKEN, or name a file by --token-file; `syncd token` makes one.", FAILED
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return "the port is in use: stop what listens there, or choose another one by --port (0 finds one)", FAILED
     if isinstance(error, OSError) and error.filename is not None:

@@ -4,7 +4,7 @@ One transaction for all that follows from an event. Knows nothing of rules, of c
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from syncd.core.codec import pack
@@ -78,6 +78,18 @@ class HookStore:
                 for row, session, incarnation, due_ms, crc, data in rows
                 if crc == checksum(b"wait", data)
             ]
+
+        return await self._database.run(read)
+
+    async def left(self, session: str, rows: Sequence[int]) -> tuple[str, Collection[int]]:
+        """Return a session's incarnation, empty if there is none now, and those of some waits that are still there."""
+
+        def read(connection: sqlite3.Connection) -> tuple[str, set[int]]:
+            one = "SELECT 1 FROM hook_wait WHERE row = ?"
+            found = {row for row in rows if connection.execute(one, (row,)).fetchone()}
+            sql = "SELECT incarnation FROM session WHERE session = ? AND deleted_at_ms IS NULL"
+            now = connection.execute(sql, (session,)).fetchone()
+            return (now[0] if now else ""), found
 
         return await self._database.run(read)
 

@@ -35,6 +35,14 @@ def test_what_would_be_told_is_shown(terminal: Terminal, server: ServerProcess) 
     assert terminal.run("hooks", "dead", "--url", server.url).out == "nothing\n"
 
 
+def test_nothing_to_send_again_is_said(terminal: Terminal, server: ServerProcess) -> None:
+    """With where to look: the name may be another one."""
+    ran = terminal.run("hooks", "replay", "--target", "cmr", "--url", server.url)
+
+    assert ran.exit_code == 0
+    assert ran.out == "0 to be sent again: no dead letter is named so, syncd hooks dead lists them\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("test",), ("test", "evt_1", "--type", "run.ended"), ("test", "--type", "run.ended", "--data", "{"), ("replay",)],

@@ -111,6 +111,8 @@ class Engine:
         # Losses during a turn: what that does not tell is on the lookout only when it is stored.
         self._losses: list[tuple[str, str, int]] | None = None
         self._changes: deque[Change | Offline | Overlooked] = deque(maxlen=KEPT)
+        #: Sessions that were deleted and are not forgotten yet.
+        self._erased: set[str] = set()
         self._cursor = 0
         self._dropped = 0
         self._wake = asyncio.Event()
@@ -147,10 +149,9 @@ class Engine:
         self._wake.set()
 
     def forget(self, session: str) -> None:
-        """Forget a session that was deleted."""
-        self._room.remove([waiting.row for waiting in self._room.of(session)])
-        self._known.drop(session)
-        self._lookout.drop(session, lambda _: True)
+        """Forget a session that was deleted; what is of another one that has its name by now stays."""
+        self._erased.add(session)
+        self.wake()
 
     def _changed(self, session: str, subject: str, before: str, after: str) -> None:
         self._changes.append(Change(session, subject, before, after))
@@ -204,6 +205,7 @@ class Engine:
     async def _step(self) -> bool:
         """Judge a page of events and what is due; return whether there may be more."""
         self._wake.clear()
+        await self._forget()
         page, last = await self._log.events(self._cursor, PAGE)
         changes = [self._changes.popleft() for _ in range(min(PAGE, len(self._changes)))]
         due = self._room.take_due(self._world.now_ms(), PAGE)
@@ -231,6 +233,17 @@ class Engine:
         self._on_committed(committed)
         await self._drop()
         return True
+
+    async def _forget(self) -> None:
+        """Forget what is of deleted sessions. Between turns: these alone add to what is kept here."""
+        while self._erased:
+            session = next(iter(self._erased))
+            waiting = [waiting.row for waiting in self._room.of(session)]
+            incarnation, left = await self._store.left(session, waiting)
+            self._erased.discard(session)
+            self._room.remove(row for row in waiting if row not in left)
+            self._known.drop(session)
+            self._lookout.keep(session, incarnation)
 
     async def _judge(
         self,

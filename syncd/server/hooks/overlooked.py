@@ -99,9 +99,13 @@ class Lookout:
         return found
 
     def drop(self, session: str, holds: Callable[[Overlooked], bool]) -> None:
-        """Forget those about a session for which something holds: they are answered, or the session is gone."""
+        """Forget those about a session for which something holds: they are answered."""
         if session in self._sessions:
             self._keep(session, lambda notice: not holds(notice))  # Invariant 2.
+
+    def keep(self, session: str, incarnation: str) -> None:
+        """Forget those about a session that was deleted, but for what is of the one that has its name by now."""
+        self.drop(session, lambda notice: notice.event.incarnation != incarnation)
 
     def _keep(self, session: str, holds: Callable[[Overlooked], bool]) -> None:
         kept = deque((notice for notice in self._sessions[session] if holds(notice)), maxlen=_EACH_MAX)

@@ -47,7 +47,8 @@ async def put_rule(call: Call) -> web.Response:
     try:
         await hooks.put_rule(rule)
     except RuleRefused as error:
-        raise ApiError("invalid", str(error)) from None
+        hint = "GET /v1/hooks/rules lists rules and targets; those of the server stand in what SYNCD_HOOKS names."
+        raise ApiError("invalid", str(error), hint) from None
     return reply(m.RuleAnswer(rule=rule.model_dump(mode="json"), source="rest"))
 
 

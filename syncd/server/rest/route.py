@@ -224,7 +224,9 @@ def describe(error: ValidationError, where: str = "") -> str:
     """Say which fields are wrong, and how, without repeating what they held. `where` is what they are fields of."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     above = [where] if where else []
-    lines = [f"{'.'.join([*above, *map(str, p['loc'])])}: {p['msg']}".removeprefix(": ") for p in problems[:8]]
+    messages = [p["msg"].removeprefix("Value error, ") for p in problems[:8]]
+    where_to = [".".join([*above, *map(str, p["loc"])]) for p in problems[:8]]
+    lines = [f"{at}: {message}".removeprefix(": ") for at, message in zip(where_to, messages, strict=True)]
     return "; ".join(lines)[:1_000]
 
 

@@ -509,6 +509,27 @@ async def test_a_deleted_sessions_notices_go_with_it(tmp_path: Path) -> None:
     assert b"SECRET-S" not in (tmp_path / "syncd.db").read_bytes()
 
 
+async def test_a_session_made_anew_during_its_erasure_keeps_what_waits(tmp_path: Path) -> None:
+    """What waits of the one that was erased is forgotten, what waits of the one that has its name by now is told."""
+    rules = [push(whom=[MONA], when={"unread_for_s": 600}), push("look", whom=[THEO])]
+    async with bench(tmp_path, config_of(rules)) as here:
+        here.people.watches.add(("s", THEO))
+        await here.message("agent:a", 1, text="old")
+        await here.judged()
+        await here.log.delete("s", 1)
+        await here.log.create("s", "anew", 1)
+        await here.message("agent:a", 1, text="new")
+        await here.judged()
+        here.hooks.deleted("s")
+        await until(lambda: len(here.hooks._engine._room) == 1, "the old one to be forgotten")
+
+        here.people.lose("s", THEO, 0)
+        here.later(601)
+        await until(lambda: len(here.push.sent) == 2, "both to be told")
+        await here.settled()
+        assert sorted((notice.subject, notice.text) for notice in here.push.sent) == [(MONA, "new"), (THEO, "new")]
+
+
 async def test_without_content_no_words_leave(tmp_path: Path) -> None:
     """content = false: what people wrote is in no notice."""
     async with bench(tmp_path, config_of([push(whom=[MONA], content=False)])) as here:

@@ -17,7 +17,7 @@ export interface Summary {
   readonly title: string;
   /** When the last message came, Unix ms; 0 without one. */
   readonly lastAt: number;
-  /** Messages by others behind what this subject has read. */
+  /** Messages by others behind what this subject has read; requests for another answer aside. */
   readonly unread: number;
   /** A tool call waits for an approval, or this subject is responsible for the session. */
   readonly needsYou: boolean;
@@ -98,10 +98,10 @@ function isResponsible(runs: Runs, subject: string): boolean {
 function unreadOf(messages: readonly MessageView[], subject: string, read: number): number {
   let count = 0;
   for (let at = messages.length - 1; at >= 0; at--) {
-    const { seq, by } = messages[at]!;
+    const { seq, by, role } = messages[at]!;
     if (seq === null) continue;
     if (seq <= read) break;
-    if (by !== subject) count++;
+    if (by !== subject && role !== "system") count++;
   }
   return count;
 }
@@ -114,6 +114,8 @@ function titleOf(state: Y.Doc): string {
 }
 
 function firstLine(messages: readonly MessageView[]): string {
-  const first = messages.find((view) => view.role === "user" && view.text.trim() !== "");
+  const first = messages.find(
+    ({ role, by, text }) => role === "user" && (by ?? "user:").startsWith("user:") && text.trim() !== "",
+  );
   return first === undefined ? "" : first.text.trim().split("\n", 1)[0]!.trim();
 }

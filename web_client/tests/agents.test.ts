@@ -3,6 +3,7 @@
 import * as Y from "yjs";
 import { describe, expect, it } from "vitest";
 import { TimedOut } from "../src/core/errors.js";
+import { Session } from "../src/session.js";
 import { summarize } from "../src/summary.js";
 import { MemoryReplica } from "./memory_replica.js";
 import { MemoryRun } from "./memory_agent.js";
@@ -176,6 +177,19 @@ describe("summaries", () => {
     const untyped = new Y.Doc();
     Y.applyUpdate(untyped, Y.encodeStateAsUpdate(toms.document("state")));
     expect(summarize(onlooker, toms.document("transcript"), untyped).title).toBe("Lisbon");
+  });
+
+  it("are named by what a person wrote, and count no request for another answer", async () => {
+    const { server, mona, tom } = pair();
+    const agent = new Session(new MemoryReplica(server, "agent:planner").connect());
+    await (await agent.post("A prompt of mine")).synced();
+    await (await tom.post("Two days?")).synced();
+    const answer = await agent.post("Tram.", { role: "assistant" });
+    await answer.synced();
+    await tom.until(() => (tom.messages().length === 3 ? true : null));
+    await (await tom.regenerate(answer.id, { to: "agent:planner" })).synced();
+    await mona.until(() => (mona.messages().length === 4 ? true : null));
+    expect(mona.summary()).toMatchObject({ title: "Two days?", unread: 3 });
   });
 
   it("of an empty session are empty", () => {

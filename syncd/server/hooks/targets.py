@@ -147,10 +147,10 @@ class Guard:
         meant = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         if any((meant or address) in network for network in self._allow):  # Invariant 2.
             return
-        if plain:
-            raise TargetRefused(f"{address} is not on the allow-list, so http:// is not good enough: use https://")
         if not is_public(address):  # Invariant 1.
             raise TargetRefused(f"{address} is not public: put it on the allow-list if it is a target of your own")
+        if plain:
+            raise TargetRefused(f"{address} is not on the allow-list, so http:// is not good enough: use https://")
 
 
 def is_public(address: Address) -> bool:

@@ -104,6 +104,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, change: tuple[str, str], s
         ("CRM_KEY", SECRET.removeprefix("whsec_"), "a secret is whsec_"),
         ("PLANNER_URL", "https://10.9.8.7/x", ""),
         ("PLANNER_URL", "https://127.0.0.1/SECRET-PATH", "target planner: 127.0.0.1 is not public"),
+        ("PLANNER_URL", "http://192.168.0.1/", "192.168.0.1 is not public: put it on the allow-list"),
         ("PLANNER_URL", "http://93.184.216.34/", "http:// is not good enough"),
         ("PLANNER_URL", "https://user:pw@example.com/", "leave them out"),
     ],

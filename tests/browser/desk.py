@@ -84,6 +84,16 @@ class Desk:
         """Press a button."""
         await self.page.get_by_role("button", name=name, exact=True).click()
 
+    async def sign_out(self) -> None:
+        """Sign out, also where something is not on the server yet, be it how far they have read."""
+        await self.press("Sign out")
+        sure = self.page.get_by_role("dialog", name="Sign out?").get_by_role("button", name=re.compile("^Sign out"))
+        door = self.page.get_by_label(re.compile("^Your (token|name)$"))
+        await expect(sure.or_(door)).to_be_visible()
+        if await sure.is_visible():
+            await sure.click()
+        await expect(door).to_be_visible()
+
     async def edit(self, before: str, after: str) -> None:
         """Write a message anew, beside itself."""
         await self.message(before).get_by_role("button", name="Edit").click()

@@ -10,8 +10,23 @@ from tests.browser.console import shown, sign_in
 from tests.browser.desk import Desk
 from tests.browser.test_find import delete
 from tests.e2e.stories.stage import SESSION, Stage
-from tests.harness import Running, mint
+from tests.harness import Running, mint, until
 
+#: Whether the server has all that was written in this browser, by what is stored here.
+_ALL_SYNCED = """(async () => {
+  const done = (asked) => new Promise((resolve, reject) => {
+    asked.onsuccess = () => resolve(asked.result);
+    asked.onerror = () => reject(asked.error);
+  });
+  let count = 0;
+  for (const { name } of await indexedDB.databases()) {
+    const db = await done(indexedDB.open(name));
+    const rows = db.transaction("row").objectStore("row");
+    if (rows.indexNames.contains("mine")) count += await done(rows.index("mine").count());
+    db.close();
+  }
+  return count === 0;
+})()"""
 _ADMIN = ("transcript", "state", "presence", "command", "admin")
 
 
@@ -45,7 +60,7 @@ async def test_a_guest_is_asked_before_words_are_lost(stage: Stage, new_device: 
     await expect(asked).to_have_count(0)
     await guest.press("Reconnect")
     await expect(guest.message("my only words")).not_to_contain_text("not sent yet")
-    await guest.press("Sign out")
+    await guest.sign_out()
 
     await expect(page.get_by_label("Your token")).to_be_visible()
     await ana.shows("my only words")
@@ -56,8 +71,10 @@ async def test_what_was_typed_and_refused_can_be_copied(stage: Stage, new_device
     device = await new_device("ana", stage.server, permissions=["clipboard-read", "clipboard-write"])
     ana = await Desk.of(device)
     await ana.live()
+    theo = await stage.person("theo")
     await ana.write("Plan: ")
-    await expect(ana.pill).to_have_attribute("data-link", "live")
+    await until(lambda: str(theo.state.text("document")) == "Plan: ", "what she may write")
+    await true_in(ana.page, _ALL_SYNCED, "everything synced")
     await ana.press("Cut network")
     await ana.write("tram 28")
     await ana.press("Sign out")
@@ -101,7 +118,7 @@ async def test_who_comes_next_finds_nothing_of_who_left(served: Running, new_dev
     await expect(mona.page).to_have_title("first · syncd")
     await made_link(mona.page)
     other = await mona.tab(session="one")
-    await mona.press("Sign out")
+    await mona.sign_out()
     await expect(mona.page).to_have_title("syncd")
     await other.page.get_by_label("Your name").wait_for()
     await mona.page.get_by_label("Your name").fill("theo")

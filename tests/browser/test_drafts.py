@@ -62,7 +62,7 @@ async def test_a_draft_is_its_writers(stage: Stage, new_device: MakeDevice) -> N
     await expect(ana.field).to_have_value("a long one, in the first tab")
     await two.page.close()
     for name, draft in (("theo", ""), ("ana", "a long one, in the first tab")):
-        await ana.press("Sign out")
+        await ana.sign_out()
         await ana.page.get_by_label("Your token").fill(mint(f"user:{name}"))
         await ana.press("Sign in")
         await ana.opened()

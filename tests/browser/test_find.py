@@ -189,6 +189,7 @@ async def test_an_erased_session_is_not_found_any_more(stage: Stage, new_device:
     ana = await Desk.of(await new_device("ana", stage.server))
     await ana.shows("azulejos")
     assert not await ana.page.evaluate(_IS_KEPT % [".wasm"]), "on a first visit nothing is loaded for an index"
+    await in_charge(ana.page)
     await find(ana.page, "azul")
     await kept(ana.page, ".wasm")
     await note(ana.page, "1 message on this device and the server")

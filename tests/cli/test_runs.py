@@ -241,8 +241,10 @@ async def test_tail_tells_of_runs(server: ServerProcess, room: str, terminal: Te
             await read_to(text, printed, "hello")
             await session.post("go", to=[f"agent:{name}"])
             (queued,) = [e for e in await heard(tail, "run") if e["type"] == "run"]
+            await read_to(text, printed, "waits for a worker")
             async with served(server, terminal.home, name):
                 await heard(tail, "run", status="running")
+                await read_to(text, printed, "is at work")
                 await (await session.cancel(run=queued["id"])).outcome()
                 cancelled = (await heard(tail, "run", status="cancelled"))[-1]
             await session.assign("user:theo", note="yours")

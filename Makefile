@@ -50,7 +50,7 @@ test: setup $(if $(NPM),$(CONSOLE)) ## Run all tests: of the browser's client, w
 
 # Side by side, since all of them wait half of the time: for processes, heartbeats, disks. What one of them has to say
 # comes when it is over. What needed more time than a busy machine left it is told, and run once more by itself.
-SERVICES := tests/server tests/e2e tests/fault
+SERVICES := tests/cli tests/server tests/e2e tests/fault
 PYTEST := $(BIN)/python -m pytest
 said = @said=$$($(PYTEST) -o cache_dir=.pytest_cache/$@ $(1) 2>&1); code=$$?; echo "$$said"; \
 	[ $$code = 1 ] || exit $$code; \
@@ -60,7 +60,7 @@ said = @said=$$($(PYTEST) -o cache_dir=.pytest_cache/$@ $(1) 2>&1); code=$$?; ec
 test-rest: # All that is in none of the others.
 	$(PYTEST) $(addprefix --ignore=,tests/browser $(SERVICES))
 
-test-services: # Servers and agents that are processes.
+test-services: # Servers, agents and commands that are processes.
 	$(call said,$(SERVICES))
 
 test-browser: # Real Chromium.

@@ -77,9 +77,10 @@ def turns(transcript: Transcript, run: str, message: str | None, *, agent: str) 
     superseded = frozenset(view.id for view in views if transcript.superseded(view))
     own = [view for view in views if view.id not in superseded and is_output(view, run, agent)]
     mine = {view.id for view in own}
-    tree = Branches(views, superseded=superseded, answers=transcript.answers) if message is not None else None
-    before = tree.path_to(message) if tree is not None and message is not None else []
-    shown = [view for view in before if view.id not in mine]
+    shown = []
+    if message is not None:
+        path = Branches(views, superseded=superseded, answers=transcript.answers).path_to(message)
+        shown = [view for view in path if view.id not in mine]
     for view in own:  # Invariant 2.
         answers = _answers(transcript, view, views, superseded)
         shown += [view, *answers] if answers or not view.to else []

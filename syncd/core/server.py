@@ -334,14 +334,12 @@ class ServerMachine:
 
     def _check_runs(self, plan: Plan, subject: str) -> None:
         index = self._documents[Layer.TRANSCRIPT].index
-        touched = plan.touched(index)
-        for root, key in touched:
-            if root != Root.RUNS:
-                continue
+        pushed = dict.fromkeys(key for root, key in plan.touched(index) if root == Root.RUNS)
+        for key in pushed:
             run = key.rpartition("_")[0]
             agent = self._decisions.agent(run)
             first = run_key(run, 1)
-            begun = first in index.entries[Root.RUNS] or (Root.RUNS, first) in touched
+            begun = first in index.entries[Root.RUNS] or first in pushed
             if agent is None and split_run_key(key)[1] and not (begun and 0 < len(run) <= RUN_CHARS_MAX):
                 # Of a run without facts readers would have to believe what it says of its agent.
                 raise Rejected(RejectCode.FOREIGN_ENTRY, "an attempt of a run that is not there")

@@ -174,15 +174,16 @@ async def test_an_agent_may_be_told_only(fake: FakeServer, tmp_path: Path) -> No
     """With `on_cancel="tell"` nothing is cancelled but the run."""
 
     async def handler(run: Run) -> None:
+        await run.text("half ")
         assert await run.wait_cancelled() == "user:mona"
-        await run.text("as you wish")
+        await run.text("- as you wish")
 
     async with serving_agent(tmp_path, handler, on_cancel="tell"), person(tmp_path) as session:
         run = await ask(fake, session)
-        await until(lambda: status(session, run) == "running")
+        await until(lambda: session.messages()[-1].text == "half ")
         await session.cancel(run=run)
         await until(lambda: status(session, run) == "cancelled")
-        assert session.messages()[-1].text == "as you wish"
+        assert session.messages()[-1].text == "half - as you wish"
 
 
 async def test_a_cancel_that_is_only_told_ends_the_wait_for_a_decision(fake: FakeServer, tmp_path: Path) -> None:

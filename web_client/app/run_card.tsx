@@ -103,7 +103,7 @@ function title({ run, body }: RunRow): string {
   if (run?.task) return shown(run.task);
   const first = body.find((part) => part.kind === "message");
   if (run?.startedAt) return `from ${clock(run.startedAt)}`;
-  return first ? `from ${clock(first.item.message.createdAt)}` : "";
+  return first ? `from ${clock(first.item.message.createdAt)}` : "not begun";
 }
 
 function silence(status: string): string {

@@ -1,17 +1,16 @@
 """ServerMachine: the server's side of one session, all its peers.
 
-Frames in, entries to commit and frames out. Knows nothing of sockets, tasks, clocks or databases.
+Frames in, entries to commit and frames out. Which updates it takes is in `intake`. Knows nothing of sockets, tasks,
+clocks or databases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from syncd.core.author import check_bytes, check_plan, may_continue
 from syncd.core.codec import pack
 from syncd.core.content import Content
-from syncd.core.continuation import find_continuation
-from syncd.core.decisions import RUN_CHARS_MAX, Decisions
+from syncd.core.decisions import Decisions
 from syncd.core.document import Document
 from syncd.core.entries import (
     ENTRY_KIND,
@@ -20,12 +19,10 @@ from syncd.core.entries import (
     encode_binding,
 )
 from syncd.core.errors import HOSTILE_CODES, CloseCode, LocalProtocolError, RejectCode, Rejected, StoreDamaged
-from syncd.core.facts import ClaimFact, read_facts
+from syncd.core.facts import ClaimFact
 from syncd.core.grant import Grant, Right
-from syncd.core.ids import may_begin, run_key, split_run_key
-from syncd.core.index import Plan
+from syncd.core.intake import Intake
 from syncd.core.limits import Limits
-from syncd.core.listing import STATE_ROOT
 from syncd.core.messages import (
     Ack,
     Claim,
@@ -46,16 +43,11 @@ from syncd.core.presence import PresenceTable
 from syncd.core.receipts import Decided, decide
 from syncd.core.replica import ReplicaBroken, check_value, merge_batch
 from syncd.core.run_view import RunView, RunViews
-from syncd.core.schema import SCHEMA_VERSION, SERVER_SUBJECT, Root
+from syncd.core.schema import Root
 from syncd.core.server_turn import Batch, Drop, Peer, Ready, Send
 from syncd.core.transcript import MessageView, TranscriptView
-from syncd.core.update import EMPTY_UPDATE, Kind, encode_map_entries
+from syncd.core.update import EMPTY_UPDATE, Kind
 from syncd.core.varint import decode_state_vector, encode_state_vector
-
-_LAYER_RIGHTS = {
-    Layer.TRANSCRIPT: frozenset({Right.TRANSCRIPT, Right.COMMAND}),
-    Layer.STATE: frozenset({Right.STATE}),
-}
 
 _NOTHING = Decided()
 
@@ -64,10 +56,9 @@ class ServerMachine:
     """The server's side of one session, all peers.
 
     1. Nothing is shown to anybody, and nothing acked, before it is in `Ready.entries` and committed.
-    2. An update is taken only if scanner, author rule and shape rule accept it, in this order.
-    3. A peer that fell behind gets one diff, never a queue.
-    4. Pushes of a peer are counted without gaps; any irregularity closes it, and its next open repairs.
-    5. What the server decides is a receipt by its own subject, in the commit that holds what it is about: one for every
+    2. A peer that fell behind gets one diff, never a queue.
+    3. Pushes of a peer are counted without gaps; any irregularity closes it, and its next open repairs.
+    4. What the server decides is a receipt by its own subject, in the commit that holds what it is about: one for every
        message and command.
 
     Call `tick()`, then `ready()`; append and commit its entries, then call `advance()` with the same object and send
@@ -95,7 +86,7 @@ class ServerMachine:
         )
         self._presence = PresenceTable(per_s=limits.presence_per_s, gather_s=limits.presence_gather_s)
         self._peers: dict[str, Peer] = {}
-        self._batch = Batch()
+        self._intake = Intake(self.content, self._decisions, limits)
         self._view = TranscriptView()
         self._runs = RunViews()
         self._before: dict[Layer, dict[int, int | None]] = {}
@@ -113,6 +104,10 @@ class ServerMachine:
             raise StoreDamaged(f"session {self.session}, entry {self.version + 1}: {error}") from error
 
     # Reading
+
+    @property
+    def _batch(self) -> Batch:
+        return self._intake.batch
 
     @property
     def version(self) -> int:
@@ -215,7 +210,7 @@ class ServerMachine:
         entry = self._peers.get(peer)
         if entry is None or entry.behind is not None:
             return
-        entry.behind = {}  # Invariant 3.
+        entry.behind = {}  # Invariant 2.
         entry.missed = {e.peer: e for e in self._published if e.state is None}
         for layer, document in self._documents.items():
             vector = dict(document.applied)
@@ -269,13 +264,13 @@ class ServerMachine:
                 peer.id, CloseCode.STORAGE_FULL, "the server's storage is full: the edits stay with you, come back"
             )
             return
-        if push.number != peer.next_number:  # Invariant 4.
+        if push.number != peer.next_number:  # Invariant 3.
             self._drop(peer.id, CloseCode.RESYNC, f"push {push.number} came where {peer.next_number} was due")
             return
         peer.next_number += 1
         self._batch.pushed[peer.id] = (peer, push.number)
         try:
-            self._accept(peer, push.layer, push.update)
+            self._intake.accept(peer, push.layer, push.update)
         except Rejected as refusal:
             self._refuse(peer, push, refusal)
 
@@ -293,87 +288,11 @@ class ServerMachine:
         peer.refused = True
         self._batch.rejects.append((peer, Reject(self.session, push.number, code, reason)))
 
-    def _accept(self, peer: Peer, layer: Layer, update: bytes) -> None:
-        subject = peer.grant.subject
-        if not peer.rights & _LAYER_RIGHTS[layer]:
-            raise Rejected(RejectCode.FORBIDDEN, f"the grant does not allow to write the {layer}")
-        if self.content.log_bytes + len(update) > self._limits.session_bytes_max:
-            raise Rejected(RejectCode.SESSION_FULL, f"the session has its {self._limits.session_bytes_max} bytes")
-        document = self._documents[layer]
-        text = find_continuation(update, document.index)
-        if text is not None and may_continue(text, layer, subject, self._bindings, peer.rights):
-            # Invariant 2: what follows would accept it as well, with the same effect, at five times the cost.
-            document.index.extend(text.client, text.end)
-            if layer is Layer.TRANSCRIPT:
-                self._batch.touched[text.root, text.key] = None
-            self._gather(peer, layer, update, {text.client: text.end})
-            return
-        decoded = document.decode(update)
-        free = check_bytes(layer, decoded, subject=subject, bindings=self._bindings)
-        plan = document.plan(decoded)
-        if plan.empty:
-            return
-        if layer is Layer.TRANSCRIPT:
-            check_plan(plan, document.index, subject=subject, bindings=self._bindings, rights=peer.rights)
-            self._check_runs(plan, subject)
-            # Invariant 5.
-            self._batch.facts += read_facts(
-                update, decoded, plan, document.index, by=subject, worker=peer.worker, calls=self.content.calls
-            )
-            if plan.deletions:
-                touched = plan.touched(document.index)
-                self._batch.rewritten.update(dict.fromkeys(key for root, key in touched if root == Root.MESSAGES))
-        document.accept(plan)
-        self._touch(self._batch, layer, plan)
-        self._bind(subject, free)
-        if layer is Layer.STATE:
-            self._batch.roots.update(plan.new_roots)
-            if STATE_ROOT in document.index.roots and not self._batch.called:
-                self._batch.called = any(root == STATE_ROOT for root, _ in plan.touched(document.index))
-        self._gather(peer, layer, update, plan.ends)
-
-    def _check_runs(self, plan: Plan, subject: str) -> None:
-        index = self._documents[Layer.TRANSCRIPT].index
-        pushed = dict.fromkeys(key for root, key in plan.touched(index) if root == Root.RUNS)
-        for key in pushed:
-            run = key.rpartition("_")[0]
-            agent = self._decisions.agent(run)
-            first = run_key(run, 1)
-            begun = first in index.entries[Root.RUNS] or first in pushed
-            if agent is None and split_run_key(key)[1] and not (begun and 0 < len(run) <= RUN_CHARS_MAX):
-                # Of a run without facts readers would have to believe what it says of its agent.
-                raise Rejected(RejectCode.FOREIGN_ENTRY, "an attempt of a run that is not there")
-            if agent is None and not may_begin(run, subject):
-                raise Rejected(RejectCode.FOREIGN_ENTRY, "a run under an id that a message's, or another agent's, has")
-            if agent not in (None, subject):
-                raise Rejected(RejectCode.FOREIGN_ENTRY, "an attempt of a run that is another agent's")
-
-    def _gather(self, peer: Peer, layer: Layer, update: bytes, ends: Mapping[int, int]) -> None:
-        self._batch.of(layer).add(peer.id, update, ends)
-        self._grow(self._batch, len(update))
-
-    def _grow(self, batch: Batch, size: int) -> None:
-        batch.size += size
-        self.content.accepted(size)
-
     def _declare(self, peer: Peer, client_ids: Sequence[int]) -> None:
         if len(client_ids) > self._limits.client_ids_per_frame_max:
             self._drop(peer.id, CloseCode.BAD_MESSAGE, "more client ids than one frame may declare", whole_link=True)
-            return
-        if not peer.rights & (_LAYER_RIGHTS[Layer.TRANSCRIPT] | _LAYER_RIGHTS[Layer.STATE]) or self.storage_full:
-            return
-        free = []
-        for client_id in dict.fromkeys(client_ids):
-            try:
-                free += self._bindings.unbound(peer.grant.subject, [client_id])
-            except Rejected:
-                continue  # Somebody else's: what is pushed under it will be refused, with that code.
-        self._bind(peer.grant.subject, free)
-
-    def _bind(self, subject: str, client_ids: list[int]) -> None:
-        if client_ids:
-            self._bindings.bind(subject, client_ids)
-            self._batch.bindings.append((subject, client_ids))
+        elif not self.storage_full:
+            self._intake.declare(peer, client_ids)
 
     def _set_presence(self, peer: Peer, state: Json) -> None:
         if Right.PRESENCE not in peer.rights:
@@ -417,13 +336,14 @@ class ServerMachine:
         """Return the next batch, None if there is nothing. `now_ms` (Unix) is written into its receipts."""
         if not self.pending():
             return None
-        batch, self._batch = self._batch, Batch()
+        facts = self._batch.facts
         decided = (
-            decide(batch.facts, self.content, self._decisions, now=self._now, now_ms=now_ms)
-            if batch.facts or self._decides()
+            decide(facts, self.content, self._decisions, now=self._now, now_ms=now_ms)
+            if facts or self._decides()
             else _NOTHING
         )
-        receipts = self._write_receipts(batch, decided.receipts, now_ms) if decided.receipts else b""
+        receipts = self._intake.write_receipts(decided.receipts, self._client_id, now_ms) if decided.receipts else b""
+        batch = self._intake.take()
         merged: dict[Layer, Sequence[bytes]] = {}
         for layer, accepted in batch.accepted.items():
             with_receipts = (
@@ -433,30 +353,6 @@ class ServerMachine:
         entries = [encode_binding(subject, client_ids) for subject, client_ids in batch.bindings]
         entries += [Entry(ENTRY_KIND[layer], update) for layer, updates in merged.items() for update in updates]
         return Ready(self.version, entries, batch, receipts, merged, decided.work, decided.events)
-
-    def _write_receipts(self, batch: Batch, decided: Sequence[tuple[str, Json]], now_ms: int) -> bytes:
-        document = self._documents[Layer.TRANSCRIPT]
-        free = self._bindings.unbound(SERVER_SUBJECT, [self._client_id])
-        if free:
-            self._bindings.bind(SERVER_SUBJECT, free)
-            batch.bindings.append((SERVER_SUBJECT, free))
-        entries: list[tuple[str, Json]] = []
-        if not document.index.entries.get(Root.RECEIPTS):
-            entries.append(("schema", {"version": SCHEMA_VERSION, "at": now_ms}))
-        entries += decided
-        clock = document.index.state.get(self._client_id, 0)
-        update = encode_map_entries(self._client_id, clock, Root.RECEIPTS, entries)
-        plan = document.plan(document.decode(update, trusted=True), trusted=True)
-        document.accept(plan)
-        self._touch(batch, Layer.TRANSCRIPT, plan)
-        batch.of(Layer.TRANSCRIPT).ends.update(plan.ends)
-        self._grow(batch, len(update))
-        return update
-
-    def _touch(self, batch: Batch, layer: Layer, plan: Plan) -> None:
-        # Noted even while nobody reads: a view may be made before this batch is on disk.
-        if layer is Layer.TRANSCRIPT:
-            batch.touched.update(dict.fromkeys(plan.touched(self._documents[layer].index)))
 
     def advance(self, ready: Ready) -> list[Send | Drop]:
         """Return what to send now that `ready` is on disk, in order."""

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
-from syncd.core import server as server_module
+from syncd.core import intake
 from syncd.core.author import may_continue
 from syncd.core.bindings import Bindings
 from syncd.core.client import ClientMachine
@@ -222,14 +222,14 @@ def author_check_skipped() -> Iterator[None]:
     def free(layer: Layer, update: Any, *, subject: str, bindings: Bindings) -> list[int]:
         return [client for client in update.sections if bindings.owner(client) is None]
 
-    with _patch(server_module, "check_bytes", free), _patch(server_module, "check_plan", lambda *_, **__: None):
+    with _patch(intake, "check_bytes", free), _patch(intake, "check_plan", lambda *_, **__: None):
         yield
 
 
 @_bug
 def author_check_of_entries_skipped() -> Iterator[None]:
     """Anybody may take over somebody else's entry, under a client id of their own."""
-    with _patch(server_module, "check_plan", lambda *_, **__: None):
+    with _patch(intake, "check_plan", lambda *_, **__: None):
         yield
 
 
@@ -241,7 +241,7 @@ def continuation_of_anybody() -> Iterator[None]:
         owner = bindings.owner(text.client) or subject
         return may_continue(text, layer, owner, bindings, rights)
 
-    with _patch(server_module, "may_continue", anybody):
+    with _patch(intake, "may_continue", anybody):
         yield
 
 

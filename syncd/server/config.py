@@ -17,6 +17,7 @@ from syncd.core.errors import SyncdError
 from syncd.core.limits import Limits
 from syncd.server.auth import Key, parse_keys
 from syncd.server.origin import is_loopback, parse_origin
+from syncd.server.problems import problems_of
 
 _LIMIT_NAMES = tuple(field.name for field in dataclasses.fields(Limits))
 _WHOLE_LIMITS = frozenset(field.name for field in dataclasses.fields(Limits) if isinstance(field.default, int))
@@ -222,10 +223,9 @@ def load(**values: Any) -> Settings:
         return Settings(**{name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
         lines = []
-        for problem in error.errors(include_url=False, include_input=False, include_context=False):
-            name = "__".join(str(part) for part in problem["loc"]).upper()
-            message = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"SYNCD_{name}: {message}" if name else message)
+        for problem in problems_of(error):
+            name = "__".join(problem.path).upper()
+            lines.append(f"SYNCD_{name}: {problem.message}" if name else problem.message)
         raise ConfigError("\n".join(lines)) from None
 
 

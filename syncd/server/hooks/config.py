@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from syncd.server.config import ConfigError
 from syncd.server.hooks.rules import Name, Rule
 from syncd.server.hooks.targets import Guard, Target, TargetRefused
+from syncd.server.problems import problems_of
 
 #: The delays of the Standard Webhooks specification, in seconds; the first attempt is made at once.
 RETRY_S: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
@@ -148,9 +149,8 @@ def load_hooks(path: Path | None, *, demo: bool = False) -> HooksConfig:
     try:
         return HooksConfig.model_validate(parsed.get("hooks", {}))
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False, include_context=False)
-        lines = [f"{path}: {'.'.join(['hooks', *map(str, p['loc'])])}: {p['msg']}" for p in problems]
-        raise HooksConfigError("\n".join(lines).replace("Value error, ", "")) from None
+        lines = [f"{path}: {'.'.join(['hooks', *p.path])}: {p.message}" for p in problems_of(error)]
+        raise HooksConfigError("\n".join(lines)) from None
 
 
 def new_secret(entropy: bytes) -> str:

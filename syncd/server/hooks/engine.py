@@ -305,7 +305,8 @@ class Engine:
             reason = rule.mismatch(event.session, event.data) if rule.is_on(event.type) else "is about other types"
             subjects = [] if reason else persons(rule, event, facts, self._people)
             if not subjects:
-                found.append(Explained(*where, "", "no", reason or "it is about no person"))
+                nobody = f"there is nobody who is {' or '.join(rule.whom)}"
+                found.append(Explained(*where, "", "no", reason or nobody))
             for subject in subjects:
                 verdict = judge(rule, event, subject, Stage.START, now_ms, facts, self._people)
                 found.append(Explained(*where, subject, verdict.act, verdict.reason, verdict.due_ms))

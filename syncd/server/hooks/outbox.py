@@ -229,6 +229,7 @@ class Outbox:
         _log.warning("hook_target_disabled", target=target, reason=reason)
         self.disabled[target] = reason
         await self._store.disable(target, reason, self._now_ms())
+        await self._written()  # What was attempted has an end of its own, which says so.
         await self._store.bury(target, f"the target is disabled: {reason}"[:200], self._now_ms())
         self._counts[target] = 0
         self._metrics.hook_disabled.set(len(self.disabled))

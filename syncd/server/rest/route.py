@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from syncd.core.grant import Grant, Right
 from syncd.core.ids import is_id
 from syncd.server.http import RETRY_AFTER_S, ApiError
+from syncd.server.problems import problems_of
 from syncd.server.ratelimit import Buckets
 from syncd.server.rest.models import Body, Query
 from syncd.server.services import ADDRESS, GRANT, Services
@@ -222,11 +223,8 @@ def _parse_query(request: web.Request, model: type[_M]) -> _M:
 
 def describe(error: ValidationError, where: str = "") -> str:
     """Say which fields are wrong, and how, without repeating what they held. `where` is what they are fields of."""
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
     above = [where] if where else []
-    messages = [p["msg"].removeprefix("Value error, ") for p in problems[:8]]
-    where_to = [".".join([*above, *map(str, p["loc"])]) for p in problems[:8]]
-    lines = [f"{at}: {message}".removeprefix(": ") for at, message in zip(where_to, messages, strict=True)]
+    lines = [f"{'.'.join([*above, *p.path])}: {p.message}".removeprefix(": ") for p in problems_of(error)[:8]]
     return "; ".join(lines)[:1_000]
 
 

@@ -128,6 +128,18 @@ def test_what_is_named_elsewhere_is_checked_too(
     assert "SECRET-PATH" not in str(refused.value)
 
 
+def test_a_wrong_item_is_one_problem(tmp_path: Path) -> None:
+    """That the list is empty without it is none of its own; that it is empty from the start is."""
+    for types, problems in (('"run.endet"', ["on.0: there is no such type"]), ("", ["on: Tuple should have"])):
+        with pytest.raises(HooksConfigError) as refused:
+            load_hooks(
+                write(tmp_path, f'[[hooks.rules]]\nname = "r"\non = [{types}]\nchannel = "push"\nwhom = ["asker"]')
+            )
+
+        lines = [line.partition("hooks.rules.0.")[2] for line in str(refused.value).splitlines()]
+        assert [line[: len(problem)] for line, problem in zip(lines, problems, strict=True)] == problems
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """Of hooks, and of a key."""
     with pytest.raises(HooksConfigError, match="cannot be read"):

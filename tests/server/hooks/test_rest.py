@@ -199,6 +199,10 @@ async def test_of_a_run_that_is_over_it_is_still_said_whom_it_was_told(tmp_path:
             found = await here.hooks.find(ended)
             assert found is not None
             assert [(e.subject, e.act) for e in await here.hooks.explain(found)] == [(asker, "tell")]
+        unknown = await here.happen("run.ended", "agent:a", "s", run="r3", agent="agent:a", attempt=1, status="failed")
+        found = await here.hooks.find(unknown)
+        assert found is not None
+        assert [e.reason for e in await here.hooks.explain(found)] == ["there is nobody who is asker"]
 
 
 async def test_the_log_says_what_was_told_and_dead_letters_can_be_replayed(here: Here) -> None:

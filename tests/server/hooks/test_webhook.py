@@ -128,6 +128,7 @@ async def test_410_disables_the_target(tmp_path: Path, receiver: Receiver) -> No
         await here.settled()
         await until(lambda: here.hooks.pending == {})
         assert len(receiver.got) == 1
+        assert sorted(d.attempt for d in await here.deliveries("dead")) == [0, 0, 0, 0, 1]
     async with bench(tmp_path, config) as here:
         await here.happen("run.ended", run="later")
         await here.settled()

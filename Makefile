@@ -58,7 +58,7 @@ said = @said=$$($(PYTEST) -o cache_dir=.pytest_cache/$@ $(1) 2>&1); code=$$?; ec
 	$(PYTEST) -o cache_dir=.pytest_cache/$@ --last-failed --last-failed-no-failures=none $(1)
 
 test-rest: # All that is in none of the others.
-	$(PYTEST) $(addprefix --ignore=,tests/browser $(SERVICES))
+	$(call said,$(addprefix --ignore=,tests/browser $(SERVICES)))
 
 test-services: # Servers, agents and commands that are processes.
 	$(call said,$(SERVICES))

@@ -1,14 +1,14 @@
 /** The console: who is here, and then their desk. */
 
 import { useEffect, useState } from "preact/hooks";
-import { forget, keep, onMoved, stored, type Account } from "./account.js";
-import { serverInfo, type ServerInfo } from "./api.js";
+import { forget, keep, onMoved, stored, type Account } from "./account/account.js";
+import { serverInfo, type ServerInfo } from "./kit/api.js";
 import { Desk } from "./desk.js";
-import { lazy } from "./lazy.js";
+import { lazy } from "./kit/lazy.js";
 import { go, pathOf, useRoute } from "./routes.js";
 
-const Join = lazy(() => import("./join.js").then((module) => module.Join));
-const SignIn = lazy(() => import("./sign_in.js").then((module) => module.SignIn));
+const Join = lazy(() => import("./account/join.js").then((module) => module.Join));
+const SignIn = lazy(() => import("./account/sign_in.js").then((module) => module.SignIn));
 
 const KNOWN_INFO = "syncd:server";
 /** How often a server that was never heard is asked again, milliseconds. */

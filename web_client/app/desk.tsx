@@ -5,25 +5,25 @@ import { useEffect, useState } from "preact/hooks";
 import { Client } from "../src/client.js";
 import searchWorker from "../src/search/worker.ts?worker&url";
 import { uuid7 } from "../src/core/ids.js";
-import { storeOf, tokenOf, type Account } from "./account.js";
-import { useMedia } from "./frame.js";
-import { useRead } from "./hooks.js";
-import { lazy, nothing } from "./lazy.js";
-import { Opened } from "./opened.js";
-import { callGuest } from "./names.js";
+import { storeOf, tokenOf, type Account } from "./account/account.js";
+import { useMedia } from "./kit/frame.js";
+import { useRead } from "./kit/hooks.js";
+import { lazy, nothing } from "./kit/lazy.js";
+import { Opened } from "./session/opened.js";
+import { callGuest } from "./people/names.js";
 import { go, pathOf, type Route } from "./routes.js";
-import { Shelf } from "./shelf.js";
+import { Shelf } from "./list/shelf.js";
 
 const Attending = lazy(() => import("./push/bell.js").then((module) => module.Attending), nothing);
 const Bell = lazy(() => import("./push/bell.js").then((module) => module.Bell), nothing);
-const SessionList = lazy(() => import("./session_list.js").then((module) => module.SessionList));
-const Dialog = lazy(() => import("./dialog.js").then((module) => module.Dialog));
-const Leaving = lazy(() => import("./leaving.js").then((module) => module.Leaving));
+const SessionList = lazy(() => import("./list/session_list.js").then((module) => module.SessionList));
+const Dialog = lazy(() => import("./kit/dialog.js").then((module) => module.Dialog));
+const Leaving = lazy(() => import("./account/leaving.js").then((module) => module.Leaving));
 const Welcome = lazy(
-  () => import("./welcome.js").then((module) => module.Welcome),
+  () => import("./list/welcome.js").then((module) => module.Welcome),
   ({ children }) => <main class="welcome">{children}</main>,
 );
-const Search = lazy(() => import("./search.js").then((module) => module.Search));
+const Search = lazy(() => import("./list/search.js").then((module) => module.Search));
 
 /** As in the stylesheet: from here on there is room for the list beside the transcript. */
 export const WIDE = "(min-width: 901px)";

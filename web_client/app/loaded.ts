@@ -1,7 +1,7 @@
 /** What comes when the page has all it needs itself: the styles of what opens later, a keeper of the focus, the worker. */
 
 import { install } from "./install.js";
-import { keepFocus } from "./keeping.js";
+import { keepFocus } from "./kit/keeping.js";
 import styles from "./later.css?url";
 
 /** Call it once, when the page is loaded. */

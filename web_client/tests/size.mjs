@@ -19,7 +19,7 @@ const CONSOLE = resolve(PLACE, "../syncd/static");
 /** What Vite says of the chunks it made; `pack.mjs` puts it here. */
 const MANIFEST = resolve(PLACE, "build/console.json");
 /** What the opening of a session loads beside the page's own script: answers are Markdown, and the panel stands open. */
-const OPENING = ["markdown.tsx", "panel.tsx"];
+const OPENING = ["transcript/markdown.tsx", "panel/panel.tsx"];
 
 const gzipped = (content) => gzipSync(content, { level: 9 }).length;
 

@@ -6,7 +6,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import type { Session } from "../../src/session.js";
-import { Icon } from "../icons.js";
+import { Icon } from "../kit/icons.js";
 import { choose, useChoice, useLongRun } from "./choice.js";
 import { attend, NotTold, turnOff, turnOn } from "./device.js";
 

@@ -6,8 +6,8 @@
  *    What was under way then comes to nothing, in this tab and in others.
  */
 
-import { stored } from "../account.js";
-import { request } from "../api.js";
+import { stored } from "../account/account.js";
+import { request } from "../kit/api.js";
 import { choiceOf, choose } from "./choice.js";
 import type { Kept, Said } from "./said.js";
 

@@ -1,8 +1,8 @@
 /** Accounts and routes: who somebody is by their token, and what a path shows. */
 
 import { expect, test } from "vitest";
-import { storeOf } from "../../app/account.js";
-import { fromName, fromToken } from "../../app/arrival.js";
+import { storeOf } from "../../app/account/account.js";
+import { fromName, fromToken } from "../../app/account/arrival.js";
 import { pathOf, routeOf } from "../../app/routes.js";
 
 const jwt = (claims: object) =>

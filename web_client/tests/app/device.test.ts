@@ -1,7 +1,7 @@
 /** The device that is told things, over a push service and a server that are stand-ins: nothing outlives its end. */
 
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { Account } from "../../app/account.js";
+import type { Account } from "../../app/account/account.js";
 
 const ANA = "user:ana";
 const token = async () => "ana";

@@ -1,7 +1,7 @@
 /** What a downloaded session's file is called. */
 
 import { expect, it } from "vitest";
-import { fileName } from "../../app/download.js";
+import { fileName } from "../../app/session/download.js";
 
 it("is called what the session is, as far as every system allows it", () => {
   expect(fileName("Lisbon: May / June?", "trip")).toBe("Lisbon May June");

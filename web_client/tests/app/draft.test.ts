@@ -1,7 +1,7 @@
 /** Drafts: what is written and not sent, of a tab and of the device. */
 
 import { beforeEach, expect, test, vi } from "vitest";
-import { Draft } from "../../app/draft.js";
+import { Draft } from "../../app/composer/draft.js";
 
 /** What a browser keeps of strings. */
 class Kept {

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import type { Change } from "../../src/changes.js";
 import { MessageView } from "../../src/transcript.js";
-import { Heard } from "../../app/heard.js";
+import { Heard } from "../../app/session/heard.js";
 
 const message = (id: string, seq: number | null, by: string, role: "user" | "assistant" = "user") =>
   ({

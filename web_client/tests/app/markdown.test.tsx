@@ -2,9 +2,9 @@
 
 import { Component, Fragment, type VNode } from "preact";
 import { expect, test, vi } from "vitest";
-import { unescapeEntities } from "../../app/marks/entities.js";
-import { safeHref } from "../../app/links.js";
-import { Markdown } from "../../app/markdown.js";
+import { unescapeEntities } from "../../app/transcript/marks/entities.js";
+import { safeHref } from "../../app/transcript/links.js";
+import { Markdown } from "../../app/transcript/markdown.js";
 import { ATTACKS } from "./attacks.js";
 
 interface Element {

@@ -1,8 +1,8 @@
 /** Marks: the tree of a Markdown text, held against another parser's, and against texts that mean no good. */
 
 import { describe, expect, it } from "vitest";
-import { blocksOf, type Block } from "../../app/marks/blocks.js";
-import { inlines, type Inline } from "../../app/marks/inlines.js";
+import { blocksOf, type Block } from "../../app/transcript/marks/blocks.js";
+import { inlines, type Inline } from "../../app/transcript/marks/inlines.js";
 import { Random } from "../random.js";
 import { others, ours } from "./other_markdown.js";
 

@@ -1,8 +1,8 @@
 /** Mentions: whom a typed message addresses. */
 
 import { expect, test } from "vitest";
-import { addressed, known, subjectOf } from "../../app/mentions.js";
-import { begun, complete, offered } from "../../app/offers.js";
+import { addressed, known, subjectOf } from "../../app/composer/mentions.js";
+import { begun, complete, offered } from "../../app/composer/offers.js";
 
 const HERE = known(["user:mona", "agent:planner", "user:planner", "agent:critic", "server:", "user:ana-maria"]);
 

@@ -1,7 +1,7 @@
 /** Names: what is shown of subjects, and what others wrote in them. */
 
 import { expect, test } from "vitest";
-import { callGuest, hueOf, initials, listed, nameOf, shown, titled } from "../../app/names.js";
+import { callGuest, hueOf, initials, listed, nameOf, shown, titled } from "../../app/people/names.js";
 
 test("a subject is shown by the part of it that people say", () => {
   expect(nameOf("user:mona")).toBe("mona");

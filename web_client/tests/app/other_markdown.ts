@@ -1,9 +1,9 @@
 /** Another Markdown parser, and this one's trees, in one form: to hold them against each other. */
 
 import { Lexer, type Token, type Tokens } from "marked";
-import { blocksOf, type Block, type Links } from "../../app/marks/blocks.js";
-import { unescapeEntities } from "../../app/marks/entities.js";
-import { inlines, type Inline } from "../../app/marks/inlines.js";
+import { blocksOf, type Block, type Links } from "../../app/transcript/marks/blocks.js";
+import { unescapeEntities } from "../../app/transcript/marks/entities.js";
+import { inlines, type Inline } from "../../app/transcript/marks/inlines.js";
 
 /** A text, or what it is called, what it leads to or the like, and what is in it. */
 export type Tree = string | Node;

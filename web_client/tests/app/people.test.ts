@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { Json, PresenceEntry } from "../../src/core/messages.js";
-import { peopleOf } from "../../app/people.js";
+import { peopleOf } from "../../app/people/people.js";
 
 let peers = 0;
 const entry = (subject: string, device: string, state: Json): PresenceEntry => ({

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import * as Y from "yjs";
-import { textsOf } from "../../app/refused.js";
+import { textsOf } from "../../app/session/refused.js";
 import type { RefusedEdit } from "../../src/core/replica.js";
 
 /** A shared text, and all edits that `write` makes in it after `begin`, one for each transaction. */

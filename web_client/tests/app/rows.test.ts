@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { BranchItem } from "../../src/branches.js";
 import type { RunView } from "../../src/runs.js";
 import { MessageView } from "../../src/transcript.js";
-import { rowsOf, type Row } from "../../app/rows.js";
+import { rowsOf, type Row } from "../../app/transcript/rows.js";
 
 const AT = new Date(2026, 4, 1, 12).getTime();
 const DAY = 86_400_000;

@@ -1,7 +1,7 @@
 /** The shelf: when it looks around, what it lists, and what it lets go of. */
 
 import { expect, it, vi } from "vitest";
-import { Shelf } from "../../app/shelf.js";
+import { Shelf } from "../../app/list/shelf.js";
 import type { Client } from "../../src/client.js";
 import type { IndexRow } from "../../src/core/messages.js";
 import type { LinkStatus } from "../../src/core/status.js";

@@ -1,7 +1,7 @@
 /** Steered: a run is told something by whose steer or message it was, and by nobody a part only names. */
 
 import { expect, test } from "vitest";
-import { told } from "../../app/steered.js";
+import { told } from "../../app/transcript/steered.js";
 import type { CommandView } from "../../src/commands.js";
 import type { RunView } from "../../src/runs.js";
 import type { MessageView } from "../../src/transcript.js";

@@ -2,7 +2,15 @@
 
 import { expect, test } from "vitest";
 import * as Y from "yjs";
-import { asShown, caretAfter, editBetween, editsOfDelta, inField, inText, type TextEdit } from "../../app/text_edit.js";
+import {
+  asShown,
+  caretAfter,
+  editBetween,
+  editsOfDelta,
+  inField,
+  inText,
+  type TextEdit,
+} from "../../app/panel/text_edit.js";
 
 const apply = (text: string, { at, removed, inserted }: TextEdit) =>
   text.slice(0, at) + inserted + text.slice(at + removed);

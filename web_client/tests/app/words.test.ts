@@ -3,10 +3,10 @@
 import { expect, test } from "vitest";
 import type { RunView } from "../../src/runs.js";
 import { OFFLINE } from "../../src/core/status.js";
-import { connection } from "../../app/connection.js";
-import { failure, runWords } from "../../app/run_words.js";
-import { elapsed, lasted } from "../../app/times.js";
-import { brief, toolPart, toolWords } from "../../app/tools.js";
+import { connection } from "../../app/session/connection.js";
+import { failure, runWords } from "../../app/transcript/run_words.js";
+import { elapsed, lasted } from "../../app/kit/times.js";
+import { brief, toolPart, toolWords } from "../../app/transcript/tools.js";
 
 const calm = { unsynced: 0, caughtUp: null, cut: false };
 const live = { ...OFFLINE, link: "live" as const };

@@ -26,7 +26,13 @@ _PURE = {
 _ONLY = {
     "msgpack": ("syncd/core/codec.py",),
     "pycrdt": ("syncd/core/replica.py",),
-    "pydantic": ("syncd/server/config.py", "syncd/server/rest/", "syncd/server/openapi.py", "syncd/server/hooks/"),
+    "pydantic": (
+        "syncd/server/config.py",
+        "syncd/server/problems.py",
+        "syncd/server/rest/",
+        "syncd/server/openapi.py",
+        "syncd/server/hooks/",
+    ),
     "pydantic_settings": ("syncd/server/config.py",),
     "aiosqlite": ("syncd/store/sqlite.py",),
     "aiohttp": ("syncd/server/", "client_py/syncd_client/transport.py"),

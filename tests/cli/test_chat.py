@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from examples.server_process import free_port
 from tests.cli.terminal import DEADLINE_S, Process, ServerProcess, Terminal
 
 
@@ -66,8 +67,8 @@ def test_refusal_is_said_at_once(tmp_path: Path, terminal: Terminal) -> None:
 
 def test_posted_offline_and_killed_arrives_once(tmp_path: Path, terminal: Terminal) -> None:
     """The server is down, a message is posted, the process is killed: the next start brings it to the server, once."""
-    with ServerProcess(tmp_path / "s.db") as first:
-        port = first.port
+    port = free_port()
+    with ServerProcess(tmp_path / "s.db", port=port) as first:
         terminal.run("chat", "trip", "--as", "mona", "--url", first.url, "--store", "m.db", lines="before\n")
     arguments = ["chat", "trip", "--as", "mona", "--url", f"http://127.0.0.1:{port}", "--store", "m.db"]
     with Process(*arguments) as chat:

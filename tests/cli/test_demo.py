@@ -90,8 +90,17 @@ async def test_what_it_is_told_is_not_where_to(server: ServerProcess, room: str,
     assert places == ["Porto", "Porto"]
 
 
-async def test_planner_is_steered_and_asks(mona: Session) -> None:
+async def test_planner_is_steered_and_asks(mona: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it is told changes the rest of its plan, and only that; it books nothing before somebody allows it."""
+    say, heard = demo_agents._say, list[str]()
+
+    async def waits_for_a_word(run: Run, text: str) -> None:
+        heard.extend(["one"] if "(heard:" in text else [])
+        if "Saturday" in text and not heard:
+            await run._steering.wait()
+        await say(run, text)
+
+    monkeypatch.setattr(demo_agents, "_say", waits_for_a_word)
     await mona.post("@planner plan a week in Porto", to=["agent:planner"])
     await until(lambda: any("Friday" in view.text for view in answers(mona, "agent:planner")))
     command = await mona.steer("more food", run=mona.runs()[0].id)
@@ -111,12 +120,20 @@ async def test_planner_is_steered_and_asks(mona: Session) -> None:
     assert (suspended, "Booked" in steered, "mona said yes" in booked) == ("suspended", False, True)
 
 
-async def test_two_agents_answer_at_once(mona: Session) -> None:
+async def test_two_agents_answer_at_once(mona: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both that a message addresses are at work at the same time; a denial is heard with its reason."""
+    say, go_on = demo_agents._say, asyncio.Event()
+
+    async def waits(run: Run, text: str) -> None:
+        await go_on.wait()
+        await say(run, text)
+
+    monkeypatch.setattr(demo_agents, "_say", waits)
     await mona.post("plan Faro", to=["agent:planner", "agent:critic"])
     await until(
         lambda: {run.agent for run in mona.runs() if run.status == "running"} == {"agent:planner", "agent:critic"}
     )
+    go_on.set()
     await until(lambda: status_of(mona, "agent:critic") == "completed" and waiting_call(mona) != "")
     await mona.deny(waiting_call(mona), "too dear")
     await until(lambda: status_of(mona, "agent:planner") == "completed")
@@ -225,14 +242,18 @@ class Typing:
 
     def __init__(self, terminal: int) -> None:
         self._terminal = terminal
+        self._shown = ""
 
     def type(self, keys: str) -> None:
         """Type."""
+        self._shown = ""
         os.write(self._terminal, keys.encode())
 
     def until(self, expected: str) -> str:
-        """Return what is written to the terminal until `expected` is."""
-        return read_until(self._terminal, expected)
+        """Return what is written to the terminal since something was typed, once `expected` is among it."""
+        if expected not in self._shown:  # Several things may have come at once.
+            self._shown += read_until(self._terminal, expected)
+        return self._shown
 
 
 @contextmanager

@@ -86,7 +86,7 @@ async def test_a_run_from_question_to_answer(
             await until(lambda: any("waits for you" in line for line in open_runs(session)))
             keys.send_text("/deny too dear\r")
             await until(answered(session, "not booked: too dear"))
-            await until(lambda: "accepted" in note(screen) and not open_runs(session))
+            await until(lambda: "deny book: accepted" in note(screen) and not open_runs(session))
             denied = note(screen)
             keys.send_text("/runs\r")
             await until(lambda: "done" in note(screen))

@@ -45,7 +45,7 @@ async def test_json_follows_a_stream(server: ServerProcess, room: str, terminal:
                     await stream.flush()
             streamed = await heard(tail, "message", streaming=False)
             session.state.map("plan")["city"] = "Lisbon"
-            (state,) = await heard(tail, "state")
+            state = (await heard(tail, "state"))[-1]
             session.presence.update(status="typing")
             presence = (await heard(tail, "presence", state={"status": "typing"}))[-1]
             tail.signal(signal.SIGINT)

@@ -19,6 +19,7 @@ from syncd.core.messages import Hello
 from syncd.server.app import DEV_BANNER, Server, create_server
 from syncd.server.metrics import Metrics
 from syncd.server.parts import make_auth, make_services
+from tests.harness import PATIENCE_S
 from tests.server.fakes import ALL, SECRET, FakeLinks, FakeSessions, FakeStore, running, settings_for
 
 SERVE = """
@@ -51,7 +52,7 @@ async def test_drain_lets_requests_finish(tmp_path: Path) -> None:
         slow = asyncio.ensure_future(http.call("GET", "/v1/sessions/room"))
         await http.sessions.entered.wait()
         draining = asyncio.ensure_future(http.server.drain())
-        closed = await asyncio.wait_for(link.receive(), 5)
+        closed = await asyncio.wait_for(link.receive(), PATIENCE_S)
         with pytest.raises(ClientConnectionError):
             async with ClientSession() as other, other.get(http.url + "/healthz"):
                 pass
@@ -173,15 +174,15 @@ async def test_revocation_cuts_a_real_link(tmp_path: Path) -> None:
         async with ClientSession(server.url) as client:
             link = await client.ws_connect("/v1/sync", protocols=["syncd.v1"])
             await link.send_bytes(encode(Hello(versions=[1], token=guest, device="d1")))
-            await link.receive_bytes(timeout=5)
+            await link.receive_bytes(timeout=PATIENCE_S)
             async with client.post("/v1/tokens/revoke", json={"subject": "user:guest"}, headers=admin) as reply:
                 assert reply.status == 204
-            while (message := await link.receive(timeout=5)).type is WSMsgType.BINARY:
+            while (message := await link.receive(timeout=PATIENCE_S)).type is WSMsgType.BINARY:
                 pass
             first_close = message.data
             again = await client.ws_connect("/v1/sync", protocols=["syncd.v1"])
             await again.send_bytes(encode(Hello(versions=[1], token=guest, device="d1")))
-            while (message := await again.receive(timeout=5)).type is WSMsgType.BINARY:
+            while (message := await again.receive(timeout=PATIENCE_S)).type is WSMsgType.BINARY:
                 pass
     finally:
         await server.stop()
@@ -210,10 +211,13 @@ def test_second_signal_exits_at_once(tmp_path: Path) -> None:
             b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n"
         )
         assert client.recv(100).startswith(b"HTTP/1.1 100")
-        started = time.monotonic()
         process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        while "draining" not in process.stderr.readline():  # Two that come at once are one.
+            assert process.poll() is None
         time.sleep(0.5)
         assert process.poll() is None
+        started = time.monotonic()
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
 

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import WSServerHandshakeError
 
 from syncd.server.http import ERROR_CODES, ApiError, error_response
+from tests.harness import PATIENCE_S
 from tests.server.fakes import Running, running
 
 PATHS = ["/healthz", "/metrics", "/v1/sessions", "/v1/openapi.json", "/no/such/path"]
@@ -90,7 +91,7 @@ async def test_host_is_said_once(http: Running, lines: bytes, code: bytes) -> No
     """Two, none, or one in the request line that says something else: nothing is served."""
     reader, writer = await asyncio.open_connection("127.0.0.1", http.server.port)
     writer.write(lines + b"Connection: close\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
     writer.close()
     await writer.wait_closed()
 

@@ -260,8 +260,7 @@ async def test_an_answer_that_grew_is_shown_when_its_run_is_over(server: Server)
         answer = replace(new_message(""), role="assistant", run=work.run, attempt=1)
         await agent.push(put_message(hand.transcript, answer))
         await list_.until(excerpt="", unread=1, running={PLANNER: "live"})
-        await asyncio.sleep(0.2)  # Whoever came is told by now.
-        list_.look()
+        await list_.until(here={ANN: "away", PLANNER: "active"})
         told = list_.frames
         writer = PartWriter(hand.transcript, answer.id).append
         for token in ("Take ", "the ", "tram."):

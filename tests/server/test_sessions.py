@@ -22,7 +22,7 @@ from syncd.store.log import Append, Entry, EntryKind, StoredEntry
 from syncd.store.memory import MemorySessionLog
 from syncd.store.session_log import SqliteSessionLog
 from tests.core.machines import Pen, member
-from tests.harness import until
+from tests.harness import PATIENCE_S, until
 
 
 class Box:
@@ -263,7 +263,7 @@ async def test_a_store_that_failed_for_good_acks_nothing_and_ends_the_server() -
             ann = await join(sessions)
             log.append_error = error
             push(sessions, "ann", 1, Pen().message())
-            await asyncio.wait_for(fatal.wait(), 5)
+            await asyncio.wait_for(fatal.wait(), PATIENCE_S)
             assert not ann.has(Ack)
             assert ann.dropped == [(CloseCode.SERVER_ERROR, False)]
 

@@ -7,7 +7,10 @@ for each run that it begins, once its handler is called, and what else a story w
     says TEXT           says TEXT
     books               asks for approval of a tool, says what came of it
     asks                has a device run a tool, says its result
+    paced N PATH        says "1 2 … N ", each word when the file has as many bytes as words were said before
+    lingers N           says "1 2 … " without an end; a second attempt says "1 2 … N "
     listens             says "…" until it is steered, then what it was told
+    waits               says "waiting " and no more until it is steered, then what it was told
     breaks TEXT         says TEXT, then fails
     family N M          N sub-runs that say "1 … M " each
     reads               says who wrote what, as the model would be told
@@ -25,10 +28,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
 from syncd_client import Agent, Run
+
+from tests.harness import until
 
 
 async def words(count: int, delay_s: float) -> AsyncIterator[str]:
@@ -40,6 +46,26 @@ async def words(count: int, delay_s: float) -> AsyncIterator[str]:
 
 async def count(run: Run, rest: list[str]) -> None:
     await run.stream(words(int(rest[0]), float(rest[1]) if len(rest) > 1 else 0.0))
+
+
+def holds(file: Path, count: int) -> bool:
+    """Whether a file has so many bytes."""
+    return file.stat().st_size >= count
+
+
+async def paced(run: Run, rest: list[str]) -> None:
+    heard = Path(rest[1])
+
+    async def one_by_one() -> AsyncIterator[str]:
+        async for word in words(int(rest[0]), 0.0):
+            yield word
+            await until(partial(holds, heard, int(word)))
+
+    await run.stream(one_by_one())
+
+
+async def lingers(run: Run, rest: list[str]) -> None:
+    await run.stream(words(1_000_000, 0.05) if run.attempt == 1 else words(int(rest[0]), 0.0))
 
 
 async def says(run: Run, rest: list[str]) -> None:
@@ -71,6 +97,12 @@ async def listens(run: Run, rest: list[str]) -> None:
             await run.text("told: " + " and ".join(steer.text for steer in steers))
             return
         await asyncio.sleep(0.02)
+
+
+async def waits(run: Run, rest: list[str]) -> None:
+    await run.text("waiting ")
+    steers = await run.wait_steering()
+    await run.text("told: " + " and ".join(steer.text for steer in steers))
 
 
 async def breaks(run: Run, rest: list[str]) -> None:
@@ -118,7 +150,9 @@ async def fades(run: Run, rest: list[str]) -> None:
 
 SCRIPTS: dict[str, Callable[[Run, list[str]], Awaitable[None]]] = {
     script.__name__: script
-    for script in (count, says, books, asks, listens, breaks, family, reads, leaves, sleeps, fades)
+    for script in (
+        *(count, paced, lingers, says, books, asks, listens, waits, breaks, family, reads, leaves, sleeps, fades),
+    )
 }
 
 

@@ -22,7 +22,7 @@ from syncd.core.ids import run_id
 from syncd.core.messages import Layer
 from syncd.core.schema import Root
 from tests.e2e.stories import scripted_agent
-from tests.harness import Running, environment, meanwhile, mint, server_process, until
+from tests.harness import PATIENCE_S, Running, environment, meanwhile, mint, server_process, until
 
 SESSION = "trip"
 
@@ -78,8 +78,19 @@ class AgentProcess:
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """SIGTERM, as an operator stops it."""
+        """SIGTERM, as an operator stops it; return when it has ended."""
         await self._end(signal.SIGTERM)
+
+    def terminate(self) -> None:
+        """SIGTERM, and go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    async def ended(self) -> None:
+        """Return when it has ended by itself."""
+        assert self._process is not None
+        async with asyncio.timeout(PATIENCE_S):
+            await self._process.wait()
 
     def freeze(self) -> None:
         """SIGSTOP, until `thaw`."""
@@ -117,14 +128,16 @@ class Stage:
         )
         return agent
 
-    async def person(self, name: str = "mona", *, url: str = "", token: str = "", store: str = "") -> Session:
-        """Open the session on another device of somebody's."""
+    async def person(
+        self, name: str = "mona", *, url: str = "", token: str = "", store: str = "", session: str = SESSION
+    ) -> Session:
+        """Open a session on another device of somebody's."""
         path = self._store(name, store)
         client = Client(url or self.server.url, token=token or mint(f"user:{name}"), store=path)
         await self._stack.enter_async_context(client)
-        session = await client.open(SESSION)
-        self.people.append(session)
-        return session
+        opened = await client.open(session)
+        self.people.append(opened)
+        return opened
 
     def facts(self, session: Session, message: str, agent: str) -> list[dict[str, Any]]:
         """Return what the server decided about a message's run, in order."""

@@ -52,8 +52,10 @@ async def test_a_cancel_that_names_the_message_comes_before_there_is_a_run(tmp_p
 
         running = await mona.post("sleeps", to=[AGENT])
         run = await reached(mona, running.id, "running")
+        agent.freeze()  # Told of the first it would end the run, and the second were too late.
         first, second = await mona.cancel(run=run.id), await mona.cancel(run=run.id)
         assert [await c.outcome(timeout=20) for c in (first, second)] == ["accepted", "duplicate"]
+        agent.thaw()
         await ended(mona, running.id)
         assert await (await mona.cancel(run=run.id)).outcome(timeout=20) == "late"
         await here.curtain()
@@ -113,13 +115,16 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_began(tmp_path: Pa
     async with stage(tmp_path) as here:
         first = await here.agent(drain_s=20.0)
         mona = await here.person()
-        begun = await mona.post("count 60 0.03", to=[AGENT])
+        begun = await mona.post("waits", to=[AGENT])
         waits = await mona.post("says later", to=[AGENT])
-        await says(mona, "10 ")
-        await first.stop()
+        await says(mona, "waiting")
+        await reached(mona, waits.id, "queued")
+        first.terminate()
+        await mona.steer("go on", run=(await reached(mona, begun.id, "running")).id)
+        await first.ended()
         assert first.notes("stopped")
         run = await ended(mona, begun.id)
-        assert (run.status, answers(mona, run)) == ("completed", [numbers(60)])
+        assert (run.status, answers(mona, run)) == ("completed", ["waiting \n\ntold: go on"])
         assert (await reached(mona, waits.id, "queued")).attempt == 0
         await here.agent()
         assert answers(mona, await ended(mona, waits.id)) == ["later"]
@@ -170,10 +175,11 @@ async def test_a_message_to_a_busy_agent_waits_its_turn_or_steers_by_policy(tmp_
         await here.agent("planner")
         await here.agent("critic", busy="steer")
         mona = await here.person()
-        first = await mona.post("count 40 0.02", to=["agent:planner"])
+        first = await mona.post("waits", to=["agent:planner"])
         second = await mona.post("says after", to=["agent:planner"])
-        await reached(mona, first.id, "running")
+        await says(mona, "waiting")
         assert (await reached(mona, second.id, "queued")).attempt == 0
+        await mona.steer("go on", run=(await reached(mona, first.id, "running")).id)
         one, two = await ended(mona, first.id), await ended(mona, second.id)
         assert answers(mona, two) == ["after"]
         assert one.ended_at is not None

@@ -99,7 +99,7 @@ async def test_editing_and_regenerating_fork_and_every_device_has_the_same_tree(
             ("says two", 2, 2),
             ("two", 1, 1),
         ]
-        await until(lambda: len(answers(phone)) == 2)
+        await ended(phone, edited.id)
         answer = next(v for v in phone.messages() if v.text == "two")
         request = await phone.regenerate(answer.id)
         await until(lambda: any(run.message == request.id and run.ended for run in phone.runs()))

@@ -1,5 +1,6 @@
 """Bench: hooks over a real log on disk, with people who are where a test says, and events as it says."""
 
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from syncd.server.metrics import Metrics
 from syncd.store.hook_rows import Delivery
 from syncd.store.log import Append, Entry, EntryKind
 from syncd.store.session_log import SqliteSessionLog
-from tests.harness import until
+from tests.harness import PATIENCE_S, until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDbjvT"
@@ -157,6 +158,21 @@ class Bench:
         """Wait until nothing waits to be delivered."""
         await self.judged()
         await until(lambda: not self.hooks.pending, "the deliveries")
+
+    async def caught_up(self) -> None:
+        """Wait until all was judged and told that happened or is due by now: also what is no event, as who looks."""
+        # Whatever was there before this one is judged in its turn at the latest.
+        await self.happen("read.moved", "user:nobody", "elsewhere", subject="user:nobody", seq=0)
+        await self.settled()
+
+    async def tried(self, attempts: int, *states: str) -> Delivery:
+        """Wait until something to be sent was tried so often, and that is on the disk; return it."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                for delivery in await self.deliveries(*states):
+                    if delivery.act == "send" and delivery.attempt >= attempts:
+                        return delivery
+                await asyncio.sleep(0.01)
 
 
 def webhook(name: str, url: str, **fields: Any) -> dict[str, Any]:

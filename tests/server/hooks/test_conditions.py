@@ -1,6 +1,5 @@
 """Who is told, when, and who is not: rules over people who are here, away, reading, writing or answering."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -83,8 +82,7 @@ async def test_who_cancels_is_not_told_of_the_end(tmp_path: Path) -> None:
         await here.happen("run.ended", MONA, "s", run="r1", agent="agent:a", status="cancelled")
         await here.judged()
         here.later(61)
-        await asyncio.sleep(0.1)
-        await here.settled()
+        await here.caught_up()
 
         assert [notice.subject for notice in here.push.sent] == [THEO]
 
@@ -153,10 +151,10 @@ async def test_what_is_read_in_time_is_not_told(tmp_path: Path) -> None:
     async with bench(tmp_path, config, clock=here.clock) as here:
         await here.message(THEO, 2)
         await here.judged()
-        here.later(599)
-        await asyncio.sleep(0.05)
+        here.later(500)  # Not the last second: the first message is older than this server.
+        await here.caught_up()
         assert told(here) == []
-        here.later(2)
+        here.later(101)
         await until(lambda: len(here.push.sent) >= 3, "the notices")
         await here.settled()
 
@@ -210,8 +208,7 @@ async def test_whoever_was_told_first_answers_for_all(tmp_path: Path) -> None:
         await here.happen("read.moved", MONA, "s", subject=MONA, seq=1)
         await here.judged()
         here.later(61)
-        await asyncio.sleep(0.2)
-        await here.settled()
+        await here.caught_up()
 
         assert told(here) == [(MONA, "m1"), (THEO, "m1")]
 
@@ -223,12 +220,11 @@ async def test_what_happened_before_their_eyes_is_not_told_when_they_leave(tmp_p
         here.people.watches.add(("s", MONA))
         await here.happen("run.ended", "agent:planner", "s", run="r1", agent="agent:planner", status="completed")
         await here.message(THEO, 1)
-        await here.judged()
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         here.people.watches.clear()
         here.later(31)
         await until(lambda: here.push.sent, "the message")
-        await asyncio.sleep(0.1)
+        await here.caught_up()
 
         assert told(here) == [(MONA, "m1")]
 
@@ -241,13 +237,12 @@ async def test_a_look_in_the_same_turn_counts(tmp_path: Path) -> None:
         here.people.change("s", MONA, "offline", "active")
         here.people.watches.clear()
         here.people.change("s", MONA, "active", "offline")
-        await asyncio.sleep(0.05)
+        await here.caught_up()
         await here.message(THEO, 2)
-        await here.judged()
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         here.later(31)
         await until(lambda: here.push.sent, "the second")
-        await asyncio.sleep(0.1)
+        await here.caught_up()
 
         assert told(here) == [(MONA, "m2")]
 
@@ -259,14 +254,13 @@ async def test_after_a_restart_people_have_time_to_come_back(tmp_path: Path) -> 
     async with bench(tmp_path, config_of(rules), people=people) as here:
         people.settles = here.clock() + 10_000
         await here.message("agent:planner", 1)
-        await here.judged()
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         assert told(here) == []
         people.watches.add(("s", MONA))
         people.audiences["s"] = {MONA: "active"}
         here.later(11)
         await until(lambda: here.push.sent, "the notice")
-        await asyncio.sleep(0.1)
+        await here.caught_up()
 
         assert told(here) == [(THEO, "m1")]
 
@@ -293,8 +287,7 @@ async def test_an_approval_escalates_until_somebody_decides(tmp_path: Path) -> N
         here.later(601)
         await until(lambda: len(here.push.sent) == 4, "the second escalation")
         here.later(601)
-        await asyncio.sleep(0.1)
-        await here.settled()
+        await here.caught_up()
 
         assert [n.subject for n in here.push.sent] == [MONA, MONA, THEO, EVE]
         assert {n.events[0]["data"]["tool_call"] for n in here.push.sent[2:]} == {"r1-2"}
@@ -447,8 +440,7 @@ async def test_a_target_is_left_alone_in_quiet_hours(tmp_path: Path, monkeypatch
     async with bench(tmp_path, config, channels={"call": mail}) as here:
         ends.append(here.clock() + 3_600_000)
         await here.happen("run.ended", "agent:planner", "s", run="r1", agent="agent:planner", status="completed")
-        await here.judged()
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         assert mail.sent == []
         here.later(3_601)
         await until(lambda: mail.sent, "the end of quiet")

@@ -1,6 +1,5 @@
 """Overlooked: what was not told because somebody was there, who turns out to have been gone."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,9 @@ from tests.server.hooks.test_conditions import EVE, MONA, THEO, push, told
 async def missed(here: Bench) -> None:
     """Have Mona's machine found dead, and the time pass in which it could be back."""
     here.people.lose("s", MONA, 0)
-    await asyncio.sleep(0.1)
+    await here.caught_up()
     here.later(12)
-    await asyncio.sleep(0.1)
-    await here.settled()
+    await here.caught_up()
 
 
 async def test_what_came_while_a_dead_machine_seemed_to_look_is_told_after_all(tmp_path: Path) -> None:
@@ -40,13 +38,13 @@ async def test_what_came_while_a_dead_machine_seemed_to_look_is_told_after_all(t
         assert told(here) == [(EVE, "m2")]
 
         here.people.lose("s", MONA, died_ms)
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         assert told(here) == [(EVE, "m2")]
         here.later(12)
         await until(lambda: len(here.push.sent) == 2, "the notice")
         assert told(here) == [(EVE, "m2"), (MONA, "m2")]
         here.people.lose("s", THEO, died_ms)
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         here.later(12)
         await until(lambda: len(here.push.sent) == 4, "the notices")
         assert sorted(told(here)[2:]) == [(EVE, "m2"), (THEO, "m2")]
@@ -65,10 +63,9 @@ async def test_who_comes_back_after_a_lost_link_is_not_told(tmp_path: Path, back
             here.people.watches.add(("s", MONA))
         else:
             await here.happen("read.moved", MONA, "s", subject=MONA, seq=1)
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         here.later(12)
-        await asyncio.sleep(0.1)
-        await here.settled()
+        await here.caught_up()
 
         assert told(here) == []
 
@@ -84,7 +81,7 @@ async def test_who_seemed_to_be_at_it_elsewhere_is_told_as_well(tmp_path: Path) 
         assert told(here) == []
         here.people.statuses[MONA] = "offline"
         here.people.lose("other", MONA, here.clock() - 60_000)
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         here.later(12)
         await until(lambda: here.push.sent, "the notice")
 
@@ -124,15 +121,14 @@ async def test_a_machine_that_dies_before_it_is_asked_is_none(tmp_path: Path) ->
     async with bench(tmp_path, config_of([rule])) as here:
         here.people.statuses[MONA] = "active"
         await here.message(THEO, 1)
-        await here.judged()
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         here.later(10)
         died_ms = here.clock()
         here.later(21)
         await until(lambda: len(here.hooks._engine._lookout) == 1, "its being judged")
         here.people.statuses[MONA] = "offline"
         here.people.lose("other", MONA, died_ms)
-        await asyncio.sleep(0.1)
+        await here.caught_up()
         here.later(12)
         await until(lambda: here.push.sent, "the notice")
 
@@ -154,8 +150,8 @@ async def test_who_is_missed_while_the_turn_is_stored_is_told(tmp_path: Path) ->
         store.commit = slow
         await here.message(THEO, 1)
         await here.judged()
-        await asyncio.sleep(0.1)
         store.commit = commit
+        await here.caught_up()
         here.later(12)
         await until(lambda: here.push.sent, "the notice")
 

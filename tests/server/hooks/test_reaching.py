@@ -15,8 +15,9 @@ from syncd.server.app import Server
 from tests.harness import meanwhile, mint, serving, until
 from tests.server.hooks.push_service import Browser, PushService, push_service
 
-#: A machine that dies is missed after one and a half of the first, and given up after the second.
-LIMITS = {"heartbeat_s": 1.0, "presence_grace_s": 0.5}
+#: A machine that dies is missed after one and a half of the first, and given up after the second. By then a run has to
+#: be over that ends as it dies.
+LIMITS = {"heartbeat_s": 3.0, "presence_grace_s": 0.5}
 RULES = """
 [[hooks.rules]]
 name = "done"

@@ -12,7 +12,7 @@ from syncd.core.grant import Grant
 from syncd.server.auth import Auth, parse_keys
 from syncd.server.metrics import Metrics
 from syncd.server.revocations import Revocations
-from tests.harness import until
+from tests.harness import PATIENCE_S, until
 from tests.server.fakes import ALL, SECRET, Running, running
 
 JSON = {"Content-Type": "application/json"}
@@ -101,7 +101,7 @@ async def test_body_without_a_good_token_is_not_read(http: Running) -> None:
         b"POST /v1/sessions/import HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 100000000\r\n\r\n"
     )
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n"), PATIENCE_S)
     writer.close()
     await writer.wait_closed()
 
@@ -136,8 +136,8 @@ async def test_token_that_ends_while_the_body_comes_is_not_acted_for(
         else:
             clock[0] += 60
         writer.write(body[5:])
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-        answer = json.loads(await asyncio.wait_for(reader.readuntil(b"}}"), 5))
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+        answer = json.loads(await asyncio.wait_for(reader.readuntil(b"}}"), PATIENCE_S))
         writer.close()
         await writer.wait_closed()
 
@@ -154,8 +154,8 @@ async def test_dripped_body_is_too_slow(tmp_path: Path) -> None:
             b"POST /v1/sessions/room/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 100\r\nAuthorization: Bearer " + http.token().encode() + b"\r\n\r\n{"
         )
-        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-        body = json.loads(await asyncio.wait_for(reader.readuntil(b"}}"), 5))
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
+        body = json.loads(await asyncio.wait_for(reader.readuntil(b"}}"), PATIENCE_S))
         writer.close()
         await writer.wait_closed()
 
@@ -232,7 +232,7 @@ async def _raw_get(http: Running, target: str) -> tuple[int, bytes]:
         f"GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {http.token()}\r\n"
         "Connection: close\r\n\r\n".encode()
     )
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
     writer.close()
     await writer.wait_closed()
     head, _, body = answer.partition(b"\r\n\r\n")

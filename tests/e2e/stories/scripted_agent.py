@@ -4,6 +4,7 @@ As a program of its own, its arguments are: address, token, name, store, setting
 for each run that it begins, once its handler is called, and what else a story wants to know.
 
     count N [DELAY_S]   says "1 2 … N ", a word each DELAY_S
+    counts DELAY_S      says "1 2 … ", a word each DELAY_S, until it is steered; notes `counted N`
     says TEXT           says TEXT
     books               asks for approval of a tool, says what came of it
     asks                has a device run a tool, says its result
@@ -40,6 +41,24 @@ async def words(count: int, delay_s: float) -> AsyncIterator[str]:
 
 async def count(run: Run, rest: list[str]) -> None:
     await run.stream(words(int(rest[0]), float(rest[1]) if len(rest) > 1 else 0.0))
+
+
+async def counts(run: Run, rest: list[str]) -> None:
+    steered = asyncio.ensure_future(run.wait_steering())
+    number = 0
+
+    async def model() -> AsyncIterator[str]:
+        nonlocal number
+        while not steered.done():
+            number += 1
+            yield f"{number} "
+            await asyncio.sleep(float(rest[0]))
+
+    try:
+        await run.stream(model())
+        note("counted", number)
+    finally:
+        steered.cancel()
 
 
 async def says(run: Run, rest: list[str]) -> None:
@@ -118,7 +137,7 @@ async def fades(run: Run, rest: list[str]) -> None:
 
 SCRIPTS: dict[str, Callable[[Run, list[str]], Awaitable[None]]] = {
     script.__name__: script
-    for script in (count, says, books, asks, listens, breaks, family, reads, leaves, sleeps, fades)
+    for script in (count, counts, says, books, asks, listens, breaks, family, reads, leaves, sleeps, fades)
 }
 
 

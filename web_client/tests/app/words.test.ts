@@ -5,7 +5,8 @@ import type { RunView } from "../../src/runs.js";
 import { OFFLINE } from "../../src/core/status.js";
 import { connection } from "../../app/connection.js";
 import { failure, runWords } from "../../app/run_words.js";
-import { elapsed, lasted } from "../../app/times.js";
+import { elapsed } from "../../app/elapsed.js";
+import { lasted } from "../../app/times.js";
 import { brief, toolPart, toolWords } from "../../app/tools.js";
 
 const calm = { unsynced: 0, caughtUp: null, cut: false };

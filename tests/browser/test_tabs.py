@@ -318,6 +318,7 @@ async def test_a_tab_says_that_its_leader_is_silent(bare: Running, new_device: M
         await true_in(two, "look().leads", "the takeover")
     assert "the tab that has the link does not answer" in await two.evaluate("reasons")
 
+    await true_in(one, "!look().leads", "the demotion")
     await live(two)
     await live(one)
     assert [await look(tab, "leads") for tab in (one, two)] == [False, True]

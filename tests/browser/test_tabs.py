@@ -335,14 +335,26 @@ async def test_a_leader_that_was_silent_for_a_moment_costs_nobody_their_place(
         await tab.evaluate("(at) => session().presence.update({ at })", name)
     seen = "JSON.stringify(session().presence.everyone().map((entry) => entry.state.at).sort())"
     await true_in(two, f'{seen} === \'["ben","one"]\'')
-    await two.evaluate(
-        f"window.seen = []; void client.subscribe(() => window.seen.push(`${{look().reason}} ${{{seen}}}`))"
+    # By themselves: half a second after it was noticed, it would be too late.
+    await one.evaluate(
+        """(() => {
+          window.mute = true;
+          new BroadcastChannel("noticed").onmessage = () => { mute = false; void write("here I am"); };
+        })()"""
     )
-    await one.evaluate("window.mute = true")
-    await two.evaluate("void document.dispatchEvent(new Event('resume'))")
-    await true_in(two, "client.status.reason.includes('does not answer')", "the silence")
-    await one.evaluate("window.mute = false")
-    await write(one, "here I am")
+    await two.evaluate(
+        f"""(() => {{
+          const noticed = new BroadcastChannel("noticed");
+          window.seen = [];
+          client.subscribe(() => {{
+            seen.push(`${{look().reason}} ${{{seen}}}`);
+            if (look().reason.includes("does not answer")) noticed.postMessage("");
+          }});
+          document.dispatchEvent(new Event("resume"));
+        }})()"""
+    )
+    await true_in(two, "window.seen.length > 0", "the silence")
+    await have(two, texts=["here I am"])
 
     await true_in(two, f'{seen} === \'["ben","one"]\'')
     assert await two.evaluate("window.seen[0]") == "the tab that has the link does not answer []"

@@ -5,6 +5,7 @@ Knows nothing of what the pages show.
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -35,12 +36,13 @@ document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`CSP report: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
 
-# A task that keeps the page from any other one, until it finds that its process was stopped meanwhile.
+# A task that keeps the page from any other one until its process was stopped: then there is a cookie. What else a page
+# sees in the middle of a task is the time, by which one that was stopped is like one that had to wait for its turn.
 _HOLD = """async () => {
   await (ONCE);
   console.log("held");
-  const end = performance.now() + 10_000;
-  for (let then = performance.now(), now = then; now < end && now - then < 200; now = performance.now()) then = now;
+  const end = performance.now() + 30_000;
+  while (!document.cookie.includes("NAME=") && performance.now() < end);
 }"""
 
 
@@ -200,11 +202,13 @@ async def frozen(page: Page, *, once: str = "undefined") -> AsyncIterator[None]:
     `once` is a promise, in JavaScript, for the task that is to be the last one.
     """
     pid = await renderer(page)
+    name = f"stopped-{secrets.token_hex(4)}"
     async with page.expect_console_message(lambda message: message.text == "held"):
-        holding = asyncio.ensure_future(page.evaluate(_HOLD.replace("ONCE", once)))
+        holding = asyncio.ensure_future(page.evaluate(_HOLD.replace("ONCE", once).replace("NAME", name)))
     os.kill(pid, signal.SIGSTOP)
     try:
         await until(lambda: _state(pid) == "T", "the tab's process to stop")
+        await page.context.add_cookies([{"name": name, "value": "1", "url": page.url}])
         yield
     finally:
         os.kill(pid, signal.SIGCONT)

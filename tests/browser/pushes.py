@@ -26,6 +26,11 @@ _COUNTS = """() => {
   };
   return 0;
 }"""
+#: In the worker: wait long for whatever is waited for.
+_PATIENT = """(() => {
+  const { setTimeout } = self;
+  self.setTimeout = (then, ms, ...given) => setTimeout.call(self, then, 100 * ms, ...given);
+})()"""
 #: What is shown, as a promise.
 SHOWN = """navigator.serviceWorker.ready.then(async (registration) =>
   (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, ...data })))"""
@@ -60,6 +65,11 @@ class Pushes:
         await session.send("ServiceWorker.enable")
         [one, *_] = await until(lambda: [each for each in found if not each["isDeleted"]], "the worker's registration")
         return cls(page, session, one["registrationId"])
+
+    async def patient(self) -> None:
+        """Have the worker wait for pages that do not say at once where they are: on a busy machine they are late."""
+        [worker] = self.page.context.service_workers
+        await worker.evaluate(_PATIENT)
 
     async def deliver(self, message: Any) -> None:
         """Have a message come, and return when the worker is through with it. A text is sent as it is."""

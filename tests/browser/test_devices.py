@@ -4,10 +4,18 @@ import asyncio
 from typing import Any
 
 from playwright.async_api import expect
+from syncd_client import Session
 
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
 from tests.e2e.stories.stage import Stage, answers
+from tests.harness import until
+
+
+def decided(session: Session, count: int) -> list[Any]:
+    """The server's receipts of all commands, when it has decided on so many; else nothing."""
+    receipts = [command["receipt"] for command in session.commands() if command.get("receipt")]
+    return receipts if len(receipts) == count else []
 
 
 async def test_a_second_tab_approves(stage: Stage, new_device: MakeDevice) -> None:
@@ -47,7 +55,7 @@ async def test_two_devices_decide_at_once(stage: Stage, new_device: MakeDevice) 
 
     await expect(ana.card()).to_contain_text("done in")
     fresh = await stage.curtain()
-    receipts: list[Any] = [command["receipt"] for command in fresh.commands()]
+    receipts: list[Any] = await until(lambda: decided(fresh, 2), "both to be decided on")
     assert sorted(receipt["outcome"] for receipt in receipts) == ["accepted", "late"]
     told = "done, approved by ana" if answers(fresh) == ["booked by user:ana"] else "denied by ben"
     for desk in (ana, ben):
@@ -61,9 +69,10 @@ async def test_a_second_tab_sees_all_that_the_first_does(stage: Stage, new_devic
     await stage.agent()
     one = await Desk.of(await new_device("ana", stage.server))
     two = await one.tab()
-    await one.say("@planner count 60 0.05")
-    await two.shows("@planner count 60", "1 2 3")
+    await one.say("@planner counts 0.05")
+    await two.shows("@planner counts", "1 2 3")
     await expect(two.page.get_by_role("button", name="Stop planner")).to_be_visible()
+    await two.steer("enough")
     await expect(two.card()).to_contain_text("done in")
     await two.say("@planner books LX1")
     await expect(one.page.get_by_role("button", name="Approve")).to_be_visible()
@@ -104,7 +113,9 @@ async def test_two_devices_with_two_tabs_each(stage: Stage, new_device: MakeDevi
     fresh = await stage.curtain()
     for desk in desks.values():
         await desk.agrees(fresh)
-    text = str(fresh.state.text("document"))
+    document = fresh.state.text("document")
+    await until(lambda: all(f" {name}" in str(document) for name in desks), "what all four wrote")
+    text = str(document)
     assert all(text.count(f" {name}") == 1 for name in desks)
     for desk in desks.values():
         await expect(desk.document).to_have_value(text)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from playwright.async_api import expect
-from syncd_client import Agent, Run
+from syncd_client import Agent, Run, Session
 
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
 from tests.e2e.stories.stage import Stage
-from tests.harness import meanwhile, mint
+from tests.harness import meanwhile, mint, until
 
 CORPUS = (
     "<script>alert(1)</script>",
@@ -142,6 +142,12 @@ async def test_the_search_itself_finds_what_is_dangerous(stage: Stage, new_devic
     ]
 
 
+def tool_call(session: Session, run: str) -> str:
+    """The id of the first tool call of a run; empty if there is none yet."""
+    parts = [part for view in session.outputs(run) for part in view.parts if part["type"] == "tool"]
+    return str(parts[0]["tool_call"]) if parts else ""
+
+
 async def test_nobody_is_asked_in_an_agents_name(stage: Stage, new_device: MakeDevice) -> None:
     """Who names a run, or a call that waits, in a message speaks for themselves, beside the card, and asks nothing."""
     await stage.agent()
@@ -149,8 +155,8 @@ async def test_nobody_is_asked_in_an_agents_name(stage: Stage, new_device: MakeD
     ana = await Desk.of(await new_device("ana", stage.server))
     await ana.say("@planner books LX1")
     await expect(ana.page.get_by_role("button", name="Approve")).to_have_count(1)
-    (run,) = eve.runs()
-    call = next(part["tool_call"] for view in eve.outputs(run.id) for part in view.parts if part["type"] == "tool")
+    (run,) = await until(eve.runs, "the run at the other end")
+    call = await until(lambda: tool_call(eve, run.id), "its call")
     parts: list[dict[str, Any]] = [
         {"type": "text", "text": "The kiosk asks:"},
         {"type": "tool", "name": "buy_coffee", "tool_call": call, "state": "approval-requested", "input": {"eur": 2}},

@@ -78,7 +78,7 @@ async def test_a_tab_that_is_back_at_once_stays_there(bare: Running, new_device:
         texts.append(text)
         await have(two, texts=texts)
         await true_in(other, f"{seen} === '[\"two\"]'")
-        assert await two.evaluate("session().presence.everyone().length") == 1
+        await true_in(two, "session().presence.everyone().length === 1")
     assert [await look(tab, "leads") for tab in (one, two)] == [True, False]
 
 

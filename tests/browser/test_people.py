@@ -6,7 +6,7 @@ from tests.browser.chromium import true_in
 from tests.browser.conftest import MakeDevice
 from tests.browser.desk import Desk
 from tests.e2e.stories.stage import SESSION, Stage
-from tests.harness import mint
+from tests.harness import mint, until
 
 _ADMIN = ("transcript", "state", "presence", "command", "admin")
 _FOCUSED = """[document.activeElement].map((at) => at.getAttribute("aria-label") || at.innerText || at.value)[0]"""
@@ -150,6 +150,7 @@ async def test_the_focus_stays_near_what_goes_away(stage: Stage, new_device: Mak
 
     async def press(name: str, within: Page | Locator = page) -> Locator:
         button = within.get_by_role("button", name=name, exact=True)
+        await expect(button).to_be_enabled()  # One that is not takes no focus.
         await button.focus()
         await page.keyboard.press("Enter")
         return button
@@ -212,7 +213,8 @@ async def test_a_title_that_was_typed_is_kept(stage: Stage, new_device: MakeDevi
 
     await expect(name).to_have_text("Three days")
     await expect(ana.page.get_by_role("button", name="Rename")).to_be_focused()
-    assert (await stage.curtain()).state.map("session")["title"] == "Three days"
+    shared = (await stage.curtain()).state.map("session")
+    await until(lambda: shared.get("title") == "Three days", "the title everywhere")
 
 
 #: What a browser says that has no space left for an edit, while `full` is true.

@@ -118,6 +118,14 @@ async def long_run(url: str, folder: Path) -> AsyncIterator[asyncio.Event]:
         done.set()
 
 
+async def turned_on(tab: Page) -> None:
+    """Return when the page knows that its device is told: the server knows it before."""
+    bell = tab.get_by_role("button", name="Notifications on this device")
+    await expect(bell).to_have_attribute("aria-pressed", "true")
+    # What is begun by what was drawn is begun after the next frame.
+    await tab.evaluate("new Promise((then) => requestAnimationFrame(() => setTimeout(then)))")
+
+
 async def ask_agent(tab: Page) -> None:
     """Give the agent something to do, and return when it is at it."""
     field = tab.get_by_role("textbox", name="Message", exact=True)
@@ -137,15 +145,15 @@ async def test_they_are_asked_at_the_first_long_run_and_not_before(
     async with long_run(told.url, tmp_path):
         tab = await sign_in(device, "ana", "/s/trip")
         await ask_agent(tab)
-        await device.context.clock.fast_forward(10_000)
+        await device.context.clock.fast_forward(12_000)
         await shown(tab, "Thinking…")
         assert question not in await tab.inner_text("body")
         # A run that is seen at a start is not a long one yet, however long it has taken.
         await tab.reload()
         await shown(tab, "Thinking…")
-        await device.context.clock.fast_forward(15_000)
+        await device.context.clock.fast_forward(12_000)
         assert question not in await tab.inner_text("body")
-        await device.context.clock.fast_forward(10_000)
+        await device.context.clock.fast_forward(12_000)
         await shown(tab, question)
         assert await tab.evaluate("window.asked") == 0
         assert await asked.known(told.url) == []
@@ -269,6 +277,7 @@ async def test_the_server_is_told_that_a_device_is_used(told: ServerProcess, new
     tab = await sign_in(device, "ana")
     await tab.get_by_role("button", name="Notifications on this device").click()
     [before] = await asked.until_known(told.url, so_many(1))
+    await turned_on(tab)
     await tab.reload()
     await true_in(tab, "window.subscribedWith !== undefined", "the device subscribed again")
 
@@ -286,6 +295,7 @@ async def test_a_subscription_that_the_browser_replaced_is_told_to_the_server(
     await in_charge(tab)
     await tab.get_by_role("button", name="Notifications on this device").click()
     [before] = await asked.until_known(told.url, so_many(1))
+    await turned_on(tab)
     [worker] = device.context.service_workers
     await tab.evaluate("window.subscribedWith = undefined")
     key = await worker.evaluate(
@@ -346,6 +356,7 @@ async def test_asked_on_one_device_told_on_another_and_read_on_the_first(
         desk = await sign_in(laptop, "ana", "/s/trip")
         await ask_agent(desk)
         await desk.goto(laptop.url)
+        await gone(told.url, "trip", "user:ana")
         done.set()
         await until(lambda: service.taken(browser), "a push")
         await pushes.deliver(service.taken(browser)[0])

@@ -47,6 +47,7 @@ async def test_nobody_is_shown_what_they_look_at(told: ServerProcess, new_device
     tab = await sign_in(device, "ana", "/s/trip")
     await tab.bring_to_front()
     pushes = await Pushes.of(tab)
+    await pushes.patient()
     await pushes.deliver(NOTICE)
     await pushes.deliver(NOTICE | {"session": "other", "title": "of another", "tag": "other"})
 
@@ -61,6 +62,7 @@ async def test_where_somebody_moved_to_counts_and_not_where_the_page_was_loaded(
     tab = await sign_in(device, "ana", "/s/other")
     await tab.bring_to_front()
     pushes = await Pushes.of(tab)
+    await pushes.patient()
     await tab.evaluate(MOVED, "/s/trip")
     await pushes.deliver(NOTICE)
     await pushes.deliver(NOTICE | {"session": "other", "title": "of the one they left", "tag": "other"})
@@ -88,6 +90,7 @@ async def test_a_click_leads_to_the_window_that_shows_the_session(told: ServerPr
     pushes = await Pushes.of(here)
     await pushes.deliver(NOTICE)
     await pushes.until_shown("planner is done")
+    await pushes.patient()
     # Not before the notice: without a screen every window has the focus.
     await there.evaluate(MOVED, "/s/trip")
 

@@ -35,6 +35,7 @@ async def test_what_happens_in_a_session_is_drawn(bare_stage: Stage, new_device:
     await true_in(tab, "texts().includes('thank you')")
 
     fresh = await bare_stage.curtain()
+    await until(lambda: fresh.messages()[-1].text == "thank you", "the message everywhere")
     assert await tab.evaluate("texts()") == [view.text for view in fresh.messages()]
 
 

@@ -78,7 +78,9 @@ async def test_a_tab_that_is_gone_before_its_session_was_opened_is_not_there(
     await two.evaluate("client.open('other').then((session) => session.presence.update({ here: true }))")
     await true_in(one, "window.asked > 0", "the leader's being asked")
     await two.close()
-    await asyncio.sleep(0.5)
+    # A tab holds a lock as long as it lives; the leader has its turn with it when it is told that the tab is gone.
+    tabs = "navigator.locks.query().then(({ held }) => held.filter(({ name }) => name.includes(':tab:')).length)"
+    await true_in(one, f"{tabs}.then((count) => count === 1)", "the leader's being told")
     await one.evaluate("window.goOn()")
     other = await started(ben, session="other", token="dev:ben")
     await live(other)
@@ -318,6 +320,7 @@ async def test_a_tab_says_that_its_leader_is_silent(bare: Running, new_device: M
         await true_in(two, "look().leads", "the takeover")
     assert "the tab that has the link does not answer" in await two.evaluate("reasons")
 
+    await true_in(one, "!look().leads", "the demotion")
     await live(two)
     await live(one)
     assert [await look(tab, "leads") for tab in (one, two)] == [False, True]
@@ -334,14 +337,26 @@ async def test_a_leader_that_was_silent_for_a_moment_costs_nobody_their_place(
         await tab.evaluate("(at) => session().presence.update({ at })", name)
     seen = "JSON.stringify(session().presence.everyone().map((entry) => entry.state.at).sort())"
     await true_in(two, f'{seen} === \'["ben","one"]\'')
-    await two.evaluate(
-        f"window.seen = []; void client.subscribe(() => window.seen.push(`${{look().reason}} ${{{seen}}}`))"
+    # By themselves: half a second after it was noticed, it would be too late.
+    await one.evaluate(
+        """(() => {
+          window.mute = true;
+          new BroadcastChannel("noticed").onmessage = () => { mute = false; void write("here I am"); };
+        })()"""
     )
-    await one.evaluate("window.mute = true")
-    await two.evaluate("void document.dispatchEvent(new Event('resume'))")
-    await true_in(two, "client.status.reason.includes('does not answer')", "the silence")
-    await one.evaluate("window.mute = false")
-    await write(one, "here I am")
+    await two.evaluate(
+        f"""(() => {{
+          const noticed = new BroadcastChannel("noticed");
+          window.seen = [];
+          client.subscribe(() => {{
+            seen.push(`${{look().reason}} ${{{seen}}}`);
+            if (look().reason.includes("does not answer")) noticed.postMessage("");
+          }});
+          document.dispatchEvent(new Event("resume"));
+        }})()"""
+    )
+    await true_in(two, "window.seen.length > 0", "the silence")
+    await have(two, texts=["here I am"])
 
     await true_in(two, f'{seen} === \'["ben","one"]\'')
     assert await two.evaluate("window.seen[0]") == "the tab that has the link does not answer []"

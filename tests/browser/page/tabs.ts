@@ -47,6 +47,9 @@ Channel.prototype.postMessage = function (message) {
   if (!window.mute) postMessage.call(this, message);
 };
 
+// Nor does one that is asleep look after its leader: with what it was not told it would take over, and read it all.
+Object.defineProperty(document, "hidden", { get: () => window.deaf ?? false });
+
 let session: Awaited<ReturnType<Client["open"]>>;
 let replica: Awaited<ReturnType<Client["replica"]>>;
 

@@ -4,6 +4,7 @@ As a program of its own, its arguments are: address, token, name, store, setting
 for each run that it begins, once its handler is called, and what else a story wants to know.
 
     count N [DELAY_S]   says "1 2 … N ", a word each DELAY_S
+    counts DELAY_S      says "1 2 … ", a word each DELAY_S, until it is steered; notes `counted N`
     says TEXT           says TEXT
     books               asks for approval of a tool, says what came of it
     asks                has a device run a tool, says its result
@@ -66,6 +67,24 @@ async def paced(run: Run, rest: list[str]) -> None:
 
 async def lingers(run: Run, rest: list[str]) -> None:
     await run.stream(words(1_000_000, 0.05) if run.attempt == 1 else words(int(rest[0]), 0.0))
+
+
+async def counts(run: Run, rest: list[str]) -> None:
+    steered = asyncio.ensure_future(run.wait_steering())
+    number = 0
+
+    async def model() -> AsyncIterator[str]:
+        nonlocal number
+        while not steered.done():
+            number += 1
+            yield f"{number} "
+            await asyncio.sleep(float(rest[0]))
+
+    try:
+        await run.stream(model())
+        note("counted", number)
+    finally:
+        steered.cancel()
 
 
 async def says(run: Run, rest: list[str]) -> None:
@@ -148,11 +167,10 @@ async def fades(run: Run, rest: list[str]) -> None:
         await asyncio.sleep(3_600)
 
 
+_SPEAKING = (count, counts, paced, lingers, says, reads, leaves, fades, breaks, family)
+_WAITING = (books, asks, listens, waits, sleeps)
 SCRIPTS: dict[str, Callable[[Run, list[str]], Awaitable[None]]] = {
-    script.__name__: script
-    for script in (
-        *(count, paced, lingers, says, books, asks, listens, waits, breaks, family, reads, leaves, sleeps, fades),
-    )
+    script.__name__: script for script in (*_SPEAKING, *_WAITING)
 }
 
 

@@ -27,14 +27,6 @@ export function day(atMs: number): string {
   return new Date(atMs).toLocaleDateString(undefined, { weekday: "long", day: "numeric", month: "long" });
 }
 
-/** How long something is under way: `00:42`, `1:02:03`. */
-export function elapsed(ms: number): string {
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  const hours = Math.floor(seconds / 3600);
-  const rest = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
-  return hours ? `${hours}:${rest}` : rest;
-}
-
 /** How long something took: `1.2 s`, `42 s`, `3 min`, `5 h`, `2 d`. */
 export function lasted(ms: number): string {
   const seconds = Math.max(0, ms) / 1000;

@@ -1,7 +1,6 @@
 /** A run as a card: its agent, what it is at, how it stands, and all that it said, sub-runs inside. */
 
 import { useAsk, useHere, useMay } from "../session/here.js";
-import { useClock } from "../kit/frame.js";
 import { Avatar } from "../people/avatar.js";
 import { BranchSteps } from "./branch.js";
 import { Actions } from "./message_row.js";
@@ -10,7 +9,10 @@ import { Parts } from "./parts.js";
 import type { RunView } from "../../src/runs.js";
 import type { MessageRow, Row, RunRow } from "./rows.js";
 import { failure, runWords } from "./run_words.js";
-import { clock, elapsed } from "../kit/times.js";
+import { lazy, nothing } from "../kit/lazy.js";
+import { clock } from "../kit/times.js";
+
+const Elapsed = lazy(() => import("./elapsed.js").then((module) => module.Elapsed), nothing);
 
 export function RunCard({ row, stepped }: { row: RunRow; stepped: () => void }) {
   const { session, live } = useHere();
@@ -86,16 +88,6 @@ function Piece({ row, run, ended, stepped }: { row: Row; run: RunView | null; en
       {message.to.length > 0 && <p class="state">to {listed(message.to.map(nameOf))}</p>}
       <Parts parts={message.parts} run={run} ended={ended} />
     </div>
-  );
-}
-
-/** Not part of what a screen reader is told of the run's state: it would be told every second. */
-function Elapsed({ since }: { since: number }) {
-  const now = useClock(true);
-  return (
-    <span class="state" aria-hidden="true">
-      , {elapsed(now - since)}
-    </span>
   );
 }
 

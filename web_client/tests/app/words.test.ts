@@ -5,7 +5,8 @@ import type { RunView } from "../../src/runs.js";
 import { OFFLINE } from "../../src/core/status.js";
 import { connection } from "../../app/session/connection.js";
 import { failure, runWords } from "../../app/transcript/run_words.js";
-import { elapsed, lasted } from "../../app/kit/times.js";
+import { elapsed } from "../../app/transcript/elapsed.js";
+import { lasted } from "../../app/kit/times.js";
 import { brief, toolPart, toolWords } from "../../app/transcript/tools.js";
 
 const calm = { unsynced: 0, caughtUp: null, cut: false };

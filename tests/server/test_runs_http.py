@@ -86,9 +86,14 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with serving(tmp_path / "s.db", limits=LIMITS) as running:
+async def server(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    limits = LIMITS | getattr(request, "param", {})
+    async with serving(tmp_path / "s.db", limits=limits) as running:
         yield running
+
+
+#: Between two requests the machine may stop for longer than runs are kept here: for tests that are about no loss.
+patient = pytest.mark.parametrize("server", [{"lease_grace_s": 60.0}], indirect=True, ids=["patient"])
 
 
 @pytest.fixture
@@ -112,6 +117,7 @@ async def command(server: Server, kind: str, payload: Any = None, *, by: str = "
     return id
 
 
+@patient
 async def test_a_run_from_the_work_to_the_end(agent: Caller, mona: Caller, server: Server, tmp_path: Path) -> None:
     """Work comes while it is waited for, is claimed, written and ended; whoever opens a fresh copy sees the same."""
     waiting = asyncio.create_task(agent.call("GET", "/v1/work", worker="w1", wait_s=20))
@@ -145,6 +151,7 @@ async def test_a_run_from_the_work_to_the_end(agent: Caller, mona: Caller, serve
         assert copy.text == "Hello 😀\n\nbye"
 
 
+@patient
 async def test_a_call_that_comes_twice_writes_once(agent: Caller, mona: Caller) -> None:
     """The same number again, at the same time too, and after the end; a number too far ahead is refused."""
     run = (await agent.start(message=await mona.ask()))["run"]
@@ -197,6 +204,7 @@ async def test_a_run_of_its_own_begins_once(agent: Caller, mona: Caller) -> None
     assert await agent.start(message="absent") == "not_found"
 
 
+@patient
 async def test_what_people_say_is_seen_by_a_poll(agent: Caller, mona: Caller, server: Server) -> None:
     """A steer, consumed or not, a decision and a cancel, each once by its position."""
     message = await mona.ask()
@@ -229,6 +237,7 @@ async def test_what_people_say_is_seen_by_a_poll(agent: Caller, mona: Caller, se
     )
 
 
+@patient
 async def test_a_cancel_above_is_one_of_what_is_below(agent: Caller, mona: Caller, server: Server) -> None:
     """A sub-run's worker sees that the run it is part of was cancelled, once."""
     run = (await agent.start(message=await mona.ask()))["run"]
@@ -239,6 +248,7 @@ async def test_a_cancel_above_is_one_of_what_is_below(agent: Caller, mona: Calle
     assert (await agent.events("sub-1", after=answer["next"]))["events"] == []
 
 
+@patient
 async def test_a_cancel_is_told_to_who_was_given_the_message(
     http: aiohttp.ClientSession, agent: Caller, mona: Caller, server: Server
 ) -> None:
@@ -257,6 +267,7 @@ async def test_a_cancel_is_told_to_who_was_given_the_message(
     assert (await agent.start(message=message))["run"] == run_id(message, AGENT, 2), "what was handed back is there"
 
 
+@patient
 async def test_what_people_say_is_seen_in_a_stream(agent: Caller, mona: Caller, server: Server) -> None:
     """With positions to come back to, until the run is over."""
     run = (await agent.start(message=await mona.ask()))["run"]
@@ -281,6 +292,7 @@ async def test_what_people_say_is_seen_in_a_stream(agent: Caller, mona: Caller, 
         assert (await response.read()).count(b"event:") == 1
 
 
+@patient
 async def test_a_stream_ends_with_its_token(agent: Caller, mona: Caller, server: Server) -> None:
     """Though the run goes on."""
     run = (await agent.start(message=await mona.ask()))["run"]
@@ -399,6 +411,7 @@ async def test_a_detached_run_is_anybodys(agent: Caller, mona: Caller, server: S
     assert (await agent.call("POST", f"/v1/sessions/s/runs/{run}/status", detached))["status"] == "running"
 
 
+@patient
 async def test_one_run_costs_what_one_run_costs(agent: Caller, mona: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many runs a session has: one is read for itself, and all of them again only where something changed."""
     runs = [(await agent.start(message=await mona.ask()))["run"] for _ in range(30)]
@@ -422,6 +435,7 @@ async def test_one_run_costs_what_one_run_costs(agent: Caller, mona: Caller, mon
     assert [run for run in again if run["id"] != runs[5]] == [run for run in listed if run["id"] != runs[5]]
 
 
+@patient
 async def test_a_tool_call_is_one_part(agent: Caller, mona: Caller) -> None:
     """Its input streams, its state changes, text goes on behind it; a call of another run is refused."""
     run = (await agent.start(message=await mona.ask()))["run"]

@@ -452,7 +452,7 @@ async def test_a_reader_that_is_behind_is_owed_all_it_lacks() -> None:
 async def test_a_timer_that_fires_too_early_is_set_again() -> None:
     """What only time brings about comes about, also if the loop looked a moment before it was due."""
     log = MemorySessionLog()
-    async with running(log, replace(DEFAULT_LIMITS, lease_grace_s=0.5)) as sessions:
+    async with running(log, replace(DEFAULT_LIMITS, lease_grace_s=3.0)) as sessions:
         box = Box()
         grant = Grant("agent:planner", "planner", "agent", (("*", MEMBER_RIGHTS),))
         await sessions.attach("w", box, grant, Open("s", {}), device="w", worker="w")

@@ -40,6 +40,8 @@ async def test_a_link_that_sends_too_fast_is_read_more_slowly(tmp_path: Path, li
 async def test_a_reader_that_never_reads_harms_nobody_and_catches_up(tmp_path: Path) -> None:
     """`outbox_bytes_max` bounds what waits for it, the others go on, and when it reads again it lacks nothing."""
     limits = {"outbox_bytes_max": 64 << 10, "bytes_burst": 1 << 30, "frames_burst": 100_000}
+    # However long all this takes: it answers no pings either.
+    limits |= {"heartbeat_s": 600, "behind_timeout_s": 600}
     async with serving(tmp_path / "s.db", limits=limits) as server:
         reader, writer = await raw_socket(server)
         writer.transport.pause_reading()  # type: ignore[attr-defined]

@@ -419,12 +419,12 @@ def test_thousands_of_runs_wait_at_no_cost() -> None:
         link = world.serve("w", slots=1)
         best = 1.0
         for _ in range(5):
-            started = time.perf_counter()
+            started = time.thread_time()  # What others do on this machine meanwhile does not count.
             for _ in range(100):
                 (work,), link.got = link.got, []
                 world.claim(work.run, "w", session=work.session)
                 world.row(work.run, "ended", session=work.session)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.thread_time() - started)
         return best / 100
 
     few = seconds_each(1_000, 600)

@@ -207,12 +207,12 @@ def numbers(count: int) -> str:
     return "".join(f"{number} " for number in range(1, count + 1))
 
 
-async def ended(session: Session, message: str, *, within_s: float = 30.0) -> RunView:
+async def ended(session: Session, message: str, *, within_s: float = PATIENCE_S) -> RunView:
     """Return the run of a message when it is over."""
     return await reached(session, message, "completed", "failed", "cancelled", within_s=within_s)
 
 
-async def reached(session: Session, message: str, *statuses: str, within_s: float = 30.0) -> RunView:
+async def reached(session: Session, message: str, *statuses: str, within_s: float = PATIENCE_S) -> RunView:
     """Return the one run of a message when its status is one of these."""
 
     def find() -> RunView | None:
@@ -223,7 +223,7 @@ async def reached(session: Session, message: str, *statuses: str, within_s: floa
     return found
 
 
-async def says(session: Session, text: str, *, within_s: float = 30.0) -> None:
+async def says(session: Session, text: str, *, within_s: float = PATIENCE_S) -> None:
     """Return when some answer that counts holds `text`."""
     await until(lambda: any(text in answer for answer in answers(session)), f"{text!r}", within_s=within_s)
 

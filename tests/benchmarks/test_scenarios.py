@@ -15,7 +15,6 @@ from benchmarks.targets import TARGETS
 TINY = Bench(seconds=0.2, scale=0.003)
 
 
-@pytest.mark.timeout(300)  # Two of them start a crowd of processes.
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "ack"])
 async def test_a_scenario_runs(name: str) -> None:
     """Small enough for every day, it gives figures that are above zero, among them those that are held to targets."""

@@ -6,7 +6,6 @@ How long that takes depends on the machine, and is not looked at here.
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
@@ -26,7 +25,6 @@ async def roomy(tmp_path: Path, console_pages: Path) -> AsyncIterator[Stage]:
         yield made
 
 
-@pytest.mark.timeout(240)
 async def test_ten_thousand_messages_are_one_page(roomy: Stage, new_device: MakeDevice) -> None:
     """The page holds the newest of them alone; what is older comes on demand, above what is read, which stays."""
     await import_messages(roomy.server.url, _COUNT)

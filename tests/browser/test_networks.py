@@ -162,7 +162,7 @@ async def test_a_token_is_renewed_on_the_link(strict: Running, new_device: MakeD
     minted: list[str] = []
 
     def fresh() -> str:
-        minted.append(mint("user:ana", ttl_s=4.0))  # Renewed at half of it.
+        minted.append(mint("user:ana", ttl_s=8.0))  # Renewed at half of it.
         return minted[-1]
 
     await ana.context.expose_function("fresh", fresh)

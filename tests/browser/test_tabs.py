@@ -197,7 +197,6 @@ async def test_a_leader_that_is_frozen_is_replaced_and_loses_nothing(
 
 
 # What the frozen tab is in the middle of asking for keeps the others out for a minute.
-@pytest.mark.timeout(240)
 async def test_a_leader_frozen_in_mid_write_loses_nothing(
     bare: Running, new_device: MakeDevice, tmp_path: Path
 ) -> None:

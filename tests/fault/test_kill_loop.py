@@ -5,14 +5,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from tests.fault.__main__ import table
 from tests.fault.loop import KillLoop, Tally
 from tests.fault.notes import Content, Notes, Promises
 
 
-@pytest.mark.timeout(300)
 async def test_nothing_is_lost_or_doubled_by_kills(tmp_path: Path) -> None:
     """Server and clients killed and frozen under load, over bad networks: what was promised is there, once, for all."""
     tally = await KillLoop(tmp_path, kills=6, seed=5).run()

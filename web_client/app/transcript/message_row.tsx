@@ -20,7 +20,7 @@ export function MessageRow({ item, stepped }: { item: BranchItem; stepped: () =>
   const { me } = useHere();
   const [editing, setEditing] = useState(false);
   if (isRequest(item)) return <Awaited item={item} stepped={stepped} />;
-  const author = authorOf(message);
+  const author = authorOf(message, me);
   const own = author === me;
   const pending = message.receipt === null;
   return (

@@ -1,6 +1,7 @@
 /** Names: what is shown of subjects, and what others wrote in them. */
 
 import { expect, test } from "vitest";
+import { authorOf } from "../../app/transcript/authors.js";
 import { callGuest, hueOf, initials, listed, nameOf, shown, titled } from "../../app/people/names.js";
 
 test("a subject is shown by the part of it that people say", () => {
@@ -51,4 +52,12 @@ test("nobody but a guest can call themselves anything", () => {
   expect(nameOf("user:ana")).toBe("ana");
   callGuest("user:guest-77", { toString: () => "mona" });
   expect(nameOf("user:guest-77")).toBe("77 (guest)");
+});
+
+test("the author of a message is who the server says, then who it says, then whoever is at this device", () => {
+  const claimed = { kind: "agent", name: "planner" };
+  expect(authorOf({ by: "user:eve", author: claimed }, "user:ana")).toBe("user:eve");
+  expect(authorOf({ by: null, author: claimed }, "user:ana")).toBe("agent:planner");
+  expect(authorOf({ by: null, author: { kind: "user", name: "" } }, "user:ana")).toBe("user:ana");
+  expect(authorOf({ by: null, author: {} })).toBe("user:");
 });

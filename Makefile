@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export RUST_BACKTRACE := 0
+# Tests start some hundred processes: where the environment has Python keep nothing, each would compile all modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run web setup test test-services test-rest test-browser check format fault sim fuzz bench bench-peers clean
 

@@ -112,6 +112,7 @@ class FakeServer:
         self.outcomes: dict[str, str] = {}
         self.claims: list[tuple[FakeTransport, Claim]] = []
         self.now_ms = 1_000
+        self._offers: list[tuple[str, Work]] = []
         #: What it says of the time when it is connected to; 0 for nothing.
         self.clock_s = 0.0
 
@@ -154,8 +155,17 @@ class FakeServer:
                 link.put(Update(session, Layer.TRANSCRIPT, update))
 
     def offer(self, session: str, run: str, message: str = "", *, agent: str = "agent:planner") -> None:
+        """Offer a run to a worker of `agent`: the one that is there, or the next one to come."""
         last = self.session(session).last.get(run, {})
-        self.link_of(agent).put(Work(session, run, message, int(last.get("attempt", 0))))
+        self._offers.append((agent, Work(session, run, message, int(last.get("attempt", 0)))))
+        for link in list(self.links):
+            self._tell_offers(link)
+
+    def _tell_offers(self, link: FakeTransport) -> None:
+        if link.worker:
+            for work in [work for agent, work in self._offers if agent == link.subject]:
+                link.put(work)
+            self._offers = [(agent, work) for agent, work in self._offers if agent != link.subject]
 
     # What links do
 
@@ -163,6 +173,7 @@ class FakeServer:
         match message:
             case Serve(worker, _, _):
                 link.worker = worker
+                self._tell_offers(link)
             case Open(session):
                 self._opened(link, session)
             case Leave(session):

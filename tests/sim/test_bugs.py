@@ -17,6 +17,8 @@ _CAUGHT_AT = {
     "ack_covers_a_refused_hole": 7,
     "author_check_of_entries_skipped": 100,
     "catch_up_forgets_deletions": 81,
+    "continuation_of_anybody": 31,
+    "decisions_are_forgotten": 156,
     "no_sequence_check": 35,
     "rejected_push_not_remembered": 7,
     "two_workers_hold_one_run": 2706,

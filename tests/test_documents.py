@@ -27,6 +27,7 @@ from syncd.server.hooks.config import HooksConfig
 from syncd.server.hooks.schemas import TYPES
 from syncd.server.metrics import Metrics
 from syncd.server.rest.table import ROUTES
+from tests.harness import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 PROTOCOL = (ROOT / "syncd/core/PROTOCOL.md").read_text(encoding="utf-8")
@@ -265,7 +266,7 @@ async def test_the_clients_guide_runs(server: Server, tmp_path: Path) -> None:
         names: dict[str, Any] = {"client": client, "session": session}
         for step in steps:
             code = compile(step, "docs/client.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 result = eval(code, names)
                 if inspect.isawaitable(result):
                     await result

@@ -15,7 +15,7 @@ from syncd.core.messages import Layer
 from syncd.core.replica import Replica
 from syncd.core.update import Kind
 from tests.core.machines import fresh_id
-from tests.harness import mint
+from tests.harness import PATIENCE_S, mint
 
 
 class Host:
@@ -144,4 +144,4 @@ async def test_somebody_elses_characters_stay_whole(tmp_path: Path, position: in
         session = await client.open("s")
         session.state.text("doc").insert(position, "漢")
         assert str(session.state.text("doc")) == "👍🏽x"[:position] + "漢" + "👍🏽x"[position:]
-        await asyncio.wait_for(session.saved(), 10)
+        await asyncio.wait_for(session.saved(), PATIENCE_S)

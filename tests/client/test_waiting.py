@@ -9,6 +9,7 @@ from syncd_client import Client, EditRefused, LocalProtocolError, NotSynced, Ses
 
 from syncd.core.messages import Ack, Opened, Push, Reject
 from syncd.store.local_records import Write
+from tests.harness import PATIENCE_S
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ async def test_an_ack_that_meets_a_reload_is_heard(session: Session, monkeypatch
     await gate.reached.wait()
     session.receive(Ack("s", 3))
     gate.opened.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await b.synced()
         with pytest.raises(NotSynced):
             await a.synced()
@@ -87,7 +88,7 @@ async def test_a_refusal_that_meets_a_reload_is_told(session: Session, monkeypat
     await gate.reached.wait()
     session.receive(Reject("s", second, "session_full", "no"))
     gate.opened.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         for message in messages:
             with pytest.raises(NotSynced):
                 await message.synced()

@@ -15,7 +15,7 @@ from syncd.core.messages import (
 from syncd.server.app import Server
 from syncd.server.sockets import Links
 from tests.core.machines import Pen
-from tests.harness import RawLink, mint
+from tests.harness import PATIENCE_S, RawLink, mint
 
 
 @asynccontextmanager
@@ -70,7 +70,7 @@ def masked(opcode: int, payload: bytes, *, fin: bool = True, declared: int | Non
 
 async def close_code(reader: asyncio.StreamReader) -> int:
     """Return the code of the close frame that comes."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             first, second = await reader.readexactly(2)
             size = second & 127

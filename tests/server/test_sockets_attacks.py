@@ -17,7 +17,7 @@ from syncd.core.messages import (
     SetPresence,
 )
 from syncd.server.app import Server
-from tests.harness import RawLink, mint
+from tests.harness import PATIENCE_S, RawLink, mint
 from tests.server.links import close_code, link, masked, neighbours, raw_socket
 
 Attack = Callable[[RawLink], Any]
@@ -145,7 +145,7 @@ async def test_a_frame_in_one_byte_fragments_is_one_frame(server: Server) -> Non
         for at in range(len(hello)):
             opcode = 2 if at == 0 else 0
             writer.write(masked(opcode, hello[at : at + 1], fin=at == len(hello) - 1))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             first, size = await reader.readexactly(2)
             assert first == 0x82
             await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big") if size == 126 else size)

@@ -9,6 +9,8 @@ from typing import Any
 from aiohttp import web
 from syncd_client.adapters import Piece, recognise
 
+from tests.harness import PATIENCE_S
+
 
 class Stub:
     """Answers every request with the same events. `left` is set when a client went before all was said."""
@@ -63,7 +65,7 @@ async def stub(events: Sequence[Mapping[str, Any] | str], *, endless: bool = Fal
 
 async def pieces_of(source: Any) -> list[Piece]:
     """Return all pieces of `source`."""
-    async with asyncio.timeout(20), aclosing(recognise(source)) as pieces:
+    async with asyncio.timeout(PATIENCE_S), aclosing(recognise(source)) as pieces:
         return [piece async for piece in pieces]
 
 

@@ -105,7 +105,7 @@ class AgentProcess:
     async def _end(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 await self._process.wait()
 
 
@@ -161,7 +161,7 @@ class Stage:
     async def curtain(self) -> Session:
         """Everybody sees the same in the end, and whoever comes then sees it too; return the newcomer."""
         for session in self.people:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 await session.synced()
         fresh = await self.fresh()
         for session in self.people:

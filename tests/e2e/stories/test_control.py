@@ -10,7 +10,7 @@ from syncd_client import NotSynced
 
 from syncd.core.ids import run_id
 from tests.e2e.stories.stage import AgentProcess, ProcessStage, answers, ended, numbers, reached, says, stage
-from tests.harness import MEMBER, mint, until
+from tests.harness import MEMBER, PATIENCE_S, mint, until
 
 AGENT = "agent:planner"
 
@@ -28,7 +28,7 @@ async def test_cancelling_one_run_leaves_the_other(tmp_path: Path) -> None:
         await says(tom, "working")
         run = await reached(tom, stopped.id, "running")
         command = await tom.cancel(run=run.id)
-        assert await command.outcome(timeout=20) == "accepted"
+        assert await command.outcome(timeout=PATIENCE_S) == "accepted"
         run = await ended(mona, stopped.id)
         assert (run.status, run.cancelled_by) == ("cancelled", "user:tom")
         assert answers(mona, run) == ["working bye"], "a last word of the agent stands before the end"
@@ -42,8 +42,8 @@ async def test_a_cancel_that_names_the_message_comes_before_there_is_a_run(tmp_p
     async with stage(tmp_path) as here:
         mona = await here.person()
         asked = await mona.post("says never", to=[AGENT])
-        assert await (await mona.cancel(message=asked.id)).outcome(timeout=20) == "accepted"
-        assert await (await mona.cancel(message=asked.id)).outcome(timeout=20) == "late"
+        assert await (await mona.cancel(message=asked.id)).outcome(timeout=PATIENCE_S) == "accepted"
+        assert await (await mona.cancel(message=asked.id)).outcome(timeout=PATIENCE_S) == "late"
         agent = await here.agent()
         after = await mona.post("says something", to=[AGENT])
         await ended(mona, after.id)
@@ -54,10 +54,10 @@ async def test_a_cancel_that_names_the_message_comes_before_there_is_a_run(tmp_p
         run = await reached(mona, running.id, "running")
         agent.freeze()  # Told of the first it would end the run, and the second were too late.
         first, second = await mona.cancel(run=run.id), await mona.cancel(run=run.id)
-        assert [await c.outcome(timeout=20) for c in (first, second)] == ["accepted", "duplicate"]
+        assert [await c.outcome(timeout=PATIENCE_S) for c in (first, second)] == ["accepted", "duplicate"]
         agent.thaw()
         await ended(mona, running.id)
-        assert await (await mona.cancel(run=run.id)).outcome(timeout=20) == "late"
+        assert await (await mona.cancel(run=run.id)).outcome(timeout=PATIENCE_S) == "late"
         await here.curtain()
 
 
@@ -72,7 +72,7 @@ async def test_a_cancel_that_the_token_does_not_allow_changes_nothing(tmp_path: 
         guest = await here.person("guest", token=mint("user:guest", rights))
         await until(lambda: guest.status.live)
         with pytest.raises(NotSynced, match="forbidden"):
-            await (await guest.cancel(run=run.id)).outcome(timeout=20)
+            await (await guest.cancel(run=run.id)).outcome(timeout=PATIENCE_S)
         assert (await ended(mona, asked.id)).status == "completed"
         assert answers(mona) == [numbers(100)]
         here.people.remove(guest)  # Its refused command stays with it.
@@ -143,15 +143,15 @@ async def test_a_steer_changes_what_the_run_says(tmp_path: Path) -> None:
         await says(mona, "…")
         run = await reached(mona, asked.id, "running")
         command = await mona.steer("shorter", run=run.id)
-        assert await command.outcome(timeout=20) == "accepted"
-        assert await command.consumed(timeout=20)
+        assert await command.outcome(timeout=PATIENCE_S) == "accepted"
+        assert await command.consumed(timeout=PATIENCE_S)
         run = await ended(mona, asked.id)
         assert "told: shorter" in "".join(answers(mona, run))
         [answer] = [view for view in mona.messages() if view.run == run.id]
         assert [part["type"] for part in answer.parts] == ["text", "steering-message", "text"]
         late = await mona.steer("too late", run=run.id)
-        assert await late.outcome(timeout=20) == "late"
-        assert not await late.consumed(timeout=20)
+        assert await late.outcome(timeout=PATIENCE_S) == "late"
+        assert not await late.consumed(timeout=PATIENCE_S)
         await here.curtain()
 
 
@@ -225,7 +225,7 @@ async def test_an_approval_is_answered_by_another_device_long_after_everybody_re
         assert (await reached(mona, asked, "suspended")).attempt == 1
         phone = await here.person()
         await until(lambda: phone.status.live)
-        assert await (await phone.approve(call)).outcome(timeout=20) == "accepted"
+        assert await (await phone.approve(call)).outcome(timeout=PATIENCE_S) == "accepted"
         other = await here.agent()
         run = await ended(mona, asked)
         assert (run.id, run.status) == (run_id(asked, AGENT), "completed")
@@ -253,7 +253,7 @@ async def test_two_tabs_decide_at_the_same_moment_and_one_wins(tmp_path: Path) -
 
             wanted = str(await until(call))
             yes, no = await asyncio.gather(one.approve(wanted), two.deny(wanted, "no"))
-            outcomes = [await yes.outcome(timeout=20), await no.outcome(timeout=20)]
+            outcomes = [await yes.outcome(timeout=PATIENCE_S), await no.outcome(timeout=PATIENCE_S)]
             assert sorted(outcomes) == ["accepted", "late"]
             await ended(one, asked.id)
             expected = "booked by user:mona" if outcomes[0] == "accepted" else "not booked: no"
@@ -271,7 +271,7 @@ async def test_denied_the_run_goes_another_way_and_the_conversation_goes_on(tmp_
         told = "".join(answers(mona, await ended(mona, history.id)))
         assert "LX8" in told
         assert '"tool_calls"' not in told or '"role": "tool"' in told
-        assert await (await mona.deny(call, "too dear")).outcome(timeout=20) == "accepted"
+        assert await (await mona.deny(call, "too dear")).outcome(timeout=PATIENCE_S) == "accepted"
         run = await ended(mona, asked)
         assert (run.status, answers(mona, run)[-1]) == ("completed", "not booked: too dear")
         after = await mona.post("says fine", to=[AGENT])
@@ -285,7 +285,7 @@ async def test_a_device_runs_the_tool_and_the_run_goes_on(tmp_path: Path) -> Non
     async with stage(tmp_path) as here:
         mona, watching = await here.person(), await here.person("tom")
         _, asked, call = await approval(here, "asks")
-        assert await (await mona.tool_result(call, {"place": "Bern"})).outcome(timeout=20) == "accepted"
+        assert await (await mona.tool_result(call, {"place": "Bern"})).outcome(timeout=PATIENCE_S) == "accepted"
         run = await ended(watching, asked)
         assert answers(watching, run)[-1] == "you are in Bern"
         await here.curtain()
@@ -306,6 +306,6 @@ async def test_a_command_that_stayed_offline_has_expired_when_it_arrives(tmp_pat
         assert await command.outcome(timeout=30) == "expired"
         await says(mona, "working")
         assert (await reached(mona, asked.id, "running")).cancelled_by is None
-        await (await mona.cancel(run=run.id)).outcome(timeout=20)
+        await (await mona.cancel(run=run.id)).outcome(timeout=PATIENCE_S)
         await ended(mona, asked.id)
         await here.curtain()

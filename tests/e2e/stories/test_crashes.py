@@ -7,7 +7,7 @@ from pathlib import Path
 
 from examples.fault_proxy import FaultProxy
 from tests.e2e.stories.stage import AgentProcess, ProcessStage, answers, ended, numbers, reached, says, stage
-from tests.harness import until
+from tests.harness import PATIENCE_S, until
 
 AGENT = "agent:planner"
 
@@ -38,7 +38,7 @@ async def test_a_killed_worker_is_told_to_all_and_another_takes_over(tmp_path: P
             )
             assert len(told) == 1
         await here.agent()
-        run = await ended(mona, asked.id, within_s=40)
+        run = await ended(mona, asked.id)
         assert (run.status, run.attempt) == ("completed", 2)
         assert answers(mona, run) == [numbers(30)], "only what the second attempt said counts"
         await here.curtain()
@@ -58,7 +58,7 @@ async def test_a_worker_without_a_network_works_on_and_everything_arrives(tmp_pa
         await asyncio.sleep(3)
         assert answers(mona)[0] == before
         proxy.refusing = False
-        run = await ended(mona, asked.id, within_s=40)
+        run = await ended(mona, asked.id)
         assert (run.status, run.attempt) == ("completed", 1)
         assert answers(mona, run) == [numbers(120)]
         await here.curtain()
@@ -74,7 +74,7 @@ async def test_a_late_word_of_a_retired_attempt_changes_nothing(tmp_path: Path) 
         first.freeze()
         second = await here.agent()
         await begun(second)
-        run = await ended(mona, asked.id, within_s=40)
+        run = await ended(mona, asked.id)
         assert (run.status, run.attempt) == ("completed", 2)
         first.thaw()
         await asyncio.sleep(2)
@@ -110,7 +110,7 @@ async def test_a_cancel_while_the_worker_dies_has_one_end(tmp_path: Path) -> Non
         asked = await mona.post("sleeps", to=[AGENT])
         await says(mona, "working")
         first.freeze()
-        assert await (await mona.cancel(message=asked.id)).outcome(timeout=20) == "accepted"
+        assert await (await mona.cancel(message=asked.id)).outcome(timeout=PATIENCE_S) == "accepted"
         await first.kill()
         second = await here.agent()
         run = await ended(mona, asked.id)
@@ -152,7 +152,7 @@ async def test_one_run_over_two_processes_leaves_what_one_would(tmp_path: Path) 
         second = await here.agent()
         await asyncio.sleep(0.5)
         assert not second.notes("begin"), "what was detached is not begun by itself"
-        assert await (await mona.steer("go on", run=run.id)).outcome(timeout=20) == "accepted"
+        assert await (await mona.steer("go on", run=run.id)).outcome(timeout=PATIENCE_S) == "accepted"
         run = await ended(mona, asked.id)
         assert "".join(answers(mona, run)) == "first second"
         assert run.status == "completed"

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from tests.e2e.stories.stage import answers, ended, numbers, reached, says, stage
-from tests.harness import until
+from tests.harness import PATIENCE_S, until
 
 AGENT = "agent:planner"
 
@@ -17,10 +17,10 @@ async def test_a_person_takes_over_and_the_agent_is_silent_until_it_is_named(tmp
     async with stage(tmp_path) as here:
         agent = await here.agent()
         mona = await here.person()
-        assert await (await mona.assign(AGENT)).outcome(timeout=20) == "accepted"
+        assert await (await mona.assign(AGENT)).outcome(timeout=PATIENCE_S) == "accepted"
         first = await mona.post("says hello")
         assert answers(mona, await ended(mona, first.id)) == ["hello"]
-        assert await (await mona.assign("user:tom", note="she needs a human")).outcome(timeout=20) == "accepted"
+        assert await (await mona.assign("user:tom", note="she needs a human")).outcome(timeout=PATIENCE_S) == "accepted"
         tom = await here.person("tom")
         await until(lambda: tom.responsible == "user:tom")
         assert [view.text for view in tom.messages()] == ["says hello", "hello"]
@@ -56,10 +56,10 @@ async def test_a_run_is_given_to_another_agent(tmp_path: Path) -> None:
         asked = await mona.post("sleeps", to=[AGENT])
         run = await reached(mona, asked.id, "running")
         await says(mona, "working")
-        assert await (await mona.handoff("agent:critic", run=run.id)).outcome(timeout=20) == "accepted"
+        assert await (await mona.handoff("agent:critic", run=run.id)).outcome(timeout=PATIENCE_S) == "accepted"
         await until(lambda: any(r.agent == "agent:critic" and r.status == "running" for r in mona.runs()))
         await until(lambda: mona.run(run.id).status == "cancelled")  # type: ignore[union-attr]
-        await (await mona.cancel(message=asked.id)).outcome(timeout=20)
+        await (await mona.cancel(message=asked.id)).outcome(timeout=PATIENCE_S)
         await until(lambda: all(r.ended for r in mona.runs()))
         await here.curtain()
 
@@ -79,7 +79,7 @@ async def test_sub_agents_write_for_themselves_and_a_cancel_reaches_them(tmp_pat
         again = await mona.post("family 5 2000 0.05", to=[AGENT])
         parent = await reached(mona, again.id, "running")
         await until(lambda: len([r for r in mona.runs() if r.parent_run == parent.id and r.status == "running"]) == 5)
-        await (await mona.cancel(run=parent.id)).outcome(timeout=20)
+        await (await mona.cancel(run=parent.id)).outcome(timeout=PATIENCE_S)
         await ended(mona, again.id)
         await until(lambda: all(run.status == "cancelled" for run in mona.runs() if run.parent_run == parent.id))
         await here.curtain()

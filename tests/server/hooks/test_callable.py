@@ -12,7 +12,7 @@ from syncd.core.errors import LocalProtocolError
 from syncd.server.app import Server
 from syncd.server.hooks.channel import Notice, Retry
 from syncd.server.hooks.hooks import Hooks
-from tests.harness import make_server, until
+from tests.harness import PATIENCE_S, make_server, until
 from tests.server.hooks.bench import Bench, bench, config_of
 
 
@@ -144,7 +144,7 @@ async def test_an_ordinary_function_that_hangs_holds_up_itself(tmp_path: Path, m
             # More attempts than the process has threads for such things.
             await until(lambda: attempts_that_failed(here) > 40, "further attempts")
             assert (calls, len({notice.id for notice in told})) == ([1], 1)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await asyncio.to_thread(calls.append, 0)
             go.set()
             await here.settled()

@@ -185,7 +185,7 @@ async def test_the_connection_is_told_in_four_words(server: Server, tmp_path: Pa
 async def _drain(changes: AsyncIterator[Change]) -> AsyncIterator[Change]:
     while True:
         try:
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(1.0):
                 yield await anext(changes)
         except TimeoutError:
             return

@@ -1,28 +1,12 @@
 /** Opening a session: from this device's copy, so it takes no network; or why it could not be opened. */
 
 import { useEffect, useState } from "preact/hooks";
-import type { Client } from "../../src/client.js";
 import type { Session } from "../../src/session.js";
-import type { Account } from "../account/account.js";
 import { Markdown } from "../transcript/parts.js";
-import { Screen } from "./screen.js";
-import type { Route } from "../routes.js";
-import type { Shelf } from "../list/shelf.js";
+import { Screen, type ScreenProps } from "./screen.js";
 
-interface Props {
-  client: Client;
-  shelf: Shelf;
-  account: Account;
-  token: () => Promise<string>;
+interface Props extends Omit<ScreenProps, "session"> {
   id: string;
-  /** What was asked for: the message to show, if it names one. */
-  target: Route;
-  wide: boolean;
-  told: boolean;
-  cut: boolean;
-  network: () => void;
-  openMenu: () => void;
-  signOut: (reason: string) => void;
 }
 
 export function Opened(props: Props) {

@@ -32,12 +32,13 @@ const Share = lazy(() => import("../people/share.js").then((module) => module.Sh
 const Question = lazy(() => import("../push/bell.js").then((module) => module.Question), nothing);
 const HandOver = lazy(() => import("../people/hand_over.js").then((module) => module.HandOver));
 
-interface Props {
+export interface ScreenProps {
   client: Client;
   session: Session;
   shelf: Shelf;
   account: Account;
   token: () => Promise<string>;
+  /** What was asked for: the message to show, if it names one. */
   target: Route;
   wide: boolean;
   /** Whether somebody can be told on this device while they are not here. */
@@ -52,7 +53,7 @@ interface Props {
 
 type Sheet = "share" | "hand-over" | "panel" | null;
 
-export function Screen(props: Props) {
+export function Screen(props: ScreenProps) {
   const { client, session, shelf, account, token, target, wide, told, cut, network, openMenu, signOut } = props;
   const me = account.subject;
   const view = useSelection(session, me);

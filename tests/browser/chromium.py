@@ -59,11 +59,16 @@ async def launch(playwright: Playwright, **options: Any) -> Browser:
     return await playwright.chromium.launch(executable_path=executable(), args=[*FLAGS], **options)
 
 
+#: In what the browser says on the page's console.
+_TROUBLES = ("CSP report", "Content Security Policy", "the server responded with a status of 405")
+
+
 class Device:
     """One device: a browser's storage, tabs, and a network of its own to the server.
 
-    1. What nobody expected is kept in `troubles`: exceptions that no page caught, crashes, and reports of the CSP. The
-       fixture that made the device fails the test for them, unless the test took them away.
+    1. What nobody expected is kept in `troubles`: exceptions that no page caught, crashes, reports of the CSP, and
+       requests of a kind that the server does not know. The fixture that made the device fails the test for them,
+       unless the test took them away.
     2. `url` stays the same through `restart`, since storage belongs to an origin.
 
     The network's faults are the proxy's: `cut()`, `refusing`, `stall()`, `delay_s`, `heal()`. `offline()` is what the
@@ -117,7 +122,7 @@ class Device:
         page.on("console", self._said)
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and ("CSP report" in message.text or "Content Security Policy" in message.text):
+        if message.type == "error" and any(words in message.text for words in _TROUBLES):
             self.troubles.append(f"{self.name}: {message.text}")
 
 

@@ -342,6 +342,7 @@ class ServerMachine:
             if facts or self._decides()
             else _NOTHING
         )
+        # Invariant 4.
         receipts = self._intake.write_receipts(decided.receipts, self._client_id, now_ms) if decided.receipts else b""
         batch = self._intake.take()
         merged: dict[Layer, Sequence[bytes]] = {}

@@ -276,7 +276,7 @@ async def test_the_client_pings_at_the_servers_pace(tmp_path: Path) -> None:
     ):
         await asyncio.wait_for(client.live(), PATIENCE_S)
         proxy.stall()
-        await until(lambda: not client.connected)
+        await until(lambda: not client.connected, within_s=5.0)
         proxy.cut()
 
 

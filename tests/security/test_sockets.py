@@ -15,7 +15,7 @@ from syncd.core.codec import encode, pack
 from syncd.core.errors import CloseCode
 from syncd.core.messages import Hello, Open
 from tests.fuzz.sockets import Neighbours, cpu_ms, resident_bytes
-from tests.harness import PATIENCE_S, mint, server_process, until
+from tests.harness import mint, server_process, until
 from tests.raw_socket import RawSocket, upgrade_request, ws_frame
 
 PROTOCOL_ERROR = 1002
@@ -161,7 +161,7 @@ async def test_every_attack_ends_with_its_code(tmp_path: Path) -> None:
             before = cpu_ms(server.pid)
             async with RawSocket(server.port) as raw:
                 await attack(raw)
-                end = await raw.end(within_s=PATIENCE_S)
+                end = await raw.end(within_s=5)
             took_ms = cpu_ms(server.pid) - before
             if end not in codes or took_ms > CPU_MS_MAX:
                 found[name] = end, codes, took_ms

@@ -105,8 +105,7 @@ class AgentProcess:
     async def _end(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
-            async with asyncio.timeout(PATIENCE_S):
-                await self._process.wait()
+            await self.ended()
 
 
 class Stage:

@@ -6,7 +6,8 @@ const UNITS = [
   ["min", 60],
 ] as const;
 
-const two = (value: number) => String(value).padStart(2, "0");
+/** A number with two digits. */
+export const two = (value: number) => String(value).padStart(2, "0");
 
 /** The time of day, with the day if it is not that of `nowMs`. */
 export function clock(atMs: number, nowMs: number = Date.now()): string {

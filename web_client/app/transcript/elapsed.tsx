@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { useClock } from "../kit/frame.js";
+import { two } from "../kit/times.js";
 
 /** A difference below this may be the network's, and is none, milliseconds. */
 const CLOSE_MS = 5_000;
@@ -36,7 +37,6 @@ async function aheadMs(): Promise<number> {
 
 /** How long something is under way: `00:42`, `1:02:03`. */
 export function elapsed(ms: number): string {
-  const two = (value: number) => String(value).padStart(2, "0");
   const seconds = Math.max(0, Math.floor(ms / 1000));
   const hours = Math.floor(seconds / 3600);
   const rest = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
